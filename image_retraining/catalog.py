@@ -1,0 +1,212 @@
+"""Image folder → Catalog: which photos there are, of which class, in which split."""
+
+import collections
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from absl import logging
+
+from image_retraining.errors import PhotoError
+from image_retraining.records import Catalog, ImageRecord, Split
+from image_retraining.splits import split_of
+
+PHOTO_ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"},
+)
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+_FEW_PHOTOS = 20
+_NAMED_AT_MOST = 5
+
+
+@dataclass
+class _Findings:
+    """What a walk met beside photos."""
+
+    others: collections.Counter[str] = field(default_factory=collections.Counter)
+    loose_photos: int = 0
+
+
+def scan(image_dir: str, *, validation_percentage: int, testing_percentage: int) -> Catalog:
+    """Returns the photos below `image_dir`, each with its label and split.
+
+    Each first-level folder is a class and its name, verbatim, the label; photos at any depth below
+    belong to it. What is a photo is told by the ending of the name; the format by the content,
+    later. Links are followed, but never twice to one folder, nor into another class.
+
+    Args:
+        image_dir: folder of class folders.
+        validation_percentage: share of photos for validation, 0 to 100.
+        testing_percentage: share of photos for testing, 0 to 100.
+
+    Raises:
+        PhotoError: the folder is missing or cannot be read, or holds fewer than two classes.
+    """
+    findings = _Findings()
+    photos = _photos_by_label(image_dir, findings)
+    _log_left_out(findings)
+    if len(photos) < 2:
+        found = f"{len(photos)} ({', '.join(photos)})" if photos else "none"
+        raise PhotoError(
+            "--image_dir must hold at least 2 sub-folders of photos, one a class. "
+            f"Got {found} in {image_dir}."
+        )
+    records = tuple(
+        ImageRecord(
+            path,
+            label_id,
+            split_of(
+                os.path.basename(path),
+                validation_percentage=validation_percentage,
+                testing_percentage=testing_percentage,
+            ),
+        )
+        for label_id, paths in enumerate(photos.values())
+        for path in paths
+    )
+    return Catalog(labels=tuple(photos), records=records)
+
+
+def counts(catalog: Catalog) -> list[dict[Split, int]]:
+    """Returns for each label_id how many photos each split has."""
+    table = [dict.fromkeys(Split, 0) for _ in catalog.labels]
+    for record in catalog.records:
+        table[record.label_id][record.split] += 1
+    return table
+
+
+def log_counts(catalog: Catalog) -> None:
+    """Logs the counts of each class, and warns of classes that are short of photos."""
+    table = counts(catalog)
+    width = max(len("Label"), *(len(label) for label in catalog.labels))
+    logging.info("%-*s  training  validation  testing", width, "Label")
+    for label, row in zip(catalog.labels, table, strict=True):
+        numbers = (row[Split.TRAINING], row[Split.VALIDATION], row[Split.TESTING])
+        logging.info("%-*s  %8d  %10d  %7d", width, label, *numbers)
+    few = [
+        f"{label} ({sum(row.values())})"
+        for label, row in zip(catalog.labels, table, strict=True)
+        if sum(row.values()) < _FEW_PHOTOS
+    ]
+    if few:
+        # The first sentence is one that people's scripts look for.
+        logging.warning(
+            "WARNING: Folder has less than 20 images, which may cause issues. %s", _some_of(few)
+        )
+    for split in Split:
+        without = [
+            label for label, row in zip(catalog.labels, table, strict=True) if not row[split]
+        ]
+        if without:
+            logging.warning(
+                "WARNING: no %s photo in %d of %d classes: %s",
+                split.value,
+                len(without),
+                len(catalog.labels),
+                _some_of(without),
+            )
+
+
+def photos_below(folder: str) -> list[str]:
+    """Returns the photos at any depth below a folder, sorted by path.
+
+    Raises:
+        PhotoError: a folder cannot be read.
+    """
+    return sorted(_walk(folder, _Findings(), seen={_identity(folder)}))
+
+
+def _photos_by_label(image_dir: str, findings: _Findings) -> dict[str, list[str]]:
+    """Returns label → sorted photo paths, in the order of the labels; classes without are out."""
+    if not image_dir:
+        raise PhotoError(
+            "--image_dir must name a folder with one sub-folder of photos a class, as in "
+            "--image_dir=my_photos. Got nothing."
+        )
+    if not os.path.isdir(image_dir):
+        was = "is a file" if os.path.exists(image_dir) else "does not exist"
+        raise PhotoError(f"--image_dir must be a folder. Got {image_dir}, which {was}.")
+    class_folders = []
+    for entry in _entries(image_dir):
+        if entry.is_dir():
+            class_folders.append(entry.path)
+        else:
+            findings.loose_photos += _is_photo(entry.name)
+            findings.others.update([] if _is_photo(entry.name) else [_kind(entry.name)])
+    # A link inside one class that leads to another, or back up, must not mix the classes.
+    known = {_identity(folder) for folder in (image_dir, *class_folders)}
+    photos = {}
+    for folder in sorted(class_folders):
+        label = os.path.basename(folder)
+        if "\n" in label or "\r" in label:
+            raise PhotoError(
+                "A class folder's name must be one line, for it becomes a line of the labels "
+                f"file. Got {label!r}. Rename the folder."
+            )
+        logging.info("Looking for images in '%s'", label)
+        found = sorted(_walk(folder, findings, seen=set(known)))
+        if found:
+            photos[label] = found
+        else:
+            logging.warning("No files found in '%s'; the class is left out.", label)
+    return photos
+
+
+def _walk(folder: str, findings: _Findings, *, seen: set[tuple[int, int]]) -> Iterator[str]:
+    """Yields the photos at any depth below a folder, entering each folder once."""
+    for entry in _entries(folder):
+        if entry.is_dir():
+            if _identity(entry.path) not in seen:
+                seen.add(_identity(entry.path))
+                yield from _walk(entry.path, findings, seen=seen)
+        elif _is_photo(entry.name) and entry.is_file():
+            yield entry.path
+        else:
+            findings.others[_kind(entry.name)] += 1
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """Returns what lies in a folder, without hidden files and those of the system."""
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                entry
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name.lower() not in _SYSTEM_FILES
+            ]
+    except OSError as error:
+        raise PhotoError(
+            f"Every folder below --image_dir must be readable. Got {folder}: {error.strerror}. "
+            "Allow reading it, or move it elsewhere."
+        ) from error
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    """Returns what tells a folder from all others, however it is reached."""
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _is_photo(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PHOTO_ENDINGS
+
+
+def _kind(name: str) -> str:
+    return os.path.splitext(name)[1].lower() or name
+
+
+def _log_left_out(findings: _Findings) -> None:
+    if findings.loose_photos:
+        logging.warning(
+            "%d photos lie directly in --image_dir and belong to no class; they are left out.",
+            findings.loose_photos,
+        )
+    if findings.others:
+        kinds = [f"{count} {kind}" for kind, count in findings.others.most_common()]
+        logging.info("%d other files are left out: %s", findings.others.total(), _some_of(kinds))
+
+
+def _some_of(names: Sequence[str]) -> str:
+    """Returns the first few names, and how many more there are."""
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,173 @@
+"""Settings ↔ command line: what the two scripts share of flags, help, messages and exit codes.
+
+Exit codes: 0 done, 2 the user can put it right, 130 interrupted, 1 a defect of this project.
+"""
+
+import dataclasses
+import importlib
+import os
+import re
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from absl import app, flags, logging
+
+from image_retraining.errors import RetrainError, VerificationError
+
+_Result = TypeVar("_Result")
+
+_DEFINERS: dict[type, Callable[..., Any]] = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+_TYPE_NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+_INTERRUPTED = 130
+_CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog")
+
+
+def run_script(
+    run: Callable[[Any], int], config_class: type[Any], *, about: str, positional: str = ""
+) -> None:
+    """Runs a script from its command line and exits with its status; does not return.
+
+    Args:
+        run: does the work and returns the exit status.
+        config_class: a dataclass of settings; becomes the flags, and what `run` is given.
+        about: what the script does, for its help.
+        positional: the repeatable setting that takes arguments without a flag, if any.
+    """
+    _print_any_name()
+
+    def parse(arguments: Sequence[str]) -> Any:
+        if _asks_for_help(arguments):
+            sys.stdout.write(_help(config_class, about))
+            sys.exit(0)
+        return _guarded(lambda: _parse(config_class, arguments, positional))
+
+    def main(config: Any) -> None:
+        sys.exit(_guarded(lambda: run(config)))
+
+    _define_flags(config_class)
+    app.run(main, flags_parser=parse)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its start-up chatter, of which TF_CPP_MIN_LOG_LEVEL stops none.
+
+    What it writes to stderr meanwhile is shown afterwards, save lines of mere information. Whoever
+    sets TF_CPP_MIN_LOG_LEVEL sees everything.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        importlib.import_module("tensorflow")
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            held_back.seek(0)
+            for line in held_back.read().decode(errors="replace").splitlines(keepends=True):
+                if not _CHATTER.match(line):
+                    sys.stderr.write(line)
+
+
+def _guarded(work: Callable[[], _Result]) -> _Result:
+    """Returns what the work gives; what the user can put right ends in one plain line instead."""
+    try:
+        return work()
+    except flags.Error as error:
+        _exit_with(f"{error} --help lists the flags.", status=2)
+    except RetrainError as error:
+        _exit_with(str(error), status=2)
+    except VerificationError as error:
+        _exit_with(str(error), status=1)
+    except BrokenPipeError:
+        # Whoever reads the output, as in `| head`, has had enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_INTERRUPTED)
+    except KeyboardInterrupt:
+        _exit_with("Interrupted.", status=_INTERRUPTED)
+
+
+def _exit_with(message: str, *, status: int) -> NoReturn:
+    sys.stderr.write(f"ERROR: {message}\n")
+    sys.exit(status)
+
+
+def _print_any_name() -> None:
+    """Lets file names that are not UTF-8 through to the screen, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _settings(config_class: type[Any]) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(config_class) if field.metadata]
+
+
+def _define_flags(config_class: type[Any]) -> None:
+    for field in _settings(config_class):
+        choices = field.metadata["choices"]
+        default: Any = field.default
+        # tensorflow_hub defines flags of its own on import; ours of that name stand until then.
+        common = {"help": field.metadata["meaning"], "allow_override": True}
+        if field.metadata["repeatable"]:
+            flags.DEFINE_multi_string(field.name, list(default), **common)
+        elif choices:
+            flags.DEFINE_enum(field.name, default, list(choices), **common)
+        else:
+            _DEFINERS[type(default)](field.name, default, **common)
+
+
+def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -> Any:
+    rest = flags.FLAGS(arguments)[1:]
+    values: dict[str, Any] = {
+        field.name: flags.FLAGS[field.name].value for field in _settings(config_class)
+    }
+    named = frozenset(name for name in values if flags.FLAGS[name].present)
+    if positional:
+        values[positional] = (*(values[positional] or ()), *rest)
+    elif rest:
+        raise flags.Error(f"Every argument must be a flag. Got '{rest[0]}'.")
+    for name, value in values.items():
+        if isinstance(value, str) and value.startswith("~"):
+            # The shell leaves the tilde in --image_dir=~/photos as it is.
+            values[name] = os.path.expanduser(value)
+    if "logging_verbosity" in values:
+        logging.set_verbosity(values["logging_verbosity"])
+    return config_class(**values, named=named)
+
+
+def _asks_for_help(arguments: Sequence[str]) -> bool:
+    before_rest = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return any(argument in ("-h", "--help", "-help") for argument in before_rest)
+
+
+def _help(config_class: type[Any], about: str) -> str:
+    lines = [about.strip(), ""]
+    group = None
+    for field in _settings(config_class):
+        if field.metadata["group"] != group:
+            group = field.metadata["group"]
+            lines += [f"{group}:"]
+        lines += [f"  --{field.name}", *_described(field)]
+    return "\n".join(lines) + "\n"
+
+
+def _described(field: dataclasses.Field[Any]) -> list[str]:
+    choices = field.metadata["choices"]
+    kind = " | ".join(choices) if choices else _TYPE_NAMES.get(type(field.default), "text")
+    default = "none" if field.default in ("", ()) else str(field.default)
+    text = f"{field.metadata['meaning']} ({kind}; default: {default})"
+    return textwrap.wrap(
+        text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6, break_long_words=False
+    )

@@ -1,0 +1,93 @@
+"""Training photos → batches of freshly distorted ones, never cached: the ancestor's way.
+
+Every step sees new variations, so every step runs the module on as many photos as a batch has.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from image_retraining import images
+from image_retraining.backbone import Backbone
+from image_retraining.errors import PhotoError
+from image_retraining.extraction import BATCH_SIZE
+from image_retraining.images import Distortion
+from image_retraining.photo_batches import photo_batches
+from image_retraining.progress import Progress
+from image_retraining.records import FeatureSet
+from image_retraining.sampling import Indices
+from image_retraining.training import StepBatches, training_sampler
+
+
+class DistortedPhotos:
+    """Batches of distorted training photos; equal steps get equal distortions."""
+
+    def __init__(
+        self,
+        training: FeatureSet,
+        backbone: Backbone,
+        distortion: Distortion,
+        *,
+        batch_size: int,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        """Prepares drawing from some photos.
+
+        Args:
+            training: the photos; their undistorted feature vectors are not used.
+            backbone: turns the distorted photos into feature vectors.
+            distortion: what to vary.
+            batch_size: photos a step.
+            seed: of the draws and the distortions.
+            progress: counts photos.
+        """
+        self._training = training
+        self._backbone = backbone
+        self._run = backbone.extractor()
+        self._distortion = distortion
+        self._sampler = training_sampler(training, seed=seed)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._progress = progress
+
+    def batches(self, steps: range) -> StepBatches:
+        """Returns the batches of some steps."""
+        draws = np.stack([self._sampler.draw(step, self._batch_size) for step in steps])
+        features = np.empty([draws.size, self._backbone.feature_size], np.float32)
+        first = steps[0] * self._batch_size
+        for batch in photo_batches(
+            self._contents(draws, first), self._distorted, batch_size=BATCH_SIZE
+        ):
+            for position in batch.undecodable:
+                path = self._training.paths[draws.flat[position - first]]
+                raise PhotoError(f"{path} could be read before and cannot any more. Run again.")
+            rows = self._run(batch.padded(BATCH_SIZE)).numpy()[: len(batch.positions)]
+            features[batch.positions - first] = rows
+            self._progress.advance(len(rows))
+        return StepBatches(
+            tf.constant(features),
+            tf.constant(self._training.label_ids[draws.ravel()]),
+            np.arange(draws.size).reshape(draws.shape),
+        )
+
+    def _contents(self, draws: Indices, first: int) -> Iterator[tuple[int, bytes]]:
+        """Yields the drawn photos, numbered over the whole training."""
+        for number, index in enumerate(draws.flat, start=first):
+            path = self._training.paths[index]
+            try:
+                yield number, images.read(path)
+            except OSError as error:
+                raise PhotoError(
+                    f"{path} could be read before and cannot any more: {error.strerror}. Run again."
+                ) from error
+
+    def _distorted(self, contents: Any, number: Any) -> Any:
+        return images.distorted_pixels(
+            contents,
+            self._backbone.image_size,
+            distortion=self._distortion,
+            seed=tf.stack([tf.constant(self._seed, tf.int64), number]),
+        )

@@ -1,0 +1,37 @@
+"""What can go wrong, in kinds a caller can tell apart."""
+
+
+class RetrainError(Exception):
+    """Something the user can put right; its text says the rule, what came and what to do."""
+
+
+class SettingError(RetrainError):
+    """A flag has a value that cannot be used."""
+
+
+class PhotoError(RetrainError):
+    """The photos, or the folders they lie in, cannot be used as they are."""
+
+
+class ModuleError(RetrainError):
+    """The module cannot be had, or is not one that turns photos into feature vectors."""
+
+
+class DownloadError(ModuleError):
+    """A module cannot be downloaded."""
+
+
+class CacheError(RetrainError):
+    """The bottleneck cache cannot be used as it is."""
+
+
+class CheckpointError(RetrainError):
+    """The state of an interrupted training cannot be used."""
+
+
+class GraphError(RetrainError):
+    """A graph or its labels file cannot be read or does not fit what is asked of it."""
+
+
+class VerificationError(Exception):
+    """An exported file gives other answers than the training: a defect of this project."""

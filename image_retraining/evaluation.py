@@ -1,0 +1,37 @@
+"""Head + feature vectors → how well it does."""
+
+import numpy as np
+
+from image_retraining.records import Evaluation, Floats, Head, Ints
+
+
+def evaluate(head: Head, features: Floats, label_ids: Ints) -> Evaluation:
+    """Returns how a head does on photos of known labels.
+
+    Args:
+        head: weights [D, C] and bias [C].
+        features: float32 [N, D], N at least 1.
+        label_ids: int32 [N].
+    """
+    logits = features @ head.weights + head.bias
+    right = logits.argmax(axis=1) == label_ids
+    true_logits = logits[np.arange(len(logits)), label_ids]
+    return Evaluation(
+        logits=logits,
+        label_ids=label_ids,
+        accuracy=float(right.mean()),
+        cross_entropy=float((_log_sum_exp(logits) - true_logits).mean()),
+    )
+
+
+def softmax(logits: Floats) -> Floats:
+    """Returns float32 [N, C], the probabilities of logits [N, C]."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _log_sum_exp(logits: Floats) -> Floats:
+    largest = logits.max(axis=1)
+    result: Floats = largest + np.log(np.exp(logits - largest[:, np.newaxis]).sum(axis=1))
+    return result

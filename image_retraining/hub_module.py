@@ -1,0 +1,200 @@
+"""Module handle → its files: downloaded, unpacked, loaded. The only importer of tensorflow_hub."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import socket
+import ssl
+import tarfile
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from image_retraining.errors import DownloadError, ModuleError
+
+with warnings.catch_warnings():
+    # tensorflow-hub 0.16.1 still uses pkg_resources, which warns of its own retirement.
+    warnings.simplefilter("ignore")
+    import tensorflow_hub as hub
+    import tensorflow_hub.resolver as hub_resolver
+
+MODULE_RULE = (
+    "--tfhub_module must be an image module: a TensorFlow Hub URL, or the folder or .tar.gz file "
+    "of a TF2 SavedModel or TF1 Hub module."
+)
+
+# How long a server may stay silent in the middle of a download.
+_STALL_SECONDS = 60
+_ARCHIVES = (".tar.gz", ".tgz", ".tar")
+
+
+def resolve(handle: str, *, patience: float) -> str:
+    """Returns the local folder of a module, downloading or unpacking it when need be.
+
+    Args:
+        handle: URL, folder or .tar.gz file.
+        patience: how long a server may take for its first byte, seconds.
+
+    Raises:
+        DownloadError: a URL's module cannot be downloaded.
+        ModuleError: there is no such folder, or the archive cannot be unpacked.
+    """
+    is_url = handle.startswith(("http://", "https://"))
+    if is_url:
+        return _download(handle, patience)
+    if handle.endswith(_ARCHIVES) and os.path.isfile(handle):
+        return _unpack(handle)
+    if not tf.io.gfile.isdir(handle):
+        raise ModuleError(
+            f"{MODULE_RULE} Got {handle or 'nothing'}, which does not exist as a folder."
+        )
+    return handle
+
+
+def load(handle: str, folder: str) -> Any:
+    """Returns the module in a folder, as tensorflow_hub loads it.
+
+    Raises:
+        ModuleError: it is no module, or a damaged one.
+    """
+    try:
+        return hub.load(folder)
+    # What the loader raises for files that are missing, damaged, or made for other ops.
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModuleError(
+            f"{MODULE_RULE} Got {handle}, which cannot be loaded: {reason}"
+        ) from error
+
+
+def fingerprint(folder: str) -> str:
+    """Returns the SHA-256 over the names and contents of a module's files, hexadecimal.
+
+    A file counts as its path below the folder and its content, each after its length as 8 bytes,
+    little-endian; the files are taken in the order of their paths. Hidden files do not count.
+    """
+    content = hashlib.sha256()
+    for path in sorted(_files_below(folder)):
+        data = tf.io.gfile.GFile(path, "rb").read()
+        name = os.path.relpath(path, folder).replace(os.sep, "/").encode()
+        for part in (name, data):
+            content.update(len(part).to_bytes(8, "little"))
+            content.update(part)
+    return content.hexdigest()
+
+
+def _download(url: str, patience: float) -> str:
+    """Returns the folder where tensorflow_hub keeps the module of a URL, after downloading it."""
+    try:
+        if not _is_downloaded(url):
+            logging.info("Downloading the module %s", url)
+            _await_answer(url, patience)
+        with _socket_timeout(_STALL_SECONDS):
+            return str(hub.resolve(url))
+    # What urllib, ssl, tarfile, zlib and tensorflow_hub raise for a download that fails.
+    except (OSError, EOFError, ValueError, http.client.HTTPException, zlib.error) as error:
+        raise DownloadError(_download_failure(url, error)) from error
+    except tf.errors.OpError as error:
+        raise DownloadError(_download_failure(url, error)) from error
+
+
+def _download_failure(url: str, error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
+    return (
+        f"{url} cannot be downloaded: {reason}. Check the address and the connection (a proxy is "
+        "taken from HTTPS_PROXY), or download the module elsewhere and name its folder or "
+        ".tar.gz file with --tfhub_module."
+    )
+
+
+def _is_downloaded(url: str) -> bool:
+    """Whether tensorflow_hub has the module: it keeps it under the SHA-1 of its URL."""
+    cache = hub_resolver.tfhub_cache_dir(use_temp=True)
+    folder = os.path.join(cache, hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest())
+    return bool(tf.io.gfile.isdir(folder) and tf.io.gfile.listdir(folder))
+
+
+def _await_answer(url: str, patience: float) -> None:
+    """Waits for the server's first byte, because tensorflow_hub itself would wait for ever.
+
+    Raises:
+        TimeoutError: nothing came within so many seconds.
+        OSError: the server cannot be reached.
+    """
+    outcome: list[OSError | None] = []
+
+    def ask() -> None:
+        separator = "&" if "?" in url else "?"
+        question = f"{url}{separator}tf-hub-format=compressed"
+        try:
+            with urllib.request.urlopen(question, timeout=patience) as answer:  # noqa: S310
+                answer.read(1)
+            outcome.append(None)
+        except (urllib.error.HTTPError, ssl.SSLError):
+            # The server is there; tensorflow_hub has its own say about certificates and errors.
+            outcome.append(None)
+        except urllib.error.URLError as error:
+            is_certificate = isinstance(error.reason, ssl.SSLError)
+            outcome.append(None if is_certificate else error)
+        except OSError as error:
+            outcome.append(error)
+
+    # The time-out of urlopen does not cover the name look-up; a thread can be left behind.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(patience)
+    if not outcome:
+        raise TimeoutError(f"no answer within {patience:g} seconds")
+    if outcome[0] is not None:
+        raise outcome[0]
+
+
+@contextlib.contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _unpack(archive: str) -> str:
+    """Returns the folder of a .tar.gz module, unpacked once into tensorflow_hub's cache folder."""
+    with open(archive, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    cache = Path(hub_resolver.tfhub_cache_dir(use_temp=True))
+    folder = cache / digest
+    if folder.is_dir():
+        return str(folder)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as temporary:
+        unpacked = Path(temporary) / "module"
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(unpacked, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+            raise ModuleError(
+                f"{MODULE_RULE} Got {archive}, which cannot be unpacked: {error}"
+            ) from error
+        # Another process may have been faster; its folder has the same content.
+        with contextlib.suppress(FileExistsError, NotADirectoryError):
+            unpacked.rename(folder)
+    return str(folder)
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    for place, _, names in tf.io.gfile.walk(folder):
+        for name in names:
+            if not name.startswith("."):
+                yield os.path.join(place, name)

@@ -1,0 +1,115 @@
+"""Photo bytes → pixels: the one pipeline, a promise.
+
+Training, verification, labelling and every export see a photo through `pixels` alone: decoded to
+three channels, scaled to [0, 1], resized as TensorFlow 1's ResizeBilinear does it. That is what
+deployed programs feed to such graphs, TensorFlow's label_image for C++ among them;
+`tf.image.resize` gives other pixels. Changing anything here changes every feature vector: raise
+PIPELINE_VERSION with it, which makes the cached ones unused.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+PIPELINE_VERSION = 1
+
+# One constant for the number of channels of a colour photo.
+_RGB = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Distortion:
+    """How training photos are varied at random.
+
+    Attributes:
+        flip_left_right: mirror half of them.
+        random_crop: margin to crop from, percent of the size.
+        random_scale: largest enlargement, percent.
+        random_brightness: largest change of brightness, percent, at most 100.
+    """
+
+    flip_left_right: bool = False
+    random_crop: int = 0
+    random_scale: int = 0
+    random_brightness: int = 0
+
+
+def pixels(contents: Any, image_size: tuple[int, int]) -> Any:
+    """Returns float32 [H, W, 3], RGB, 0 to 1; works eagerly, in tf.data and inside graphs.
+
+    The aspect is squashed and the EXIF orientation ignored, as in every deployed reader.
+
+    Args:
+        contents: string scalar, a JPEG, PNG, GIF (its first frame), BMP or WebP file.
+        image_size: (H, W).
+
+    Raises:
+        tf.errors.InvalidArgumentError: the contents are no such file, or a damaged one.
+    """
+    return _resize(_decode(contents), image_size)
+
+
+def distorted_pixels(
+    contents: Any, image_size: tuple[int, int], *, distortion: Distortion, seed: Any
+) -> Any:
+    """Returns float32 [H, W, 3], RGB, from 0 up: a random variation of the photo.
+
+    The photo is resized to a margin around the wanted size, cropped at random, mirrored, and
+    multiplied by a random brightness, without clipping: the maths of TensorFlow Hub's
+    image_retraining example.
+
+    Args:
+        contents: string scalar, as for `pixels`.
+        image_size: (H, W).
+        distortion: what to vary, and how much.
+        seed: integer [2]; equal seeds give equal variations.
+    """
+    seeds = tf.random.split(seed, 4)
+    margin = 1 + distortion.random_crop / 100
+    scale = tf.random.stateless_uniform([], seeds[0], 1, 1 + distortion.random_scale / 100)
+    large_size = tf.cast(margin * scale * tf.constant(image_size, tf.float32), tf.int32)
+    image = _resize(_decode(contents), large_size)
+    image = tf.image.stateless_random_crop(image, [*image_size, _RGB], seeds[1])
+    if distortion.flip_left_right:
+        image = tf.image.stateless_random_flip_left_right(image, seeds[2])
+    strength = distortion.random_brightness / 100
+    return image * tf.random.stateless_uniform([], seeds[3], 1 - strength, 1 + strength)
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """Returns the bytes of a photo file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def why_unreadable(contents: bytes) -> str:
+    """Returns in one line why the contents cannot be decoded, '' when they can."""
+    if not contents:
+        return "the file is empty"
+    try:
+        _decode(contents)
+    except tf.errors.InvalidArgumentError as error:
+        message = str(error.message).partition("}} ")[2] or str(error.message)
+        return " ".join(message.partition(" [Op:")[0].split()).rstrip(".")
+    return ""
+
+
+def _decode(contents: Any) -> Any:
+    """Returns float32 [h, w, 3], RGB, 0 to 1."""
+    image = tf.io.decode_image(contents, channels=_RGB, expand_animations=False)
+    image = tf.ensure_shape(image, [None, None, _RGB])
+    return tf.image.convert_image_dtype(image, tf.float32)
+
+
+def _resize(image: Any, size: Any) -> Any:
+    """Returns the image resized bilinearly as TensorFlow 1 does it."""
+    resized = tf.raw_ops.ResizeBilinear(
+        images=image[tf.newaxis], size=size, align_corners=False, half_pixel_centers=False
+    )
+    return resized[0]

@@ -1,0 +1,69 @@
+"""TensorFlow graph → the same graph in the plainest terms, for readers other than TensorFlow.
+
+OpenCV, converters and older TensorFlow releases know the ops of an inference graph, but not always
+what freezing leaves around them.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+# With these, control inputs and identities decide which branch is alive.
+_CONTROL_FLOW = frozenset({"Switch", "Merge", "Enter", "Exit", "NextIteration", "RefSwitch"})
+
+
+def plain_graph(graph: Any, output_name: str) -> Any:
+    """Returns the GraphDef of what an output needs: equal graphs give equal ones.
+
+    Nodes stand after their inputs. Attributes at their default are dropped, because older releases
+    refuse a node with an attribute that they have not heard of. Control inputs and identities are
+    dropped too, save in a graph with control flow, where they matter.
+
+    Args:
+        graph: a tf.Graph of constants and ops without side effects.
+        output_name: name of a node.
+    """
+    with graph.as_default():
+        meta_graph = tf.compat.v1.train.export_meta_graph(strip_default_attrs=True)
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    if not any(node.op in _CONTROL_FLOW for node in nodes.values()):
+        for node in nodes.values():
+            _straighten_inputs(node, nodes)
+    plain = tf.compat.v1.GraphDef(versions=meta_graph.graph_def.versions)
+    plain.node.extend(_in_order(nodes, output_name))
+    return plain
+
+
+def _straighten_inputs(node: Any, nodes: dict[str, Any]) -> None:
+    """Drops a node's control inputs, and takes its other inputs from before identities."""
+    inputs = [name for name in node.input if not name.startswith("^")]
+    for place, name in enumerate(inputs):
+        while nodes[_node_name(name)].op == "Identity":
+            name = nodes[_node_name(name)].input[0]  # noqa: PLW2901 - follows the chain
+        inputs[place] = name
+    del node.input[:]
+    node.input.extend(inputs)
+
+
+def _in_order(nodes: dict[str, Any], output_name: str) -> list[Any]:
+    """Returns the nodes that an output needs, each after its inputs.
+
+    The order in which freezing leaves them differs from run to run.
+    """
+    placed: dict[str, Any] = {}
+    entered: set[str] = set()
+    path = [output_name]
+    while path:
+        node = nodes[path[-1]]
+        entered.add(node.name)
+        inputs = (_node_name(name) for name in node.input)
+        following = next((name for name in inputs if name not in entered), None)
+        if following:
+            path.append(following)
+        else:
+            placed.setdefault(path.pop(), node)
+    return list(placed.values())
+
+
+def _node_name(input_name: str) -> str:
+    return input_name.lstrip("^").partition(":")[0]

@@ -1,0 +1,79 @@
+"""Photo files + frozen graph → what the graph says of each."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from image_retraining import images
+from image_retraining.frozen_graph import FrozenGraph
+from image_retraining.photo_batches import PhotoBatch, photo_batches
+from image_retraining.records import Floats, Prediction
+
+_BATCH_SIZE = 32
+
+
+def predict(
+    graph: FrozenGraph,
+    paths: Sequence[str],
+    *,
+    image_size: tuple[int, int],
+    mean: float = 0.0,
+    std: float = 255.0,
+) -> Iterator[Prediction]:
+    """Yields a prediction for each photo, in their order; unreadable ones with the reason.
+
+    Args:
+        graph: takes float32 [N, H, W, 3].
+        paths: photo files.
+        image_size: (H, W).
+        mean: what is taken off each value of a pixel, 0 to 255.
+        std: what the rest is divided by; 0 and 255 feed the graph values of 0 to 1.
+    """
+    unreadable: dict[int, str] = {}
+
+    def contents() -> Iterator[tuple[int, bytes]]:
+        for position, path in enumerate(paths):
+            try:
+                yield position, images.read(path)
+            except OSError as error:
+                unreadable[position] = error.strerror or str(error)
+
+    next_position = 0
+    for batch in photo_batches(
+        contents(), lambda data, _: images.pixels(data, image_size), batch_size=_BATCH_SIZE
+    ):
+        for position in batch.undecodable:
+            unreadable[position] = _why_undecodable(paths[position])
+        scores = _scores(graph, batch, mean, std)
+        while scores:
+            if next_position in scores:
+                yield Prediction(paths[next_position], scores.pop(next_position))
+            else:
+                yield Prediction(paths[next_position], None, unreadable.pop(next_position))
+            next_position += 1
+    for position in range(next_position, len(paths)):
+        yield Prediction(paths[position], None, unreadable[position])
+
+
+def _scores(graph: FrozenGraph, batch: PhotoBatch, mean: float, std: float) -> dict[int, Floats]:
+    """Returns position → float32 [C] for the photos of a batch."""
+    if batch.images is None:
+        return {}
+    pixels = batch.padded(_BATCH_SIZE)
+    if (mean, std) != (0.0, 255.0):
+        pixels = (pixels * 255.0 - mean) / std
+    scores = graph.scores(pixels)[: len(batch.positions)]
+    return dict(zip(batch.positions.tolist(), scores, strict=True))
+
+
+def _why_undecodable(path: str) -> str:
+    try:
+        return images.why_unreadable(images.read(path)) or "it changed while it was read"
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def top(scores: Floats, count: int) -> list[int]:
+    """Returns the label_ids of the highest scores, best first; of equal ones the lower id first."""
+    order = np.argsort(-scores, kind="stable")
+    return [int(label_id) for label_id in order[:count]]

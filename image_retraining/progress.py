@@ -1,0 +1,67 @@
+"""How far long work is: a bar on a terminal, a log line now and then elsewhere."""
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from absl import logging
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Shows how many of a known number of things are done, how fast, and how long it will take."""
+
+    def __init__(self, title: str, total: int, *, unit: str = "photos") -> None:
+        """Starts at none of `total`.
+
+        Args:
+            title: what is going on.
+            total: how many things there are to do.
+            unit: what they are, in the plural.
+        """
+        self._title = title
+        self._total = total
+        self._unit = unit
+        self._done = 0
+        self._lock = threading.Lock()
+        self._started = self._last_line = time.monotonic()
+        on_terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", disable=not on_terminal)
+        self._in_lines = not on_terminal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def advance(self, count: int = 1) -> None:
+        """Counts so many more as done; may be called from any thread."""
+        with self._lock:
+            self._done += count
+            self._bar.update(count)
+            now = time.monotonic()
+            if self._in_lines and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+                self._last_line = now
+                self._log_line(self._done / (now - self._started))
+
+    def _log_line(self, rate: float) -> None:
+        logging.info(
+            "%s: %d of %d %s, %.0f %s/s, %s left",
+            self._title,
+            self._done,
+            self._total,
+            self._unit,
+            rate,
+            self._unit,
+            tqdm.format_interval((self._total - self._done) / rate),
+        )

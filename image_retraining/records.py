@@ -1,0 +1,161 @@
+"""What the stages hand to each other."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+
+class Split(enum.Enum):
+    """The part a photo plays: learnt from, watched while learning, or judged by at the end."""
+
+    TRAINING = "training"
+    VALIDATION = "validation"
+    TESTING = "testing"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One photo.
+
+    Attributes:
+        path: the file, as reached through --image_dir.
+        label_id: index of its label in Catalog.labels.
+        split: the set it belongs to.
+    """
+
+    path: str
+    label_id: int
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The photos of one image folder.
+
+    Attributes:
+        labels: class names, sorted; at least two.
+        records: the photos, sorted by label_id, then by path.
+    """
+
+    labels: tuple[str, ...]
+    records: tuple[ImageRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A photo that was left out.
+
+    Attributes:
+        path: the file.
+        reason: one line, without the path.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """The feature vectors of one split.
+
+    Attributes:
+        features: float32 [N, D].
+        label_ids: int32 [N], ascending.
+        paths: N file names, in the order of the rows.
+    """
+
+    features: Floats
+    label_ids: Ints
+    paths: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The feature vectors of a catalog.
+
+    Attributes:
+        sets: one FeatureSet a split, possibly of no photos.
+        unreadable: the photos left out, in the catalog's order.
+    """
+
+    sets: Mapping[Split, FeatureSet]
+    unreadable: tuple[Unreadable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The layer that is trained: softmax(features @ weights + bias).
+
+    Attributes:
+        weights: float32 [D, C].
+        bias: float32 [C].
+    """
+
+    weights: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How a head did on some photos.
+
+    Attributes:
+        logits: float32 [N, C].
+        label_ids: int32 [N], the true labels.
+        accuracy: share of right answers, 0 to 1.
+        cross_entropy: mean of -log(probability of the true label), nats.
+    """
+
+    logits: Floats
+    label_ids: Ints
+    accuracy: float
+    cross_entropy: float
+
+    @property
+    def predicted_ids(self) -> Ints:
+        """int32 [N], the most probable label of each photo."""
+        ids: Ints = self.logits.argmax(axis=1).astype(np.int32)
+        return ids
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What happened in some steps of training.
+
+    Attributes:
+        steps: the steps, one after the other.
+        scalars: name → float32 [steps], figures of the batch and the head of each step, before it.
+        head: after the last of the steps.
+        train: of that head on the last step's batch, at evaluation steps, else None.
+        validation: of that head on validation photos, at evaluation steps and if there are any.
+    """
+
+    steps: range
+    scalars: Mapping[str, Floats]
+    head: Head
+    train: Evaluation | None
+    validation: Evaluation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a graph says of one photo.
+
+    Attributes:
+        path: the file.
+        scores: float32 [C], or None when the photo could not be read.
+        reason: why it could not be read, else ''.
+    """
+
+    path: str
+    scores: Floats | None
+    reason: str = ""

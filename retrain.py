@@ -1,0 +1,48 @@
+"""Teaches an image classifier your own categories: python retrain.py --image_dir my_photos."""
+
+from image_retraining import catalog as catalogs
+from image_retraining.command_line import import_tensorflow, run_script
+from image_retraining.config import RetrainConfig
+
+ABOUT = """
+Teaches an image classifier your own categories, in minutes on a laptop.
+
+  python retrain.py --image_dir my_photos
+
+my_photos holds one folder a category, named as the category, with its photos in it. The results
+are a graph and a labels file, for label_image.py and other programs:
+
+  python label_image.py --graph=/tmp/output_graph.pb --labels=/tmp/output_labels.txt --image=X.jpg
+"""
+
+
+def run(config: RetrainConfig) -> int:
+    """Returns the exit status after doing what the settings say, from photos to verified files."""
+    config.check_outputs()
+    catalog = catalogs.scan(
+        config.image_dir,
+        validation_percentage=config.validation_percentage,
+        testing_percentage=config.testing_percentage,
+    )
+    catalogs.log_counts(catalog)
+
+    # TensorFlow takes seconds to import: not for help, nor to say that a flag or folder is wrong.
+    import_tensorflow()
+    from image_retraining import stages  # noqa: PLC0415
+
+    backbone = stages.load(config)
+    extraction = stages.extract(config, catalog, backbone)
+    head = stages.train(config, catalog, backbone, extraction)
+    stages.test(config, catalog, head, extraction)
+    stages.export(config, catalog, backbone, head, extraction)
+    stages.conclude(config, extraction)
+    return 0
+
+
+def main() -> None:
+    """Runs the script; does not return."""
+    run_script(run, RetrainConfig, about=ABOUT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What the tests share: photos and modules made on the spot."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags, logging
+from PIL import Image
+
+Colour = tuple[int, int, int]
+
+COLOURS: dict[str, Colour] = {"blue": (20, 30, 220), "green": (30, 200, 40), "red": (210, 25, 30)}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--real-data", help="folder of real photos and modules, for tests marked real")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--real-data"):
+        return
+    for item in items:
+        if "real" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs --real-data=FOLDER"))
+
+
+@pytest.fixture(scope="session")
+def real_data(pytestconfig: pytest.Config) -> Path:
+    return Path(pytestconfig.getoption("--real-data")).resolve()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_flags() -> None:
+    """tensorflow_hub looks at its flags, which absl forbids before they are parsed."""
+    flags.FLAGS(["pytest"])
+
+
+@pytest.fixture(autouse=True)
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What was logged, from INFO up, as `logged.messages`."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.INFO)
+    logger = logging.get_absl_logger()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+    logging.set_verbosity(verbosity)
+
+
+def encoded(pixels: Any, file_format: str = "PNG", **options: Any) -> bytes:
+    """Returns the file of uint8 pixels [h, w, 3], or of a Pillow image."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.uint8(pixels))
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def solid(colour: Colour, *, noise: int = 0, seed: int = 0, size: int = 12) -> Any:
+    """Returns uint8 [size, size, 3] of one colour, give or take some noise."""
+    pixels = np.full([size, size, 3], colour, np.int32)
+    pixels += np.random.default_rng(seed).integers(-noise, noise + 1, pixels.shape)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def colour_photos(tmp_path: Path) -> Path:
+    """A folder of three classes of 30 photos, each class of one colour that any head can learn."""
+    folder = tmp_path / "photos"
+    for label, colour in COLOURS.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(30):
+            contents = encoded(solid(colour, noise=9, seed=number))
+            (folder / label / f"{label}_{number:02}.png").write_bytes(contents)
+    return folder
+
+
+def save_module(
+    folder: Path,
+    function: Callable[[Any], Any],
+    shape: tuple[int | None, ...] = (None, 8, 8, 3),
+    *,
+    signature: str = "serving_default",
+    dtype: Any = tf.float32,
+) -> Path:
+    """Writes a TF2 SavedModel whose signature gives the function's outputs times a variable, 1."""
+    module = tf.Module()
+    module.scale = tf.Variable(1.0)
+    photos = tf.TensorSpec(shape, dtype, name="photos")
+    module.answer = tf.function(
+        lambda photos: tf.nest.map_structure(lambda out: out * module.scale, function(photos)),
+        input_signature=[photos],
+    )
+    tf.saved_model.save(module, str(folder), signatures={signature: module.answer})
+    return folder
+
+
+def colour_statistics(photos: Any) -> Any:
+    """Returns float32 [N, 6]: the mean of each channel, and of its square; times ten."""
+    squares = tf.square(photos)
+    return 10 * tf.concat([tf.reduce_mean(part, [1, 2]) for part in (photos, squares)], axis=1)
+
+
+@pytest.fixture(scope="session")
+def colour_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A module of 8 x 8 photos whose features are their colours' statistics."""
+    return save_module(tmp_path_factory.mktemp("modules") / "colour", colour_statistics)
