@@ -1,5 +1,8 @@
 """Teaches an image classifier your own categories: python retrain.py --image_dir my_photos."""
 
+import os
+import sys
+
 from image_retraining import catalog as catalogs
 from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.config import RetrainConfig
@@ -27,6 +30,7 @@ def run(config: RetrainConfig) -> int:
     catalogs.log_counts(catalog)
 
     # TensorFlow takes seconds to import: not for help, nor to say that a flag or folder is wrong.
+    _tell_tensorflow_hub(config)
     import_tensorflow()
     from image_retraining import stages  # noqa: PLC0415
 
@@ -37,6 +41,16 @@ def run(config: RetrainConfig) -> int:
     stages.export(config, catalog, backbone, head, extraction)
     stages.conclude(config, extraction)
     return 0
+
+
+def _tell_tensorflow_hub(config: RetrainConfig) -> None:
+    """Hands on its settings, in the environment, where it looks before it looks at flags."""
+    if config.tfhub_cache_dir:
+        os.environ.setdefault("TFHUB_CACHE_DIR", config.tfhub_cache_dir)
+    if config.tfhub_model_load_format != "AUTO":
+        os.environ.setdefault("TFHUB_MODEL_LOAD_FORMAT", config.tfhub_model_load_format)
+    if sys.stderr.isatty():
+        os.environ.setdefault("TFHUB_DOWNLOAD_PROGRESS", "1")
 
 
 def main() -> None:

@@ -1,27 +1,26 @@
 """Module → Backbone: checked, frozen, ready to run on batches of photos."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 import tensorflow as tf
 from absl import logging
 
-# TensorFlow has no public function that turns a function's variables into constants.
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
 from image_retraining import builtin_module, hub_module
 from image_retraining.config import BUILTIN_MODULE
 from image_retraining.errors import DownloadError, ModuleError
+from image_retraining.freezing import Frozen, freeze
 from image_retraining.hub_module import MODULE_RULE
+from image_retraining.plain_graph import graph_bytes
 
 # How long a server may take for its first byte: of the default module, which nobody asked for by
 # name, and of a named one.
 _DEFAULT_MODULE_SECONDS = 10
 _NAMED_MODULE_SECONDS = 30
 _SIGNATURES = ("serving_default", "default")
-_OUTPUTS = ("default", "feature_vector")
 _CHANNELS = 3
 
 
@@ -43,7 +42,7 @@ class Backbone:
     fingerprint: str
     image_size: tuple[int, int]
     feature_size: int
-    graph_def: Any
+    graph_def: Any = field(repr=False)
     input_name: str
     output_name: str
 
@@ -59,8 +58,10 @@ class Backbone:
             )
             return features
 
+        # Unlike tf.function, this leaves the loops of a frozen graph as they are.
         photos = tf.TensorSpec([None, *self.image_size, _CHANNELS], tf.float32)
-        return tf.function(extract, input_signature=[photos])  # type: ignore[no-any-return]
+        wrapped = tf.compat.v1.wrap_function(extract, [photos])
+        return lambda images: wrapped(tf.convert_to_tensor(images, tf.float32))
 
 
 def load_backbone(
@@ -93,28 +94,39 @@ def load_backbone(
             error,
         )
         return _builtin(image_size)
-    return _freeze(handle, folder, image_size)
+    return _from_folder(handle, folder, image_size)
 
 
 def _builtin(image_size: tuple[int, int] | None) -> Backbone:
     if image_size not in (None, builtin_module.IMAGE_SIZE):
         _reject_image_size(BUILTIN_MODULE, builtin_module.IMAGE_SIZE, image_size)
-    return _frozen_backbone(
-        builtin_module.features,
-        handle=BUILTIN_MODULE,
-        fingerprint=builtin_module.fingerprint(),
-        image_size=builtin_module.IMAGE_SIZE,
-    )
+    frozen = freeze(BUILTIN_MODULE, builtin_module.features, image_size=builtin_module.IMAGE_SIZE)
+    # It is no file; its frozen graph is all there is of it.
+    fingerprint = hashlib.sha256(graph_bytes(frozen.graph_def)).hexdigest()
+    return _backbone(BUILTIN_MODULE, fingerprint, builtin_module.IMAGE_SIZE, frozen)
 
 
-def _freeze(handle: str, folder: str, image_size: tuple[int, int] | None) -> Backbone:
+def _from_folder(handle: str, folder: str, image_size: tuple[int, int] | None) -> Backbone:
     module = hub_module.load(handle, folder)
     answer, photos = _photo_function(handle, module)
-    return _frozen_backbone(
-        answer,
+    if hub_module.has_reference_variables(module):
+        answer = hub_module.frozen_tf1(folder)
+    size = _fitting_size(handle, photos, image_size)
+    frozen = freeze(handle, answer, image_size=size)
+    return _backbone(handle, hub_module.fingerprint(folder), size, frozen)
+
+
+def _backbone(
+    handle: str, fingerprint: str, image_size: tuple[int, int], frozen: Frozen
+) -> Backbone:
+    return Backbone(
         handle=handle,
-        fingerprint=hub_module.fingerprint(folder),
-        image_size=_fitting_size(handle, photos, image_size),
+        fingerprint=fingerprint,
+        image_size=image_size,
+        feature_size=frozen.feature_size,
+        graph_def=frozen.graph_def,
+        input_name=frozen.input_name,
+        output_name=frozen.output_name,
     )
 
 
@@ -150,19 +162,25 @@ def _callable_function(handle: str, module: Any) -> tuple[Callable[[Any], Any], 
         positional, named = traced.structured_input_signature
         arguments = [*positional, *named.values()]
         specs = [item for item in arguments if isinstance(item, tf.TensorSpec)]
-        takes_training = any(item is False for item in arguments)
-        learns = any(item is True for item in arguments)
-        if len(specs) == 1 and not learns:
-            options = {"training": False} if takes_training else {}
-            return (lambda images, options=options: module(images, **options)), specs[0]
+        # Of its traces, the one that does not learn.
+        if len(specs) == 1 and not any(item is True for item in arguments):
+            return partial(_call_as_traced, module, traced, specs[0]), specs[0]
     raise ModuleError(f"{MODULE_RULE} Got {handle}, which has no function of photos alone.")
+
+
+def _call_as_traced(module: Any, traced: Any, photos: Any, images: Any) -> Any:
+    """Returns a call's outputs, its arguments those of a trace, with images for its photos."""
+    positional, named = tf.nest.map_structure(
+        lambda item: images if item is photos else item, traced.structured_input_signature
+    )
+    return module(*positional, **named)
 
 
 def _fitting_size(handle: str, photos: Any, image_size: tuple[int, int] | None) -> tuple[int, int]:
     """Returns (H, W) for a module, after checking that it takes photos at all."""
     if photos.dtype == tf.string:
         raise ModuleError(f"{MODULE_RULE} Got {handle}, which takes text.")
-    shape = [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
+    shape: list[Any] = [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
     fits = len(shape) == 4 and shape[0] is None and shape[3] in (None, _CHANNELS)
     if photos.dtype != tf.float32 or not fits:
         raise ModuleError(
@@ -170,80 +188,21 @@ def _fitting_size(handle: str, photos: Any, image_size: tuple[int, int] | None) 
             f"Got {handle}, which takes {photos.dtype.name} {shape}."
         )
     height, width = shape[1:3]
-    if height and width:
-        if image_size not in (None, (height, width)):
-            _reject_image_size(handle, (height, width), image_size)
-        return height, width
-    if image_size is None:
+    if image_size is None and not (height and width):
         raise ModuleError(
             f"{handle} leaves the size of its photos open. Give the one it was trained for, as in "
             "--image_size=224."
         )
-    return image_size
+    size = image_size or (height, width)
+    if height not in (None, size[0]) or width not in (None, size[1]):
+        _reject_image_size(handle, (height, width), size)
+    return size
 
 
-def _reject_image_size(handle: str, has: tuple[int, int], got: tuple[int, int] | None) -> NoReturn:
+def _reject_image_size(
+    handle: str, has: tuple[int | None, int | None], got: tuple[int, int] | None
+) -> NoReturn:
     raise ModuleError(
         "--image_size is for modules that leave it open. "
         f"Got {got} for {handle}, which takes photos of {has} (height, width)."
     )
-
-
-def _feature_output(handle: str, outputs: Any) -> Any:
-    """Returns, of what a module puts out, the tensor of feature vectors, float32 [None, D]."""
-    named = dict(outputs) if isinstance(outputs, Mapping) else {"": outputs}
-    if not isinstance(outputs, Mapping) and isinstance(outputs, list | tuple):
-        named = {str(number): output for number, output in enumerate(outputs)}
-    vectors = {
-        name: output
-        for name, output in named.items()
-        if output.shape.rank == 2 and output.dtype == tf.float32
-    }
-    if not vectors:
-        shapes = ", ".join(f"{name or 'output'} {output.shape}" for name, output in named.items())
-        raise ModuleError(
-            f"{MODULE_RULE} It must put out feature vectors, float32 [None, D]. "
-            f"Got {handle}, which puts out {shapes}."
-        )
-    name = next((name for name in _OUTPUTS if name in vectors), min(vectors))
-    if len(vectors) > 1:
-        logging.info("Of the module's outputs %s, '%s' is taken.", ", ".join(vectors), name)
-    return vectors[name]
-
-
-def _frozen_backbone(
-    answer: Callable[[Any], Any], *, handle: str, fingerprint: str, image_size: tuple[int, int]
-) -> Backbone:
-    """Returns the backbone of a function of photos, its variables turned into constants.
-
-    On CPU a frozen graph is 1.6 to 2 times as fast, for TensorFlow can fold and fuse its ops.
-    """
-    photos = tf.TensorSpec([None, *image_size, _CHANNELS], tf.float32, name="images")
-    function = tf.function(lambda images: _feature_output(handle, answer(images)))
-    with _quiet_tensorflow():
-        frozen = convert_variables_to_constants_v2(function.get_concrete_function(photos))
-    (images,), (features,) = frozen.inputs, frozen.outputs
-    feature_size = features.shape[1]
-    if feature_size is None:
-        feature_size = frozen(tf.zeros([1, *image_size, _CHANNELS]))[0].shape[1]
-    return Backbone(
-        handle=handle,
-        fingerprint=fingerprint,
-        image_size=image_size,
-        feature_size=int(feature_size),
-        graph_def=frozen.graph.as_graph_def(),
-        input_name=images.name,
-        output_name=features.name,
-    )
-
-
-@contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
-    """Silences warnings of collections in old modules that do not survive freezing, nor matter."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -10,54 +10,24 @@ The file format is written down in bottleneck_cache/README.md.
 """
 
 import os
-import sqlite3
-import threading
 import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from absl import logging
 
-from image_retraining.errors import CacheError
+from image_retraining.cache_file import CacheFile
 from image_retraining.records import Floats
 
 _T = TypeVar("_T")
 
 FILE_NAME = "bottlenecks.sqlite3"
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE recipes (
-    id INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL,
-    height INTEGER NOT NULL,
-    width INTEGER NOT NULL,
-    pixels INTEGER NOT NULL,
-    precision TEXT NOT NULL,
-    view TEXT NOT NULL,
-    UNIQUE (fingerprint, height, width, pixels, precision, view)
-);
-CREATE TABLE bottlenecks (
-    recipe_id INTEGER NOT NULL REFERENCES recipes (id),
-    photo BLOB NOT NULL,
-    crc INTEGER NOT NULL,
-    vector BLOB NOT NULL,
-    PRIMARY KEY (recipe_id, photo)
-);
-CREATE TABLE files (
-    path BLOB PRIMARY KEY,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    ctime_ns INTEGER NOT NULL,
-    photo BLOB NOT NULL
-) WITHOUT ROWID;
-"""
-_WAIT_FOR_OTHERS_SECONDS = 60
 # SQLite takes 32766 values a statement; a few hundred are as fast and keep memory flat.
 _KEYS_A_QUERY = 500
 # A file changed as lately as this may change again without its time stamp showing it.
@@ -92,6 +62,8 @@ class FileState:
     size: int
     mtime_ns: int
     ctime_ns: int
+    # When the state was taken.
+    taken_ns: int = field(default=0, compare=False)
 
     @classmethod
     def of(cls, path: str) -> Self:
@@ -101,12 +73,12 @@ class FileState:
             OSError: there is no such file, or it cannot be asked about.
         """
         status = os.stat(path)
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, time.time_ns())
 
     @property
     def settled(self) -> bool:
-        """Whether the last change is so long ago that another would show."""
-        return time.time_ns() - max(self.mtime_ns, self.ctime_ns) > _SETTLED_AFTER_NS
+        """Whether the last change was so long ago that another would show."""
+        return self.taken_ns - max(self.mtime_ns, self.ctime_ns) > _SETTLED_AFTER_NS
 
 
 class BottleneckCache:
@@ -121,22 +93,7 @@ class BottleneckCache:
         Raises:
             CacheError: the cache file is of a newer version, damaged, or not a cache.
         """
-        self._path = Path(folder) / FILE_NAME
-        self._lock = threading.Lock()
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        try:
-            self._connection = sqlite3.connect(
-                self._path,
-                timeout=_WAIT_FOR_OTHERS_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise CacheError(
-                f"{self._path} must be a bottleneck cache that can be opened. Got: {error}. "
-                "Move it away, and a new one is made."
-            ) from error
+        self._file = CacheFile(Path(folder) / FILE_NAME)
 
     def __enter__(self) -> Self:
         return self
@@ -151,34 +108,34 @@ class BottleneckCache:
 
     def close(self) -> None:
         """Closes the file; everything stored is on disk already."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     def known_photos(self, paths: Sequence[str]) -> dict[str, bytes]:
         """Returns path → SHA-256 for the files that have not changed since they were remembered."""
         known = {}
         for some in _chunks(paths):
-            by_key = {_path_key(path): path for path in some}
-            rows = self._select(
+            keys = {path: _path_key(path) for path in some}
+            rows = self._file.select(
                 "SELECT path, size, mtime_ns, ctime_ns, photo FROM files WHERE path IN ({})",
-                list(by_key),
+                list(keys.values()),
             )
-            for key, *state, photo in rows:
-                path = by_key[key]
-                if _has_state(path, FileState(*state)):
-                    known[path] = photo
+            remembered = {key: (FileState(*state), photo) for key, *state, photo in rows}
+            for path, key in keys.items():
+                if key in remembered:
+                    state, photo = remembered[key]
+                    if _has_state(path, state):
+                        known[path] = photo
         return known
 
     def remember_photos(self, photos: Mapping[str, tuple[FileState, bytes]]) -> None:
         """Keeps path → (state when read, SHA-256) for `known_photos`, in one transaction."""
         rows = [
-            (_path_key(path), *astuple(state), photo)
+            (_path_key(path), state.size, state.mtime_ns, state.ctime_ns, photo)
             for path, (state, photo) in photos.items()
             if state.settled
         ]
-        with self._lock, self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
+        with self._file.transaction() as database:
+            database.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
 
     def vectors(self, recipe: Recipe, photos: Collection[bytes], size: int) -> dict[bytes, Floats]:
         """Returns SHA-256 → feature vector float32 [size] for those of the photos that are kept.
@@ -189,7 +146,7 @@ class BottleneckCache:
         found = {}
         damaged = 0
         for some in _chunks(list(photos)):
-            rows = self._select(
+            rows = self._file.select(
                 "SELECT photo, crc, vector FROM bottlenecks WHERE recipe_id = ? AND photo IN ({})",
                 some,
                 recipe_id,
@@ -200,7 +157,7 @@ class BottleneckCache:
                 else:
                     damaged += 1
         if damaged:
-            logging.warning("%d damaged vectors in %s are computed anew.", damaged, self._path)
+            logging.warning("%d damaged vectors in %s are computed anew.", damaged, self._file)
         return found
 
     def store(self, recipe: Recipe, vectors: Mapping[bytes, Floats]) -> None:
@@ -210,28 +167,8 @@ class BottleneckCache:
         for photo, vector in vectors.items():
             stored = vector.astype("<f4").tobytes()
             rows.append((recipe_id, photo, zlib.crc32(stored), stored))
-        with self._lock, self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("REPLACE INTO bottlenecks VALUES (?, ?, ?, ?)", rows)
-
-    def _prepare(self) -> None:
-        """Makes the tables of a new file; checks the version of an old one."""
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        # With WAL this loses nothing when the process dies, only the last batches with the power.
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        if version > _SCHEMA_VERSION:
-            raise CacheError(
-                f"{self._path} must be of version {_SCHEMA_VERSION} or older. Got version "
-                f"{version}, made by a newer release. Use that release, or another "
-                "--bottleneck_dir."
-            )
+        with self._file.transaction() as database:
+            database.executemany("REPLACE INTO bottlenecks VALUES (?, ?, ?, ?)", rows)
 
     def _recipe_id(self, recipe: Recipe) -> int:
         """Returns the row number of a recipe, adding it when it is new."""
@@ -240,23 +177,16 @@ class BottleneckCache:
             "SELECT id FROM recipes WHERE (fingerprint, height, width, pixels, precision, view) "
             "= (?, ?, ?, ?, ?, ?)"
         )
-        with self._lock, self._connection:
-            row = self._connection.execute(query, values).fetchone()
+        with self._file.transaction() as database:
+            row = database.execute(query, values).fetchone()
             if row is None:
-                self._connection.execute(
-                    "INSERT OR IGNORE INTO recipes "
-                    "(fingerprint, height, width, pixels, precision, view) "
+                database.execute(
+                    "INSERT INTO recipes (fingerprint, height, width, pixels, precision, view) "
                     "VALUES (?, ?, ?, ?, ?, ?)",
                     values,
                 )
-                row = self._connection.execute(query, values).fetchone()
+                row = database.execute(query, values).fetchone()
         return int(row[0])
-
-    def _select(self, query: str, keys: Sequence[bytes], *before: int) -> list[tuple[Any, ...]]:
-        """Returns the rows of a query whose `{}` stands for the keys, after other values."""
-        query = query.format(",".join("?" * len(keys)))
-        with self._lock:
-            return self._connection.execute(query, [*before, *keys]).fetchall()
 
 
 def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -113,7 +113,7 @@ def photos_below(folder: str) -> list[str]:
     Raises:
         PhotoError: a folder cannot be read.
     """
-    return sorted(_walk(folder, _Findings(), seen={_identity(folder)}))
+    return sorted(_walk(folder, _Findings(), seen={_identity(folder)}, home=folder))
 
 
 def _photos_by_label(image_dir: str, findings: _Findings) -> dict[str, list[str]]:
@@ -128,13 +128,20 @@ def _photos_by_label(image_dir: str, findings: _Findings) -> dict[str, list[str]
         raise PhotoError(f"--image_dir must be a folder. Got {image_dir}, which {was}.")
     class_folders = []
     for entry in _entries(image_dir):
-        if entry.is_dir():
+        if _is_folder(entry):
             class_folders.append(entry.path)
         else:
             findings.loose_photos += _is_photo(entry.name)
             findings.others.update([] if _is_photo(entry.name) else [_kind(entry.name)])
     # A link inside one class that leads to another, or back up, must not mix the classes.
-    known = {_identity(folder) for folder in (image_dir, *class_folders)}
+    known = {_identity(image_dir): image_dir}
+    for folder in sorted(class_folders):
+        twin = known.setdefault(_identity(folder), folder)
+        if twin != folder:
+            raise PhotoError(
+                "Each class must have a folder of its own. "
+                f"Got {folder}, which leads to {twin}. Remove the link."
+            )
     photos = {}
     for folder in sorted(class_folders):
         label = os.path.basename(folder)
@@ -144,7 +151,7 @@ def _photos_by_label(image_dir: str, findings: _Findings) -> dict[str, list[str]
                 f"file. Got {label!r}. Rename the folder."
             )
         logging.info("Looking for images in '%s'", label)
-        found = sorted(_walk(folder, findings, seen=set(known)))
+        found = sorted(_walk(folder, findings, seen=set(known), home=image_dir))
         if found:
             photos[label] = found
         else:
@@ -152,14 +159,19 @@ def _photos_by_label(image_dir: str, findings: _Findings) -> dict[str, list[str]
     return photos
 
 
-def _walk(folder: str, findings: _Findings, *, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """Yields the photos at any depth below a folder, entering each folder once."""
+def _walk(
+    folder: str, findings: _Findings, *, seen: set[tuple[int, int]], home: str
+) -> Iterator[str]:
+    """Yields the photos at any depth below a folder, entering each folder once.
+
+    Links to folders below `home` are not followed: these are met anyway, where they belong.
+    """
     for entry in _entries(folder):
-        if entry.is_dir():
-            if _identity(entry.path) not in seen:
+        if _is_folder(entry):
+            if _identity(entry.path) not in seen and not _leads_back(entry, home):
                 seen.add(_identity(entry.path))
-                yield from _walk(entry.path, findings, seen=seen)
-        elif _is_photo(entry.name) and entry.is_file():
+                yield from _walk(entry.path, findings, seen=seen, home=home)
+        elif _is_photo(entry.name) and _is_file(entry):
             yield entry.path
         else:
             findings.others[_kind(entry.name)] += 1
@@ -175,15 +187,39 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
                 if not entry.name.startswith(".") and entry.name.lower() not in _SYSTEM_FILES
             ]
     except OSError as error:
-        raise PhotoError(
-            f"Every folder below --image_dir must be readable. Got {folder}: {error.strerror}. "
-            "Allow reading it, or move it elsewhere."
-        ) from error
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: str, error: OSError) -> PhotoError:
+    return PhotoError(
+        f"Every folder below --image_dir must be readable. Got {folder}: {error.strerror}. "
+        "Allow reading it, or move it elsewhere."
+    )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Returns whether an entry is a folder or leads to one; a link to itself leads nowhere."""
+    # Unlike os.path, DirEntry raises OSError at links that loop; without links it costs no stat.
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def _leads_back(entry: os.DirEntry[str], home: str) -> bool:
+    if not entry.is_symlink():
+        return False
+    target, home = os.path.realpath(entry.path), os.path.realpath(home)
+    return os.path.commonpath([target, home]) == home
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
 
 
 def _identity(folder: str) -> tuple[int, int]:
     """Returns what tells a folder from all others, however it is reached."""
-    status = os.stat(folder)
+    try:
+        status = os.stat(folder)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     return status.st_dev, status.st_ino
 
 

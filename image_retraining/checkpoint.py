@@ -77,13 +77,14 @@ class CheckpointFile:
             CheckpointError: the file is no checkpoint, or one of a training with other inputs.
         """
         try:
-            with np.load(self._path, allow_pickle=False) as stored:
+            # np.load leaves a file that it opened itself open when that is no archive.
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 head = Head(stored["weights"], stored["bias"])
                 step = int(stored["step"])
                 inputs = json.loads(str(stored["inputs"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"--resume must find the state of a training. Got {self._path}, which is none "
                 f"({error}). Run without --resume to start anew."

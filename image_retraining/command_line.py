@@ -139,9 +139,11 @@ def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -
     elif rest:
         raise flags.Error(f"Every argument must be a flag. Got '{rest[0]}'.")
     for name, value in values.items():
-        if isinstance(value, str) and value.startswith("~"):
-            # The shell leaves the tilde in --image_dir=~/photos as it is.
+        # The shell leaves the tilde in --image_dir=~/photos as it is.
+        if isinstance(value, str):
             values[name] = os.path.expanduser(value)
+        elif isinstance(value, tuple):
+            values[name] = tuple(os.path.expanduser(path) for path in value)
     if "logging_verbosity" in values:
         logging.set_verbosity(values["logging_verbosity"])
     return config_class(**values, named=named)
@@ -169,5 +171,10 @@ def _described(field: dataclasses.Field[Any]) -> list[str]:
     default = "none" if field.default in ("", ()) else str(field.default)
     text = f"{field.metadata['meaning']} ({kind}; default: {default})"
     return textwrap.wrap(
-        text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6, break_long_words=False
+        text,
+        92,
+        initial_indent=" " * 6,
+        subsequent_indent=" " * 6,
+        break_long_words=False,
+        break_on_hyphens=False,
     )

@@ -3,6 +3,7 @@
 The scripts make one flag of each field marked with `_setting`; nothing else repeats a default.
 """
 
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -179,6 +180,7 @@ class RetrainConfig:
                 f"--{name} must be at least 1, or -1 for the whole set",
                 getattr(self, name),
             )
+        _require(self.seed < 2**63, "--seed must be below 2 to the power of 63", self.seed)
         _require(
             0 < self.learning_rate < float("inf"),
             "--learning_rate must be a number above 0",
@@ -215,8 +217,14 @@ class RetrainConfig:
         Raises:
             SettingError: a folder is missing and cannot be made, or a path is of the wrong kind.
         """
-        for name in ("output_graph", "output_labels", "checkpoint_path"):
+        files = ("output_graph", "output_labels", "checkpoint_path")
+        for name in files:
             _check_writable_file(name, getattr(self, name))
+        _require(
+            len({os.path.abspath(getattr(self, name)) for name in files}) == len(files),
+            "--output_graph, --output_labels and --checkpoint_path must be different files",
+            ", ".join(getattr(self, name) for name in files),
+        )
         for name in ("summaries_dir", "bottleneck_dir"):
             _check_writable_folder(name, getattr(self, name))
         if self.intermediate_store_frequency:
@@ -276,7 +284,12 @@ class LabelConfig:
 
     def __post_init__(self) -> None:
         _check_at_least(self, 0, "input_height", "input_width")
-        _require(self.input_std != 0, "--input_std must not be 0", self.input_std)
+        _require(math.isfinite(self.input_mean), "--input_mean must be finite", self.input_mean)
+        _require(
+            math.isfinite(self.input_std) and self.input_std != 0,
+            "--input_std must be finite and not 0",
+            self.input_std,
+        )
         _require(
             bool(self.image) and all(self.image),
             "--image must name a photo or a folder of photos, as in --image=rose.jpg",
@@ -321,8 +334,9 @@ def _image_size(text: str) -> tuple[int, int] | None:
 
 def _check_writable_file(name: str, path: str) -> None:
     _require(bool(path), f"--{name} must name a file", "an empty name")
-    _require(not Path(path).is_dir(), f"--{name} must name a file", f"{path}, which is a folder")
-    _check_writable_folder(name, str(Path(path).resolve().parent))
+    _require(not os.path.isdir(path), f"--{name} must name a file", f"{path}, which is a folder")
+    # Not the folder that a link leads to: the file will be replaced where it is named.
+    _check_writable_folder(name, os.path.dirname(os.path.abspath(path)))
 
 
 def _check_writable_folder(name: str, path: str) -> None:
@@ -336,7 +350,7 @@ def _check_writable_folder(name: str, path: str) -> None:
             f"Got {path}: {error.strerror}."
         ) from error
     _require(
-        os.access(path, os.W_OK | os.X_OK),
-        f"--{name} must lie in a folder that you may write to",
+        os.access(path, os.R_OK | os.W_OK | os.X_OK),
+        f"--{name} must lie in a folder that you may read and write to",
         path,
     )

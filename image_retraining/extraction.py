@@ -48,12 +48,19 @@ def extract(
     work = _Work(catalog.records, backbone, cache, fail_on_bad_image=fail_on_bad_image)
     started = time.monotonic()
     work.look_up()
-    cached = work.done_count
-    work.compute()
+    try:
+        work.compute()
+    except KeyboardInterrupt:
+        logging.info(
+            "The bottlenecks of %d of %d photos are kept; the same command goes on from there.",
+            work.done_count,
+            len(catalog.records),
+        )
+        raise
     logging.info(
-        "Bottlenecks of %d photos, %d of them cached before, in %.1f s",
+        "Bottlenecks of %d photos: %d computed, the others there already, in %.1f s",
         work.done_count,
-        cached,
+        work.computed_count,
         time.monotonic() - started,
     )
     if not work.done_count:
@@ -77,6 +84,7 @@ class _Work:
         fail_on_bad_image: bool,
     ) -> None:
         self.unreadable: dict[int, Unreadable] = {}
+        self.computed_count = 0
         self._records = records
         self._backbone = backbone
         self._cache = cache
@@ -199,6 +207,7 @@ class _Work:
         self._cache.store(self._recipe, dict(zip(digests, vectors, strict=True)))
         self._rows[positions] = vectors
         self._done[positions] = True
+        self.computed_count += len(positions)
 
     def _leave_out(self, position: int) -> None:
         """Notes why a photo could not be decoded."""

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from image_retraining.backbone import Backbone
 from image_retraining.errors import GraphError
-from image_retraining.plain_graph import plain_graph
+from image_retraining.plain_graph import graph_bytes, plain_graph
 from image_retraining.records import Floats, Head
 
 PHOTOS_NAME = "Placeholder"
@@ -63,7 +63,7 @@ def build(backbone: Backbone, head: Head, *, final_tensor_name: str) -> Any:
 
 def write(path: str | Path, graph_def: Any) -> None:
     """Writes a GraphDef; equal graphs give equal bytes."""
-    Path(path).write_bytes(graph_def.SerializeToString(deterministic=True))
+    Path(path).write_bytes(graph_bytes(graph_def))
 
 
 def write_labels(path: str | Path, labels: Sequence[str]) -> None:
@@ -115,8 +115,6 @@ class FrozenGraph:
             tf.graph_util.import_graph_def(graph_def, name="")
 
         try:
-            graph = tf.compat.v1.wrap_function(imported, []).graph
-            tensors = graph.get_tensor_by_name(input_name), graph.get_tensor_by_name(output_name)
             wrapped = tf.compat.v1.wrap_function(imported, [])
             self._function = wrapped.prune(input_name, output_name)
         except (ValueError, KeyError) as error:
@@ -124,14 +122,14 @@ class FrozenGraph:
             raise GraphError(
                 f"--graph must be a graph that can run. Got {path}: {reason}"
             ) from error
-        photos, scores = tensors
+        photos, scores = (wrapped.graph.get_tensor_by_name(n) for n in (input_name, output_name))
         shape = [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
         self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
         self.output_size = scores.shape[-1] if scores.shape.rank else None
 
     def scores(self, images: Any) -> Floats:
         """Returns float32 [N, C] for float32 [N, H, W, 3]."""
-        return np.asarray(self._function(images), np.float32)
+        return np.asarray(self._function(tf.convert_to_tensor(images)), np.float32)
 
 
 def _read(path: str | Path) -> Any:

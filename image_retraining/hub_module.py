@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import shutil
 import socket
 import ssl
 import tarfile
@@ -13,7 +14,7 @@ import urllib.error
 import urllib.request
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,7 @@ def resolve(handle: str, *, patience: float) -> str:
         DownloadError: a URL's module cannot be downloaded.
         ModuleError: there is no such folder, or the archive cannot be unpacked.
     """
-    is_url = handle.startswith(("http://", "https://"))
-    if is_url:
+    if _is_url(handle):
         return _download(handle, patience)
     if handle.endswith(_ARCHIVES) and os.path.isfile(handle):
         return _unpack(handle)
@@ -70,11 +70,42 @@ def load(handle: str, folder: str) -> Any:
     try:
         return hub.load(folder)
     # What the loader raises for files that are missing, damaged, or made for other ops.
-    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().partition("\n")[0]
+        if _is_url(handle):
+            # A download that was cut short in a place that tensorflow_hub does not notice.
+            shutil.rmtree(folder, ignore_errors=True)
+            reason += " (The download is discarded; the next run tries again.)"
         raise ModuleError(
             f"{MODULE_RULE} Got {handle}, which cannot be loaded: {reason}"
         ) from error
+
+
+def has_reference_variables(module: Any) -> bool:
+    """Whether a module in TF1 Hub format holds variables of a kind that TF2 cannot freeze."""
+    graphs = [function.graph.as_graph_def() for function in module.signatures.values()]
+    return any(node.op in ("Variable", "VariableV2") for graph in graphs for node in graph.node)
+
+
+def frozen_tf1(folder: str) -> Callable[[Any], Any]:
+    """Returns a TF1 Hub module's function from photos to its outputs by name, frozen by TF1."""
+    v1 = tf.compat.v1
+    with v1.Session(graph=tf.Graph()) as session:
+        signature = v1.saved_model.load(session, [], folder).signature_def["default"]
+        outputs = {key: info.name for key, info in signature.outputs.items()}
+        nodes = [name.partition(":")[0] for name in outputs.values()]
+        graph_def = v1.graph_util.convert_variables_to_constants(
+            session, session.graph.as_graph_def(), nodes
+        )
+    (photos,) = (info.name for info in signature.inputs.values())
+
+    def answer(images: Any) -> dict[str, Any]:
+        tensors = tf.graph_util.import_graph_def(
+            graph_def, input_map={photos: images}, return_elements=list(outputs.values()), name=""
+        )
+        return dict(zip(outputs, tensors, strict=True))
+
+    return answer
 
 
 def fingerprint(folder: str) -> str:
@@ -91,6 +122,10 @@ def fingerprint(folder: str) -> str:
             content.update(len(part).to_bytes(8, "little"))
             content.update(part)
     return content.hexdigest()
+
+
+def _is_url(handle: str) -> bool:
+    return handle.startswith(("http://", "https://"))
 
 
 def _download(url: str, patience: float) -> str:
@@ -131,7 +166,7 @@ def _await_answer(url: str, patience: float) -> None:
         TimeoutError: nothing came within so many seconds.
         OSError: the server cannot be reached.
     """
-    outcome: list[OSError | None] = []
+    outcome: list[Exception | None] = []
 
     def ask() -> None:
         separator = "&" if "?" in url else "?"
@@ -146,7 +181,7 @@ def _await_answer(url: str, patience: float) -> None:
         except urllib.error.URLError as error:
             is_certificate = isinstance(error.reason, ssl.SSLError)
             outcome.append(None if is_certificate else error)
-        except OSError as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             outcome.append(error)
 
     # The time-out of urlopen does not cover the name look-up; a thread can be left behind.
@@ -177,24 +212,34 @@ def _unpack(archive: str) -> str:
     folder = cache / digest
     if folder.is_dir():
         return str(folder)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as temporary:
-        unpacked = Path(temporary) / "module"
-        try:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            unpacked = Path(temporary) / "module"
             with tarfile.open(archive) as tar:
                 tar.extractall(unpacked, filter="data")
-        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-            raise ModuleError(
-                f"{MODULE_RULE} Got {archive}, which cannot be unpacked: {error}"
-            ) from error
-        # Another process may have been faster; its folder has the same content.
-        with contextlib.suppress(FileExistsError, NotADirectoryError):
-            unpacked.rename(folder)
+            _move(unpacked, folder)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise ModuleError(
+            f"{MODULE_RULE} Got {archive}, which cannot be unpacked: {error}"
+        ) from error
     return str(folder)
+
+
+def _move(unpacked: Path, folder: Path) -> None:
+    try:
+        unpacked.rename(folder)
+    except OSError:
+        # Another process may have been faster; its folder has the same content.
+        if not folder.is_dir():
+            raise
 
 
 def _files_below(folder: str) -> Iterator[str]:
     for place, _, names in tf.io.gfile.walk(folder):
+        parts = os.path.relpath(place, folder).split(os.sep)
+        if any(part.startswith(".") and part != "." for part in parts):
+            continue
         for name in names:
             if not name.startswith("."):
                 yield os.path.join(place, name)

@@ -15,8 +15,10 @@ import tensorflow as tf
 
 PIPELINE_VERSION = 1
 
-# One constant for the number of channels of a colour photo.
 _RGB = 3
+# How files of these kinds begin: RE2, of which \C is any byte.
+_WEBP_START = r"RIFF\C{4}WEBP"
+_BMP_START = r"BM\C*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def distorted_pixels(
         contents: string scalar, as for `pixels`.
         image_size: (H, W).
         distortion: what to vary, and how much.
-        seed: integer [2]; equal seeds give equal variations.
+        seed: int64 [2]; equal seeds give equal variations.
     """
     seeds = tf.random.split(seed, 4)
     margin = 1 + distortion.random_crop / 100
@@ -102,9 +104,46 @@ def why_unreadable(contents: bytes) -> str:
 
 def _decode(contents: Any) -> Any:
     """Returns float32 [h, w, 3], RGB, 0 to 1."""
-    image = tf.io.decode_image(contents, channels=_RGB, expand_animations=False)
+    start = tf.strings.substr(contents, 0, 12)
+    image = tf.case(
+        [
+            (tf.strings.regex_full_match(start, _WEBP_START), lambda: _webp_colours(contents)),
+            (tf.strings.regex_full_match(start, _BMP_START), lambda: _bmp_colours(contents)),
+        ],
+        default=lambda: _colours(contents),
+    )
     image = tf.ensure_shape(image, [None, None, _RGB])
     return tf.image.convert_image_dtype(image, tf.float32)
+
+
+def _colours(contents: Any) -> Any:
+    """Returns uint8 [h, w, 3], decoded by TensorFlow."""
+    return tf.io.decode_image(contents, channels=_RGB, expand_animations=False)
+
+
+def _webp_colours(contents: Any) -> Any:
+    """Returns uint8 [h, w, 3] of a WebP, without the transparency that TensorFlow refuses."""
+    return tf.io.decode_webp(contents, channels=0)[0, :, :, :_RGB]
+
+
+def _bmp_colours(contents: Any) -> Any:
+    """Returns uint8 [h, w, 3] of a BMP, with the colours of its palette if it has one.
+
+    TensorFlow gives places in the palette instead, as greys. Offsets are those of BITMAPINFOHEADER.
+    """
+    image = _colours(contents)
+
+    def number(offset: int, kind: Any = tf.int32) -> Any:
+        return tf.io.decode_raw(tf.strings.substr(contents, offset, kind.size), kind)[0]
+
+    def looked_up() -> Any:
+        used = number(46)
+        size = 4 * tf.where(used == 0, 256, used)
+        palette = tf.io.decode_raw(tf.strings.substr(contents, 14 + number(14), size), tf.uint8)
+        blue_green_red = tf.reshape(palette, [-1, 4])[:, :_RGB]
+        return tf.gather(blue_green_red[:, ::-1], tf.cast(image[..., 0], tf.int32))
+
+    return tf.cond(number(28, tf.uint16) == 8, looked_up, lambda: image)
 
 
 def _resize(image: Any, size: Any) -> Any:

@@ -15,9 +15,9 @@ _CONTROL_FLOW = frozenset({"Switch", "Merge", "Enter", "Exit", "NextIteration", 
 def plain_graph(graph: Any, output_name: str) -> Any:
     """Returns the GraphDef of what an output needs: equal graphs give equal ones.
 
-    Nodes stand after their inputs. Attributes at their default are dropped, because older releases
-    refuse a node with an attribute that they have not heard of. Control inputs and identities are
-    dropped too, save in a graph with control flow, where they matter.
+    Nodes stand after their inputs. Private attributes are dropped, and those at their default,
+    because older releases refuse a node with an attribute that they have not heard of. Control
+    inputs and identities are dropped too, save in a graph with control flow, where they matter.
 
     Args:
         graph: a tf.Graph of constants and ops without side effects.
@@ -31,7 +31,17 @@ def plain_graph(graph: Any, output_name: str) -> Any:
             _straighten_inputs(node, nodes)
     plain = tf.compat.v1.GraphDef(versions=meta_graph.graph_def.versions)
     plain.node.extend(_in_order(nodes, output_name))
+    for node in plain.node:
+        for name in [name for name in node.attr if name.startswith("_")]:
+            del node.attr[name]
+    _rename_numbered(plain)
     return plain
+
+
+def graph_bytes(graph_def: Any) -> bytes:
+    """Returns a GraphDef's bytes; equal for equal ones."""
+    contents: bytes = graph_def.SerializeToString(deterministic=True)
+    return contents
 
 
 def _straighten_inputs(node: Any, nodes: dict[str, Any]) -> None:
@@ -63,6 +73,19 @@ def _in_order(nodes: dict[str, Any], output_name: str) -> list[Any]:
         else:
             placed.setdefault(path.pop(), node)
     return list(placed.values())
+
+
+def _rename_numbered(graph_def: Any) -> None:
+    """Numbers anew what freezing named by a number that counts on through the process."""
+    names: dict[str, str] = {}
+    for node in graph_def.node:
+        scope, slash, last = node.name.rpartition("/")
+        if last.isdigit():
+            names[node.name] = f"{scope}{slash}constant_{len(names)}"
+    for node in graph_def.node:
+        node.name = names.get(node.name, node.name)
+        # Such a node is a constant, which has one output and needs no ":0".
+        node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def _node_name(input_name: str) -> str:

@@ -63,5 +63,5 @@ class Progress:
             self._unit,
             rate,
             self._unit,
-            tqdm.format_interval((self._total - self._done) / rate),
+            tqdm.format_interval((self._total - self._done) / rate) if rate else "unknown time",
         )

@@ -39,11 +39,6 @@ _TEST_DRAWS = 2
 
 def load(config: RetrainConfig) -> Backbone:
     """Returns the backbone; the built-in one if the default module cannot be downloaded."""
-    # tensorflow_hub reads these two from the environment before it looks at flags of its own.
-    if config.tfhub_cache_dir:
-        os.environ.setdefault("TFHUB_CACHE_DIR", config.tfhub_cache_dir)
-    if config.tfhub_model_load_format != "AUTO":
-        os.environ.setdefault("TFHUB_MODEL_LOAD_FORMAT", config.tfhub_model_load_format)
     backbone = load_backbone(
         config.tfhub_module,
         image_size=config.open_image_size,

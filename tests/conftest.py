@@ -1,5 +1,6 @@
 """What the tests share: photos and modules made on the spot."""
 
+import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ import pytest
 import tensorflow as tf
 from absl import flags, logging
 from PIL import Image
+
+# The user id that systems give to nobody.
+_NOBODY = 65534
 
 Colour = tuple[int, int, int]
 
@@ -47,10 +51,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtur
     """What was logged, from INFO up, as `logged.messages`."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.INFO)
-    logger = logging.get_absl_logger()
-    logger.addHandler(caplog.handler)
     yield caplog
-    logger.removeHandler(caplog.handler)
     logging.set_verbosity(verbosity)
 
 
@@ -111,3 +112,31 @@ def colour_statistics(photos: Any) -> Any:
 def colour_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A module of 8 x 8 photos whose features are their colours' statistics."""
     return save_module(tmp_path_factory.mktemp("modules") / "colour", colour_statistics)
+
+
+@contextlib.contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """Lets file permissions count even when the tests run as root."""
+    if os.getuid() != 0:
+        yield
+        return
+    modes = {parent: parent.stat().st_mode for parent in (folder, *folder.parents)}
+    modes = {parent: mode for parent, mode in modes.items() if mode & 0o011 != 0o011}
+    for parent, mode in modes.items():
+        parent.chmod(mode | 0o011)
+    os.setresuid(_NOBODY, _NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        for parent, mode in modes.items():
+            parent.chmod(mode)
+
+
+@contextlib.contextmanager
+def mode_of(folder: Path, mode: int) -> Iterator[None]:
+    folder.chmod(mode)
+    try:
+        yield
+    finally:
+        folder.chmod(0o755)

@@ -1,0 +1,122 @@
+"""Function of photos → frozen graph: variables become constants, outputs one feature vector."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+# TensorFlow has no public function that turns a function's variables into constants.
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from image_retraining.errors import ModuleError
+from image_retraining.hub_module import MODULE_RULE
+from image_retraining.plain_graph import plain_graph
+
+_OUTPUTS = ("default", "feature_vector")
+_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A frozen graph from photos to feature vectors.
+
+    Attributes:
+        graph_def: of constants and ordinary ops only.
+        input_name: tensor name of the photos, float32 [None, H, W, 3].
+        output_name: tensor name of the feature vectors, float32 [None, D].
+        feature_size: D.
+    """
+
+    graph_def: Any
+    input_name: str
+    output_name: str
+    feature_size: int
+
+
+def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, int]) -> Frozen:
+    """Returns the frozen graph of a function of photos, after running it once.
+
+    On CPU a frozen graph is 1.6 to 2 times as fast, for TensorFlow can fold and fuse its ops.
+
+    Args:
+        handle: what the person calls the module, for messages.
+        answer: from float32 [N, H, W, 3], RGB, 0 to 1, to tensors in any nesting.
+        image_size: (H, W).
+
+    Raises:
+        ModuleError: it gives no feature vectors, or cannot be frozen, or does not run.
+    """
+    photos = tf.TensorSpec([None, *image_size, _CHANNELS], tf.float32, name="images")
+    function = tf.function(lambda images: _feature_output(handle, answer(images)), autograph=False)
+    try:
+        with _quiet_tensorflow():
+            frozen = convert_variables_to_constants_v2(function.get_concrete_function(photos))
+        # Whether the module can work with this size shows when it runs.
+        sample = tf.random.stateless_uniform([2, *image_size, _CHANNELS], seed=[0, 0])
+        vectors = frozen(sample)[0].numpy()
+    except (TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModuleError(
+            f"{MODULE_RULE} Got {handle}, which cannot be frozen and run on photos of "
+            f"{image_size} (height, width): {reason}"
+        ) from error
+    if vectors.shape[0] != 2 or not np.isfinite(vectors).all():
+        raise ModuleError(
+            f"{MODULE_RULE} It must give a feature vector of finite numbers for each photo. Got "
+            f"{handle}, which does not for photos of {image_size} (height, width)."
+        )
+    (images,), (features,) = frozen.inputs, frozen.outputs
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
+    graph_def = plain_graph(graph, features.op.name)
+    return Frozen(graph_def, images.name, features.name, feature_size=vectors.shape[1])
+
+
+def _feature_output(handle: str, outputs: Any) -> Any:
+    """Returns, of what a module puts out, the tensor of feature vectors, float32 [None, D]."""
+    named = _named_outputs(outputs)
+    vectors = {
+        name: output
+        for name, output in named.items()
+        if output.dtype == tf.float32 and output.shape.rank == 2 and output.shape[0] is None
+    }
+    if not vectors:
+        shapes = ", ".join(f"{name or 'output'} {output.shape}" for name, output in named.items())
+        raise ModuleError(
+            f"{MODULE_RULE} It must put out feature vectors, float32 [None, D]. "
+            f"Got {handle}, which puts out {shapes}."
+        )
+    name = next((name for name in _OUTPUTS if name in vectors), next(iter(vectors)))
+    if len(vectors) > 1:
+        logging.info("Of the module's outputs %s, '%s' is taken.", ", ".join(vectors), name)
+    return vectors[name]
+
+
+def _named_outputs(outputs: Any, prefix: str = "") -> dict[str, Any]:
+    """Returns the tensors in outputs of any nesting, by their names or places joined with '/'."""
+    if isinstance(outputs, Mapping):
+        inner = sorted(outputs.items())
+    elif isinstance(outputs, list | tuple):
+        inner = [(str(place), output) for place, output in enumerate(outputs)]
+    else:
+        return {prefix: outputs}
+    named: dict[str, Any] = {}
+    for name, output in inner:
+        named |= _named_outputs(output, f"{prefix}/{name}" if prefix else name)
+    return named
+
+
+@contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """Silences warnings of collections in old modules that do not survive freezing, nor matter."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

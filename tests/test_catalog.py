@@ -1,0 +1,393 @@
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from conftest import as_nobody, mode_of
+
+from image_retraining.catalog import log_counts, photos_below, scan
+from image_retraining.errors import PhotoError
+from image_retraining.records import Catalog, ImageRecord, Split
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def scanned(folder: Path | str) -> Catalog:
+    return scan(str(folder), validation_percentage=10, testing_percentage=10)
+
+
+def photos_of(catalog: Catalog, folder: Path) -> dict[str, list[str]]:
+    """Returns label → its photos, as paths from the folder."""
+    found: dict[str, list[str]] = {label: [] for label in catalog.labels}
+    for record in catalog.records:
+        found[catalog.labels[record.label_id]].append(os.path.relpath(record.path, folder))
+    return found
+
+
+@pytest.mark.parametrize(
+    "label", ["玫瑰", "雏菊", "Red Rose", "ROSE", "rosé!", "a.b", "photo.jpg", "%s {0}", "#1"]
+)
+def test_a_folder_s_name_is_the_label_verbatim(tmp_path: Path, label: str) -> None:
+    touch(tmp_path, f"{label}/a.jpg", "other/b.jpg")
+    assert photos_of(scanned(tmp_path), tmp_path) == {
+        label: [f"{label}/a.jpg"],
+        "other": ["other/b.jpg"],
+    }
+
+
+def test_chinese_labels_stay_two_classes(tmp_path: Path) -> None:
+    touch(tmp_path, "玫瑰/a.jpg", "雏菊/a.jpg")
+    assert scanned(tmp_path).labels == ("玫瑰", "雏菊")
+
+
+def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
+    folder = os.path.join(os.fsencode(tmp_path), b"ro\xffse")
+    os.mkdir(folder)
+    photo = os.path.join(folder, b"\xfe.jpg")
+    with open(photo, "wb"):
+        pass
+    touch(tmp_path, "daisy/a.jpg")
+    catalog = scanned(tmp_path)
+    assert [os.fsencode(label) for label in catalog.labels] == [b"daisy", b"ro\xffse"]
+    assert os.fsencode(catalog.records[1].path) == photo
+
+
+def test_photos_at_any_depth_belong_to_the_first_level_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "rose/a.jpg", "rose/2023/b.jpg", "rose/2023/May/1/c.jpg", "tulip/rose/d.jpg")
+    assert photos_of(scanned(tmp_path), tmp_path) == {
+        "rose": ["rose/2023/May/1/c.jpg", "rose/2023/b.jpg", "rose/a.jpg"],
+        "tulip": ["tulip/rose/d.jpg"],
+    }
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
+        *(".JPG", ".Jpeg", ".JPE", ".JFIF", ".PNG", ".Gif", ".BMP", ".WebP"),
+        ".tar.jpg",
+    ],
+)
+def test_what_is_a_photo(tmp_path: Path, ending: str) -> None:
+    touch(tmp_path, f"rose/a{ending}", "tulip/b.jpg")
+    assert photos_of(scanned(tmp_path), tmp_path)["rose"] == [f"rose/a{ending}"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "jpg", "a.jpg.part", "a.jpg~", "a.tiff", "a.", "a.jpgx"])
+def test_what_is_no_photo(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"rose/{name}", "rose/b.jpg", "tulip/b.jpg")
+    assert photos_of(scanned(tmp_path), tmp_path)["rose"] == ["rose/b.jpg"]
+
+
+def test_other_files_are_counted_and_named_once(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/a.jpg")
+    touch(tmp_path, "rose/a.txt", "rose/deep/b.TXT", "tulip/c.txt", "notes.md", "tulip/README")
+    scanned(tmp_path)
+    lines = [message for message in logged.messages if "left out" in message]
+    assert lines == ["5 other files are left out: 3 .txt, 1 .md, 1 README"]
+
+
+def test_many_kinds_of_other_files_do_not_flood_the_log(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/a.jpg", *(f"rose/a.k{number}" for number in range(9)))
+    scanned(tmp_path)
+    (line,) = (message for message in logged.messages if "left out" in message)
+    assert line.startswith("9 other files are left out: ")
+    assert line.endswith(" and 4 more")
+
+
+def test_hidden_and_system_files_are_passed_over_in_silence(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/a.jpg")
+    touch(tmp_path, ".DS_Store", ".hidden.jpg", ".git/x.jpg", "rose/.b.jpg", "rose/.thumbs/c.jpg")
+    touch(tmp_path, "Thumbs.db", "rose/Thumbs.db", "tulip/THUMBS.DB", "tulip/desktop.ini")
+    assert photos_of(scanned(tmp_path), tmp_path) == {
+        "rose": ["rose/a.jpg"],
+        "tulip": ["tulip/a.jpg"],
+    }
+    assert logged.messages == ["Looking for images in 'rose'", "Looking for images in 'tulip'"]
+
+
+def test_photos_outside_the_classes_are_warned_of(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/a.jpg", "b.jpg", "c.PNG")
+    assert len(scanned(tmp_path).records) == 2
+    (warning,) = (r for r in logged.records if r.levelno == logging.WARNING)
+    assert warning.getMessage().startswith("2 photos lie directly in --image_dir")
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("rose/loop", "loop"),
+        ("rose/loop.jpg", "loop.jpg"),
+        ("loop", "loop"),
+        ("rose/here", "."),
+        ("rose/up", ".."),
+        ("rose/deep/up", ".."),
+        ("rose/deep/top", "../.."),
+        ("rose/tulips", "../tulip"),
+        ("rose/tulips", "../tulip/deep/.."),
+        ("rose/tulips", "../tulip/deep"),
+        ("rose/nothing", "missing"),
+        ("rose/nothing.jpg", "missing.jpg"),
+    ],
+)
+def test_links_neither_loop_nor_mix_classes(tmp_path: Path, link: str, target: str) -> None:
+    # Once: a link to itself ends in OSError from DirEntry.is_dir(), and one to a folder below
+    # another class brings that folder's photos along.
+    touch(tmp_path, "rose/a.jpg", "rose/deep/b.jpg", "tulip/c.jpg", "tulip/deep/d.jpg")
+    (tmp_path / link).symlink_to(target)
+    assert photos_of(scanned(tmp_path), tmp_path) == {
+        "rose": ["rose/a.jpg", "rose/deep/b.jpg"],
+        "tulip": ["tulip/c.jpg", "tulip/deep/d.jpg"],
+    }
+
+
+@pytest.mark.parametrize("target", ["rose", ".", "rose/deep"])
+def test_a_class_folder_that_links_to_another_does_not_double_its_photos(
+    tmp_path: Path, target: str
+) -> None:
+    # Once: the photos come out under both labels.
+    touch(tmp_path, "rose/a.jpg", "rose/deep/b.jpg", "tulip/c.jpg", "loose.jpg")
+    (tmp_path / "alias").symlink_to(target)
+    try:
+        catalog = scanned(tmp_path)
+    except PhotoError as error:
+        assert "alias" in str(error)  # noqa: PT017 - to refuse it is as good as to leave it out
+        return
+    files = [os.path.realpath(record.path) for record in catalog.records]
+    assert sorted(files) == sorted(set(files))
+    assert str(tmp_path / "loose.jpg") not in files
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    touch(tmp_path, "elsewhere/x.jpg", "elsewhere/deep/y.jpg", "one.jpg", "classes/lily/z.jpg")
+    touch(photos, "rose/a.jpg", "tulip/b.jpg")
+    (photos / "rose/first").symlink_to("../../elsewhere")
+    (photos / "rose/second").symlink_to(tmp_path / "elsewhere")
+    (photos / "tulip/one.jpg").symlink_to(tmp_path / "one.jpg")
+    (photos / "lily").symlink_to(tmp_path / "classes/lily")
+    found = photos_of(scanned(photos), photos)
+    assert sorted(os.path.realpath(photos / path) for path in found["rose"]) == [
+        str(tmp_path / "elsewhere/deep/y.jpg"),
+        str(tmp_path / "elsewhere/x.jpg"),
+        str(photos / "rose/a.jpg"),
+    ]
+    assert found["tulip"] == ["tulip/b.jpg", "tulip/one.jpg"]
+    assert found["lily"] == ["lily/z.jpg"]
+
+
+def test_a_link_is_as_good_an_image_dir(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/rose/a.jpg", "photos/tulip/b.jpg")
+    (tmp_path / "link").symlink_to("photos")
+    catalog = scanned(tmp_path / "link")
+    assert [record.path for record in catalog.records] == [
+        str(tmp_path / "link/rose/a.jpg"),
+        str(tmp_path / "link/tulip/b.jpg"),
+    ]
+
+
+def test_a_pipe_with_the_name_of_a_photo_is_none(tmp_path: Path) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/b.jpg")
+    os.mkfifo(tmp_path / "rose/pipe.jpg")
+    assert photos_of(scanned(tmp_path), tmp_path)["rose"] == ["rose/a.jpg"]
+
+
+def test_a_folder_with_the_name_of_a_photo_is_entered(tmp_path: Path) -> None:
+    touch(tmp_path, "rose/x.jpg/a.jpg", "tulip.png/b.jpg")
+    assert photos_of(scanned(tmp_path), tmp_path) == {
+        "rose": ["rose/x.jpg/a.jpg"],
+        "tulip.png": ["tulip.png/b.jpg"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "image_dir", "rule", "got"),
+    [
+        ([], "", "--image_dir must name a folder", "Got nothing"),
+        ([], "missing", "--image_dir must be a folder", "missing, which does not exist"),
+        (["photos.zip"], "photos.zip", "--image_dir must be a folder", "which is a file"),
+        (["photos/.x"], "photos", "at least 2 sub-folders", "Got none in photos"),
+        (["photos/a.jpg"], "photos", "at least 2 sub-folders", "Got none in photos"),
+        (["photos/rose/a.jpg"], "photos", "at least 2 sub-folders", "Got 1 (rose) in photos"),
+        (
+            ["photos/rose/a.jpg", "photos/tulip/a.txt"],
+            "photos",
+            "at least 2 sub-folders",
+            "Got 1 (rose) in photos",
+        ),
+    ],
+)
+def test_folders_that_cannot_be_learnt_from(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: list[str],
+    image_dir: str,
+    rule: str,
+    got: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, *files)
+    with pytest.raises(PhotoError) as caught:
+        scanned(image_dir)
+    assert rule in str(caught.value)
+    assert got in str(caught.value)
+
+
+def test_a_class_without_photos_is_left_out(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "empty/notes.txt", "tulip/b.jpg")
+    catalog = scanned(tmp_path)
+    assert catalog.labels == ("rose", "tulip")
+    assert [record.label_id for record in catalog.records] == [0, 1]
+    (line,) = (message for message in logged.messages if "No files found" in message)
+    assert "empty" in line
+
+
+@pytest.mark.parametrize("label", ["two\nlines", "two\rlines", "end\n"])
+def test_a_label_must_be_one_line(tmp_path: Path, label: str) -> None:
+    touch(tmp_path, f"{label}/a.jpg", "rose/b.jpg", "tulip/c.jpg")
+    with pytest.raises(PhotoError, match="must be one line") as caught:
+        scanned(tmp_path)
+    assert repr(label) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("locked", ["photos", "photos/rose", "photos/rose/deep"])
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, locked: str) -> None:
+    touch(tmp_path / "photos", "rose/a.jpg", "rose/deep/b.jpg", "tulip/c.jpg")
+    folder = tmp_path / locked
+    with mode_of(folder, 0), as_nobody(tmp_path), pytest.raises(PhotoError) as caught:
+        scanned(tmp_path / "photos")
+    assert f"{folder}: Permission denied" in str(caught.value)
+
+
+@pytest.mark.parametrize("locked", ["photos", "photos/rose"])
+def test_a_folder_that_cannot_be_entered_is_named(tmp_path: Path, locked: str) -> None:
+    # Once: its names can be listed, and the first look at one ends in a plain PermissionError.
+    touch(tmp_path / "photos", "rose/a.jpg", "rose/deep/b.jpg", "tulip/c.jpg")
+    folder = tmp_path / locked
+    with mode_of(folder, 0o444), as_nobody(tmp_path), pytest.raises(PhotoError) as caught:
+        scanned(tmp_path / "photos")
+    assert str(folder) in str(caught.value)
+    assert "Permission denied" in str(caught.value)
+
+
+def test_labels_and_records_are_sorted(tmp_path: Path) -> None:
+    labels = ["Zinnia", "a", "a b", "b", "é", "玫瑰", "雏菊"]
+    names = ["10.jpg", "9.jpg", "B.jpg", "a.jpg", "b/c.jpg"]
+    touch(tmp_path, *(f"{label}/{name}" for label in reversed(labels) for name in reversed(names)))
+    catalog = scanned(tmp_path)
+    assert catalog.labels == tuple(labels)
+    assert catalog.records == tuple(
+        sorted(catalog.records, key=lambda record: (record.label_id, record.path))
+    )
+    assert photos_of(catalog, tmp_path) == {
+        label: [f"{label}/{name}" for name in names] for label in labels
+    }
+
+
+@pytest.mark.parametrize(
+    ("validation", "testing", "splits"),
+    [
+        # By the golden places of test_splits.py: 4.8, 18.5 and 43.4 percent.
+        (10, 10, [Split.VALIDATION, Split.TESTING, Split.TRAINING]),
+        (0, 10, [Split.TESTING, Split.TRAINING, Split.TRAINING]),
+        (20, 30, [Split.VALIDATION, Split.VALIDATION, Split.TESTING]),
+        (0, 0, [Split.TRAINING, Split.TRAINING, Split.TRAINING]),
+    ],
+)
+def test_each_photo_has_the_split_of_its_name(
+    tmp_path: Path, validation: int, testing: int, splits: list[Split]
+) -> None:
+    names = ["rose.jpg", "sunflower_42.png", "玫瑰_1.jpg"]
+    touch(tmp_path, *(f"a/{name}" for name in names), *(f"b/{name}/{name}" for name in names))
+    catalog = scan(str(tmp_path), validation_percentage=validation, testing_percentage=testing)
+    assert [record.split for record in catalog.records] == splits * 2
+
+
+def catalog_of(**counts: tuple[int, int, int]) -> Catalog:
+    """Returns a catalog of so many training, validation and testing photos a class."""
+    return Catalog(
+        labels=tuple(counts),
+        records=tuple(
+            ImageRecord(f"{label}/{split.value}_{number}.jpg", label_id, split)
+            for label_id, (label, of_splits) in enumerate(counts.items())
+            for split, count in zip(Split, of_splits, strict=True)
+            for number in range(count)
+        ),
+    )
+
+
+def test_counts_are_logged_as_a_table(logged: pytest.LogCaptureFixture) -> None:
+    log_counts(catalog_of(rose=(30, 4, 5), a_long_name=(1200, 160, 140)))
+    assert [message.split() for message in logged.messages] == [
+        ["Label", "training", "validation", "testing"],
+        ["rose", "30", "4", "5"],
+        ["a_long_name", "1200", "160", "140"],
+    ]
+    ends = {len(message) for message in logged.messages}
+    assert len(ends) == 1
+
+
+def test_small_classes_are_warned_of(logged: pytest.LogCaptureFixture) -> None:
+    log_counts(catalog_of(enough=(18, 1, 1), few=(17, 1, 1), fewer=(1, 1, 1)))
+    (warning,) = (r for r in logged.records if r.levelno == logging.WARNING)
+    assert warning.getMessage() == (
+        "WARNING: Folder has less than 20 images, which may cause issues. few (19), fewer (3)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((20, 0, 1), "no validation photo in 1 of 2 classes: odd"),
+        ((20, 1, 0), "no testing photo in 1 of 2 classes: odd"),
+        ((0, 20, 1), "no training photo in 1 of 2 classes: odd"),
+    ],
+)
+def test_classes_without_photos_in_a_split_are_warned_of(
+    logged: pytest.LogCaptureFixture, counts: tuple[int, int, int], words: str
+) -> None:
+    log_counts(catalog_of(even=(20, 2, 2), odd=counts))
+    (warning,) = (r for r in logged.records if r.levelno == logging.WARNING)
+    assert words in warning.getMessage()
+
+
+def test_a_warning_of_many_classes_names_a_few(logged: pytest.LogCaptureFixture) -> None:
+    log_counts(catalog_of(**{f"class{number}": (30, 0, 1) for number in range(8)}))
+    (warning,) = (r for r in logged.records if r.levelno == logging.WARNING)
+    assert warning.getMessage().endswith(
+        "no validation photo in 8 of 8 classes: class0, class1, class2, class3, class4 and 3 more"
+    )
+
+
+def test_photos_below_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "b.jpg", "a/c.PNG", "a/b/d.webp", "z/e.gif", "notes.txt", ".hidden.jpg")
+    (tmp_path / "a/up").symlink_to("..")
+    assert photos_below(str(tmp_path)) == [
+        str(tmp_path / name) for name in ("a/b/d.webp", "a/c.PNG", "b.jpg", "z/e.gif")
+    ]
+
+
+def test_photos_below_an_empty_folder_are_none(tmp_path: Path) -> None:
+    assert photos_below(str(tmp_path)) == []
+
+
+def test_photos_below_a_locked_folder_cannot_be_listed(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    touch(photos, "b.jpg", "a/c.jpg")
+    with mode_of(photos / "a", 0), as_nobody(tmp_path), pytest.raises(PhotoError, match="/a:"):
+        photos_below(str(photos))

@@ -1,0 +1,399 @@
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import as_nobody, mode_of
+
+from image_retraining.config import VERBOSITIES, LabelConfig, RetrainConfig
+from image_retraining.errors import SettingError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The table of defaults that people's scripts rely on.
+RETRAIN_DEFAULTS = {
+    "image_dir": "",
+    "output_graph": "/tmp/output_graph.pb",  # noqa: S108
+    "output_labels": "/tmp/output_labels.txt",  # noqa: S108
+    "summaries_dir": "/tmp/retrain_logs",  # noqa: S108
+    "intermediate_output_graphs_dir": "/tmp/intermediate_graph/",  # noqa: S108
+    "intermediate_store_frequency": 0,
+    "how_many_training_steps": 4000,
+    "learning_rate": 0.01,
+    "testing_percentage": 10,
+    "validation_percentage": 10,
+    "eval_step_interval": 10,
+    "train_batch_size": 100,
+    "validation_batch_size": 100,
+    "test_batch_size": -1,
+    "print_misclassified_test_images": False,
+    "bottleneck_dir": str(REPOSITORY / "bottleneck_cache"),
+    "final_tensor_name": "final_result",
+    "flip_left_right": False,
+    "random_crop": 0,
+    "random_scale": 0,
+    "random_brightness": 0,
+    "tfhub_module": "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5",
+    "saved_model_dir": "",
+    "logging_verbosity": "INFO",
+    "checkpoint_path": "/tmp/_retrain_checkpoint",  # noqa: S108
+}
+LABEL_DEFAULTS = {
+    "graph": "/tmp/output_graph.pb",  # noqa: S108
+    "labels": "/tmp/output_labels.txt",  # noqa: S108
+    "image": (),
+    "input_layer": "",
+    "output_layer": "",
+    "input_height": 0,
+    "input_width": 0,
+    "input_mean": 0.0,
+    "input_std": 255.0,
+}
+
+
+def settings_of(config_class: type[Any]) -> dict[str, Any]:
+    return {field.name: field for field in dataclasses.fields(config_class) if field.metadata}
+
+
+@pytest.mark.parametrize(("name", "default"), RETRAIN_DEFAULTS.items())
+def test_retrain_has_the_flags_that_people_rely_on(name: str, default: object) -> None:
+    setting = settings_of(RetrainConfig)[name]
+    assert setting.default == default
+    assert type(setting.default) is type(default)
+
+
+@pytest.mark.parametrize(("name", "default"), LABEL_DEFAULTS.items())
+def test_label_image_has_the_flags_that_people_rely_on(name: str, default: object) -> None:
+    setting = settings_of(LabelConfig)[name]
+    assert setting.default == default
+    assert type(setting.default) is type(default)
+
+
+@pytest.mark.parametrize("config_class", [RetrainConfig, LabelConfig])
+def test_every_setting_says_what_it_means(config_class: type[Any]) -> None:
+    for setting in settings_of(config_class).values():
+        assert setting.metadata["meaning"].endswith(".")
+        assert setting.metadata["group"]
+
+
+def test_verbosity_can_be_what_it_could_be() -> None:
+    assert VERBOSITIES == ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+    assert settings_of(RetrainConfig)["logging_verbosity"].metadata["choices"] == VERBOSITIES
+
+
+def test_defaults_can_be_used() -> None:
+    config = RetrainConfig()
+    assert config.named == frozenset()
+    assert config.open_image_size is None
+    assert not config.distorts
+    assert LabelConfig(image=("rose.jpg",)).input_mean == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "got"),
+    [
+        ({"testing_percentage": -1}, "--testing_percentage must be from 0 to 100", "-1"),
+        ({"testing_percentage": 101}, "--testing_percentage must be from 0 to 100", "101"),
+        ({"validation_percentage": -1}, "--validation_percentage must be from 0 to 100", "-1"),
+        ({"validation_percentage": 101}, "--validation_percentage must be from 0 to 100", "101"),
+        (
+            {"validation_percentage": 50, "testing_percentage": 50},
+            "--testing_percentage and --validation_percentage must leave photos for training",
+            "50 + 50 = 100",
+        ),
+        ({"validation_percentage": 90}, "sum must be below 100", "10 + 90 = 100"),
+        ({"how_many_training_steps": 0}, "--how_many_training_steps must be at least 1", "0"),
+        ({"train_batch_size": 0}, "--train_batch_size must be at least 1", "0"),
+        ({"train_batch_size": -1}, "--train_batch_size must be at least 1", "-1"),
+        ({"eval_step_interval": 0}, "--eval_step_interval must be at least 1", "0"),
+        ({"validation_batch_size": 0}, "--validation_batch_size must be at least 1, or -1", "0"),
+        ({"validation_batch_size": -2}, "--validation_batch_size must be at least 1, or -1", "-2"),
+        ({"test_batch_size": 0}, "--test_batch_size must be at least 1, or -1", "0"),
+        ({"test_batch_size": -2}, "--test_batch_size must be at least 1, or -1", "-2"),
+        ({"random_crop": -1}, "--random_crop must be at least 0", "-1"),
+        ({"random_scale": -5}, "--random_scale must be at least 0", "-5"),
+        ({"random_brightness": -1}, "--random_brightness must be at least 0", "-1"),
+        ({"random_brightness": 101}, "--random_brightness must be from 0 to 100", "101"),
+        (
+            {"intermediate_store_frequency": -1},
+            "--intermediate_store_frequency must be at least 0",
+            "-1",
+        ),
+        ({"verify_images": -1}, "--verify_images must be at least 0", "-1"),
+        ({"seed": -1}, "--seed must be at least 0", "-1"),
+        ({"seed": 2**63}, "--seed must be below 2 to the power of 63", "9223372036854775808"),
+        ({"learning_rate": 0.0}, "--learning_rate must be a number above 0", "0.0"),
+        ({"learning_rate": -0.1}, "--learning_rate must be a number above 0", "-0.1"),
+        ({"learning_rate": float("inf")}, "--learning_rate must be a number above 0", "inf"),
+        ({"learning_rate": float("nan")}, "--learning_rate must be a number above 0", "nan"),
+        *(
+            ({"final_tensor_name": name}, "--final_tensor_name must be letters, digits", name)
+            for name in ("", "a b", "_a", "-a", "a:0", "a\n", "结果")
+        ),
+        *(
+            ({"image_size": size}, "--image_size must be pixels, as 224 or 224x192", size)
+            for size in ("0", "224x0", "0x224", "-1", "224x", "x224", "224 x 224", "a", "1e2")
+        ),
+        ({"image_size": "224x224x3"}, "(height x width)", "224x224x3"),
+        ({"image_size": "224X224"}, "--image_size must be pixels", "224X224"),
+        ({"image_size": "100000"}, "--image_size must be pixels", "100000"),
+    ],
+)
+def test_broken_settings_of_retrain(changes: dict[str, Any], rule: str, got: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        RetrainConfig(**changes)
+    assert rule in str(caught.value)
+    assert str(caught.value).endswith(f"Got {got}.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "got"),
+    [
+        ({"image": ()}, "--image must name a photo or a folder", "nothing"),
+        ({"image": ("",)}, "--image must name a photo or a folder", "an empty name"),
+        ({"image": ("a.jpg", "")}, "--image must name a photo or a folder", "an empty name"),
+        ({"input_height": -1}, "--input_height must be at least 0", "-1"),
+        ({"input_width": -1}, "--input_width must be at least 0", "-1"),
+        ({"input_std": 0.0}, "--input_std must be finite and not 0", "0.0"),
+        ({"input_std": float("nan")}, "--input_std must be finite and not 0", "nan"),
+        ({"input_mean": float("inf")}, "--input_mean must be finite", "inf"),
+    ],
+)
+def test_broken_settings_of_label_image(changes: dict[str, Any], rule: str, got: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        LabelConfig(**{"image": ("a.jpg",), **changes})
+    assert rule in str(caught.value)
+    assert str(caught.value).endswith(f"Got {got}.")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"testing_percentage": 0, "validation_percentage": 0},
+        {"testing_percentage": 99, "validation_percentage": 0},
+        {"testing_percentage": 0, "validation_percentage": 99},
+        {"testing_percentage": 49, "validation_percentage": 50},
+        {"validation_batch_size": -1, "test_batch_size": -1},
+        {"validation_batch_size": 1, "test_batch_size": 1, "train_batch_size": 1},
+        {"how_many_training_steps": 1, "eval_step_interval": 1},
+        {"seed": 2**63 - 1},
+        {"learning_rate": 1e-9},
+        {"learning_rate": 1000.0},
+        {"random_crop": 300, "random_scale": 300, "random_brightness": 100},
+        {"intermediate_store_frequency": 1, "verify_images": 0, "seed": 0},
+        {"final_tensor_name": "my.final-result_2"},
+        {"final_tensor_name": "9"},
+        {"image_size": "1"},
+        {"image_size": "99999x1"},
+    ],
+)
+def test_settings_at_the_edge(changes: dict[str, Any]) -> None:
+    config = RetrainConfig(**changes)
+    assert {name: getattr(config, name) for name in changes} == changes
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("", None), ("224", (224, 224)), ("224x192", (224, 192)), ("1x2", (1, 2)), ("08", (8, 8))],
+)
+def test_image_size_is_height_and_width(text: str, size: tuple[int, int] | None) -> None:
+    assert RetrainConfig(image_size=text).open_image_size == size
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"flip_left_right": True},
+        {"random_crop": 1},
+        {"random_scale": 1},
+        {"random_brightness": 1},
+    ],
+)
+def test_each_distortion_counts(changes: dict[str, Any]) -> None:
+    assert RetrainConfig(**changes).distorts
+
+
+def config_in(folder: Path, **changes: Any) -> RetrainConfig:
+    outputs = {
+        "output_graph": folder / "graphs/g.pb",
+        "output_labels": folder / "labels/l.txt",
+        "checkpoint_path": folder / "checkpoints/c",
+        "summaries_dir": folder / "logs/today",
+        "bottleneck_dir": folder / "cache/here",
+        "intermediate_output_graphs_dir": folder / "between",
+    }
+    settings = {name: str(path) for name, path in (outputs | changes).items()}
+    kinds = {name: type(field.default) for name, field in settings_of(RetrainConfig).items()}
+    return RetrainConfig(**{name: kinds[name](value) for name, value in settings.items()})
+
+
+def test_missing_folders_of_outputs_are_made(tmp_path: Path) -> None:
+    config_in(tmp_path, saved_model_dir=tmp_path / "saved/model").check_outputs()
+    made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_dir()}
+    assert made == {
+        *("graphs", "labels", "checkpoints", "logs", "logs/today", "cache", "cache/here"),
+        *("saved", "saved/model"),
+    }
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_folder_of_intermediate_graphs_is_made_when_asked_for(tmp_path: Path) -> None:
+    config_in(tmp_path, intermediate_store_frequency=5).check_outputs()
+    assert (tmp_path / "between").is_dir()
+
+
+def test_outputs_of_an_earlier_run_are_no_obstacle(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    config.check_outputs()
+    for path in (config.output_graph, config.output_labels, config.checkpoint_path):
+        Path(path).write_text("from yesterday")
+    (Path(config.summaries_dir) / "train").mkdir()
+    config.check_outputs()
+    assert Path(config.output_graph).read_text() == "from yesterday"
+
+
+def test_an_output_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config_in(tmp_path, output_graph="g.pb", output_labels="./l.txt").check_outputs()
+
+
+FILES = ("output_graph", "output_labels", "checkpoint_path")
+FOLDERS = (
+    "summaries_dir",
+    "bottleneck_dir",
+    "saved_model_dir",
+    "intermediate_output_graphs_dir",
+)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_where_a_file_is_wanted(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    with pytest.raises(SettingError) as caught:
+        config_in(tmp_path, **{name: folder}).check_outputs()
+    assert str(caught.value) == f"--{name} must name a file. Got {folder}, which is a folder."
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_file_where_a_folder_is_wanted(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "taken"
+    file.touch()
+    config = config_in(tmp_path, intermediate_store_frequency=1, **{name: file})
+    with pytest.raises(SettingError) as caught:
+        config.check_outputs()
+    assert f"--{name} must lie in a folder" in str(caught.value)
+    assert f"Got {file}: File exists." in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*FILES, *FOLDERS])
+def test_a_file_on_the_way_to_an_output(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken").touch()
+    changes = {name: tmp_path / "taken" / "below"}
+    config = config_in(tmp_path, intermediate_store_frequency=1, **changes)
+    with pytest.raises(SettingError, match=f"--{name} must lie in a folder"):
+        config.check_outputs()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_output_needs_a_name(tmp_path: Path, name: str) -> None:
+    nameless: dict[str, Any] = {name: ""}
+    config = dataclasses.replace(config_in(tmp_path), **nameless)
+    with pytest.raises(SettingError, match=f"--{name} must name a file. Got an empty name."):
+        config.check_outputs()
+
+
+@pytest.mark.parametrize("name", ["summaries_dir", "bottleneck_dir"])
+def test_an_output_folder_needs_a_name(tmp_path: Path, name: str) -> None:
+    nameless: dict[str, Any] = {name: ""}
+    config = dataclasses.replace(config_in(tmp_path), **nameless)
+    with pytest.raises(SettingError, match=f"--{name} must name a folder. Got an empty name."):
+        config.check_outputs()
+
+
+def test_a_saved_model_overwrites_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = config_in(tmp_path, saved_model_dir=folder)
+    config.check_outputs()
+    (folder / "precious").touch()
+    with pytest.raises(SettingError) as caught:
+        config.check_outputs()
+    assert str(caught.value) == (
+        f"--saved_model_dir must be a new or an empty folder. Got {folder}."
+    )
+
+
+@pytest.mark.parametrize("name", [*FILES, *FOLDERS])
+@pytest.mark.parametrize("below", ["new", "new/deep"])
+# Once: below a folder that may not be entered, files end in the PermissionError of Path.is_dir().
+@pytest.mark.parametrize("mode", [0o555, 0])
+def test_an_output_that_cannot_be_written(tmp_path: Path, name: str, below: str, mode: int) -> None:
+    locked, others = tmp_path / "locked", tmp_path / "others"
+    locked.mkdir()
+    others.mkdir()
+    changes = {name: locked / below}
+    config = config_in(others, intermediate_store_frequency=1, **changes)
+    with (
+        mode_of(locked, mode),
+        mode_of(others, 0o777),
+        as_nobody(tmp_path),
+        pytest.raises(SettingError) as caught,
+    ):
+        config.check_outputs()
+    assert f"--{name} must lie in a folder" in str(caught.value)
+    assert str(locked) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("path", ["loop", "n" * 300])
+def test_an_output_folder_that_cannot_be(tmp_path: Path, name: str, path: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    changes = {name: tmp_path / path}
+    config = config_in(tmp_path, intermediate_store_frequency=1, **changes)
+    with pytest.raises(SettingError, match=f"--{name} must"):
+        config.check_outputs()
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("path", ["loop", "n" * 300])
+def test_odd_names_of_output_files_are_no_crash(tmp_path: Path, name: str, path: str) -> None:
+    # Once: OSError from Path.is_dir(), RuntimeError from Path.resolve().
+    (tmp_path / "loop").symlink_to("loop")
+    changes = {name: tmp_path / path}
+    with contextlib.suppress(SettingError):
+        config_in(tmp_path, **changes).check_outputs()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_output_that_is_a_link_is_replaced_in_its_own_folder(tmp_path: Path, name: str) -> None:
+    # Once: the folder that the link leads to is checked, but it is the link that is replaced.
+    locked, others = tmp_path / "locked", tmp_path / "others"
+    locked.mkdir()
+    others.mkdir()
+    (locked / "link").symlink_to(others / "file")
+    changes = {name: locked / "link"}
+    config = config_in(others, **changes)
+    with (
+        mode_of(locked, 0o555),
+        mode_of(others, 0o777),
+        as_nobody(tmp_path),
+        pytest.raises(SettingError, match=f"--{name} must lie in a folder"),
+    ):
+        config.check_outputs()
+
+
+def test_a_saved_model_dir_must_be_readable(tmp_path: Path) -> None:
+    # Once: the PermissionError of iterdir comes out.
+    unlisted, others = tmp_path / "unlisted", tmp_path / "others"
+    unlisted.mkdir()
+    others.mkdir()
+    config = config_in(others, saved_model_dir=unlisted)
+    with (
+        mode_of(unlisted, 0o333),
+        mode_of(others, 0o777),
+        as_nobody(tmp_path),
+        pytest.raises(SettingError, match="--saved_model_dir must"),
+    ):
+        config.check_outputs()

@@ -1,0 +1,531 @@
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import colour_statistics, encoded, save_module, solid
+
+from image_retraining import bottlenecks, images
+from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.catalog import scan
+from image_retraining.errors import PhotoError
+from image_retraining.extraction import BATCH_SIZE, extract
+from image_retraining.records import Catalog, Extraction, ImageRecord, Split
+
+PHOTO_COUNT = 90
+
+
+@dataclass(frozen=True)
+class WatchedBackbone(Backbone):
+    """Notes how many photos of each batch are no padding, and may break off at a batch."""
+
+    batches: list[int] = field(default_factory=list)
+    interrupted_at: int | None = None
+
+    def extractor(self) -> Callable[[Any], Any]:
+        run = super().extractor()
+
+        def watched(photos: Any) -> Any:
+            if len(self.batches) == self.interrupted_at:
+                raise KeyboardInterrupt
+            self.batches.append(int(np.count_nonzero(photos.numpy().any(axis=(1, 2, 3)))))
+            return run(photos)
+
+        return watched
+
+    @property
+    def computed(self) -> int:
+        return sum(self.batches)
+
+
+def watched(backbone: Backbone, *, interrupted_at: int | None = None) -> WatchedBackbone:
+    return WatchedBackbone(**vars(backbone), interrupted_at=interrupted_at)
+
+
+@pytest.fixture(scope="module")
+def backbone(colour_module: Path) -> Backbone:
+    return load_backbone(str(colour_module))
+
+
+@pytest.fixture(scope="module")
+def mixing_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """A backbone with the ops whose rounding may depend on a photo's place in the batch."""
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=[3, 3, 3, 40]).astype(np.float32)
+    weights = random.normal(size=[8 * 8 * 40, 70]).astype(np.float32)
+
+    def mix(photos: Any) -> Any:
+        maps = tf.nn.relu(tf.nn.conv2d(photos, kernel, strides=1, padding="SAME"))
+        return tf.matmul(tf.reshape(maps, [-1, len(weights)]), weights)
+
+    return load_backbone(str(save_module(tmp_path_factory.mktemp("modules") / "mix", mix)))
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the cache believe that files written just now were written an hour ago."""
+    clocks = {**vars(time), "time_ns": lambda: time.time_ns() + 3600 * 10**9}
+    monkeypatch.setattr(bottlenecks, "time", SimpleNamespace(**clocks))
+
+
+def cataloged(folder: Path, validation: int = 20, testing: int = 20) -> Catalog:
+    return scan(str(folder), validation_percentage=validation, testing_percentage=testing)
+
+
+def extracted(
+    catalog: Catalog, backbone: Backbone, cache_folder: Path, *, fail_on_bad_image: bool = False
+) -> Extraction:
+    with BottleneckCache(str(cache_folder)) as cache:
+        return extract(catalog, backbone, cache, fail_on_bad_image=fail_on_bad_image)
+
+
+def by_path(extraction: Extraction) -> dict[str, bytes]:
+    """Returns path → bits of the feature vector, over all splits."""
+    return {
+        path: vector.tobytes()
+        for features in extraction.sets.values()
+        for path, vector in zip(features.paths, features.features, strict=True)
+    }
+
+
+def by_content(extraction: Extraction) -> dict[bytes, bytes]:
+    """Returns contents → bits of the feature vector, over all splits."""
+    return {Path(path).read_bytes(): vector for path, vector in by_path(extraction).items()}
+
+
+def one_at_a_time(module: Path, *paths: str, size: tuple[int, int] = (8, 8)) -> list[Any]:
+    """Returns the vectors that the module, as it was saved, gives for each photo alone."""
+    loaded = tf.saved_model.load(str(module))
+    signature = loaded.signatures["serving_default"]
+    vectors = []
+    for path in paths:
+        (answer,) = signature(images.pixels(Path(path).read_bytes(), size)[tf.newaxis]).values()
+        vectors.append(answer[0].numpy())
+    return vectors
+
+
+# What comes out
+
+
+def test_vectors_are_those_of_the_module(
+    colour_photos: Path, colour_module: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    extraction = extracted(cataloged(colour_photos), backbone, cache_folder)
+    vectors = by_path(extraction)
+    assert len(vectors) == PHOTO_COUNT
+    for vector, expected in zip(
+        vectors.values(), one_at_a_time(colour_module, *vectors), strict=True
+    ):
+        found = np.frombuffer(vector, np.float32)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("validation", "testing"), [(20, 20), (0, 30), (50, 50)])
+def test_the_sets_are_the_catalog_by_split(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path, validation: int, testing: int
+) -> None:
+    catalog = cataloged(colour_photos, validation, testing)
+    extraction = extracted(catalog, backbone, cache_folder)
+    assert set(extraction.sets) == set(Split)
+    for split, features in extraction.sets.items():
+        records = [record for record in catalog.records if record.split is split]
+        assert features.paths == tuple(record.path for record in records)
+        assert features.label_ids.dtype == np.int32
+        assert features.label_ids.tolist() == [record.label_id for record in records]
+        assert features.label_ids.tolist() == sorted(features.label_ids.tolist())
+        assert features.features.dtype == np.float32
+        assert features.features.shape == (len(records), backbone.feature_size)
+    assert sum(map(len, extraction.sets.values())) == PHOTO_COUNT
+    assert extraction.unreadable == ()
+
+
+def test_a_vector_does_not_depend_on_its_neighbours(
+    colour_photos: Path, mixing_backbone: Backbone, tmp_path: Path
+) -> None:
+    catalog = cataloged(colour_photos)
+    together = by_path(extracted(catalog, mixing_backbone, tmp_path / "all"))
+    parts = [catalog.records[:1], catalog.records[1::2], catalog.records[:40], catalog.records[57:]]
+    for number, records in enumerate(parts):
+        part = extracted(replace(catalog, records=records), mixing_backbone, tmp_path / str(number))
+        assert by_path(part) == {record.path: together[record.path] for record in records}
+
+
+# What is computed again
+
+
+def test_the_second_run_computes_nothing(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    catalog = cataloged(colour_photos)
+    first, second = watched(backbone), watched(backbone, interrupted_at=0)
+    before = extracted(catalog, first, cache_folder)
+    after = extracted(catalog, second, cache_folder)
+    assert first.computed == PHOTO_COUNT
+    assert second.computed == 0
+    assert by_path(after) == by_path(before)
+    for split, features in before.sets.items():
+        assert after.sets[split].paths == features.paths
+        assert after.sets[split].label_ids.tolist() == features.label_ids.tolist()
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_second_run_reads_no_photo(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = cataloged(colour_photos)
+    before = extracted(catalog, backbone, cache_folder)
+
+    def fail(path: str) -> bytes:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(images, "read", fail)
+    assert by_path(extracted(catalog, backbone, cache_folder)) == by_path(before)
+
+
+def move(photos: Path) -> Catalog:
+    return cataloged(photos.rename(photos.with_name("elsewhere")))
+
+
+def copy(photos: Path) -> Catalog:
+    return cataloged(Path(shutil.copytree(photos, photos.with_name("copies"))))
+
+
+def rename_photo(photos: Path) -> Catalog:
+    (photos / "red" / "red_00.png").rename(photos / "red" / "zz.jpg")
+    return cataloged(photos)
+
+
+def rename_label(photos: Path) -> Catalog:
+    (photos / "blue").rename(photos / "violet")
+    return cataloged(photos)
+
+
+def split_anew(photos: Path) -> Catalog:
+    return cataloged(photos, validation=45, testing=5)
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("change", [move, copy, rename_photo, rename_label, split_anew])
+def test_names_and_places_decide_nothing(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    change: Callable[[Path], Catalog],
+) -> None:
+    before = by_content(extracted(cataloged(colour_photos), backbone, cache_folder))
+    catalog = change(colour_photos)
+    again = watched(backbone)
+    after = extracted(catalog, again, cache_folder)
+    assert again.batches == []
+    assert len(by_path(after)) == PHOTO_COUNT
+    assert by_content(after) == before
+
+
+def replace_contents(path: Path, contents: bytes) -> None:
+    """Overwrites a file, until the kernel's clock, which ticks every few ms, shows it."""
+    before = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == before:
+        path.write_bytes(contents)
+
+
+@pytest.mark.usefixtures("settled")
+def test_only_an_edited_photo_is_computed_again(
+    colour_photos: Path, colour_module: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    edited = colour_photos / "green" / "green_07.png"
+    edited.write_bytes(encoded(solid((30, 200, 40)), "BMP"))
+    catalog = cataloged(colour_photos)
+    before = by_path(extracted(catalog, backbone, cache_folder))
+
+    contents = encoded(solid((90, 180, 10)), "BMP")
+    assert len(contents) == edited.stat().st_size
+    replace_contents(edited, contents)
+    again = watched(backbone)
+    after = by_path(extracted(catalog, again, cache_folder))
+
+    assert again.batches == [1]
+    assert {path for path in before if after[path] != before[path]} == {str(edited)}
+    np.testing.assert_allclose(
+        np.frombuffer(after[str(edited)], np.float32),
+        one_at_a_time(colour_module, str(edited))[0],
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_photo_edited_while_it_is_read_gets_the_vectors_of_what_was_read(
+    colour_photos: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = str(colour_photos / "green" / "green_07.png")
+    catalog = cataloged(colour_photos)
+    undisturbed = by_path(extracted(catalog, backbone, tmp_path / "other"))
+    new_contents = encoded(solid((90, 180, 10)))
+    read = images.read
+
+    def read_and_edit(path: str) -> bytes:
+        contents = read(path)
+        if path == edited and contents != new_contents:
+            replace_contents(Path(path), new_contents)
+        return contents
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "read", read_and_edit)
+        assert by_path(extracted(catalog, backbone, tmp_path / "cache")) == undisturbed
+    again = watched(backbone)
+    assert by_path(extracted(catalog, again, tmp_path / "cache"))[edited] != undisturbed[edited]
+    assert again.batches == [1]
+
+
+def test_copies_are_computed_once(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    original = colour_photos / "blue" / "blue_03.png"
+    copies = [
+        colour_photos / "blue" / "aaa.png",
+        colour_photos / "green" / "mmm.png",
+        colour_photos / "red" / "zzz.png",
+    ]
+    for path in copies:
+        shutil.copyfile(original, path)
+    first = watched(backbone)
+    vectors = by_path(extracted(cataloged(colour_photos), first, cache_folder))
+    assert first.computed == PHOTO_COUNT
+    assert len(vectors) == PHOTO_COUNT + len(copies)
+    assert {vectors[str(path)] for path in copies} == {vectors[str(original)]}
+
+
+def test_another_module_has_its_own_vectors(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path, tmp_path: Path
+) -> None:
+    def negative(photos: Any) -> Any:
+        return -colour_statistics(photos)
+
+    catalog = cataloged(colour_photos)
+    before = extracted(catalog, backbone, cache_folder)
+    other = watched(load_backbone(str(save_module(tmp_path / "negative", negative))))
+    after = extracted(catalog, other, cache_folder)
+    assert other.computed == PHOTO_COUNT
+    for split, features in after.sets.items():
+        np.testing.assert_allclose(features.features, -before.sets[split].features, rtol=1e-6)
+
+
+def test_another_image_size_has_its_own_vectors(
+    colour_photos: Path, cache_folder: Path, tmp_path: Path
+) -> None:
+    module = save_module(tmp_path / "open", colour_statistics, (None, None, None, 3))
+    catalog = cataloged(colour_photos)
+    for size in ((8, 8), (8, 6), (6, 8)):
+        backbone = watched(load_backbone(str(module), image_size=size))
+        vectors = by_path(extracted(catalog, backbone, cache_folder))
+        assert backbone.computed == PHOTO_COUNT
+        path = catalog.records[-1].path
+        np.testing.assert_allclose(
+            np.frombuffer(vectors[path], np.float32),
+            one_at_a_time(module, path, size=size)[0],
+            rtol=1e-6,
+        )
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    colour_photos: Path, mixing_backbone: Backbone, tmp_path: Path
+) -> None:
+    catalog = cataloged(colour_photos)
+    undisturbed = by_path(extracted(catalog, mixing_backbone, tmp_path / "other"))
+    broken_off = watched(mixing_backbone, interrupted_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        extracted(catalog, broken_off, tmp_path / "cache")
+    assert broken_off.batches == [BATCH_SIZE, BATCH_SIZE]
+
+    rest = watched(mixing_backbone)
+    assert by_path(extracted(catalog, rest, tmp_path / "cache")) == undisturbed
+    assert rest.batches == [PHOTO_COUNT - 2 * BATCH_SIZE]
+
+
+# Photos that cannot be read
+
+
+def be_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def be_truncated_png(path: Path) -> None:
+    contents = encoded(solid((1, 200, 3), noise=90, size=40))
+    path.write_bytes(contents[: len(contents) // 2])
+
+
+def be_truncated_jpeg(path: Path) -> None:
+    contents = encoded(solid((1, 200, 3), noise=90, size=64), "JPEG")
+    path.write_bytes(contents[: len(contents) // 2])
+
+
+def be_html(path: Path) -> None:
+    path.write_bytes(b"<!DOCTYPE html>\n<html>\n<title>404 Not Found</title>\n</html>\n")
+
+
+def vanish(path: Path) -> None:
+    path.unlink()
+
+
+def be_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+# What becomes of a photo after the folder was scanned, and what the reason says.
+BREAKAGES: list[tuple[Callable[[Path], None], str]] = [
+    (be_empty, "empty"),
+    (be_truncated_png, "PNG"),
+    (be_truncated_jpeg, "JPEG"),
+    (be_html, "image"),
+    (vanish, os.strerror(errno.ENOENT)),
+    (be_a_folder, os.strerror(errno.EISDIR)),
+]
+
+
+@pytest.mark.parametrize(("breakage", "reason"), BREAKAGES)
+def test_a_photo_that_cannot_be_read_is_left_out(
+    colour_photos: Path,
+    backbone: Backbone,
+    tmp_path: Path,
+    breakage: Callable[[Path], None],
+    reason: str,
+) -> None:
+    catalog = cataloged(colour_photos)
+    sound = by_path(extracted(catalog, backbone, tmp_path / "other"))
+    # The first of all, two in a row, the last of a batch, the first of the next, the last of all.
+    broken = [catalog.records[number].path for number in (0, 10, 11, 31, 32, 89)]
+    for path in broken:
+        breakage(Path(path))
+        del sound[path]
+    for _ in range(2):
+        extraction = extracted(catalog, backbone, tmp_path / "cache")
+        assert by_path(extraction) == sound
+        assert [photo.path for photo in extraction.unreadable] == broken
+        for photo in extraction.unreadable:
+            assert reason in photo.reason
+            assert "\n" not in photo.reason
+            assert photo.path not in photo.reason
+
+
+def test_photos_broken_in_all_ways_are_listed_in_the_order_of_the_catalog(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    catalog = cataloged(colour_photos)
+    # Those that cannot be decoded are noted later than those that cannot be opened.
+    broken = [catalog.records[number].path for number in range(3, 3 + 4 * 5, 4)]
+    for path, breakage in zip(
+        broken, (be_html, vanish, be_empty, be_a_folder, be_truncated_png), strict=True
+    ):
+        breakage(Path(path))
+    extraction = extracted(catalog, backbone, cache_folder)
+    assert [photo.path for photo in extraction.unreadable] == broken
+    assert len(by_path(extraction)) == PHOTO_COUNT - len(broken)
+
+
+def test_copies_of_a_broken_photo_are_all_listed(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    catalog = cataloged(colour_photos)
+    broken = [catalog.records[number].path for number in (5, 6, 70)]
+    for path in broken:
+        be_html(Path(path))
+    extraction = extracted(catalog, backbone, cache_folder)
+    assert [photo.path for photo in extraction.unreadable] == broken
+    assert len({photo.reason for photo in extraction.unreadable}) == 1
+
+
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Takes root's right to read everything away, should the tests run as root."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter; pytest's are for their owner alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_photo_that_may_not_be_read_is_left_out(
+    open_folder: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    records = []
+    for number, mode in enumerate((0o644, 0o000, 0o644)):
+        path = open_folder / f"{number}.png"
+        path.write_bytes(encoded(solid((9, 9, 90 + number))))
+        path.chmod(mode)
+        records.append(ImageRecord(str(path), number, Split.TRAINING))
+    catalog = Catalog(("a", "b", "c"), tuple(records))
+    with BottleneckCache(str(cache_folder)) as cache:
+        request.getfixturevalue("nobody")
+        extraction = extract(catalog, backbone, cache, fail_on_bad_image=False)
+    (photo,) = extraction.unreadable
+    assert photo.path == records[1].path
+    assert photo.reason == os.strerror(errno.EACCES)
+    assert extraction.sets[Split.TRAINING].label_ids.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(("breakage", "reason"), BREAKAGES)
+def test_a_broken_photo_stops_the_run_when_it_is_to(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    breakage: Callable[[Path], None],
+    reason: str,
+) -> None:
+    catalog = cataloged(colour_photos)
+    broken = catalog.records[40].path
+    breakage(Path(broken))
+    with pytest.raises(PhotoError, match="--on_bad_image=fail") as raised:
+        extracted(catalog, backbone, cache_folder, fail_on_bad_image=True)
+    assert f"Got {broken}: " in str(raised.value)
+    assert reason in str(raised.value)
+
+
+def test_sound_photos_do_not_stop_the_run(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    catalog = cataloged(colour_photos)
+    extraction = extracted(catalog, backbone, cache_folder, fail_on_bad_image=True)
+    assert len(by_path(extraction)) == PHOTO_COUNT
+
+
+@pytest.mark.parametrize(("breakage", "reason"), BREAKAGES)
+def test_a_catalog_of_broken_photos_only_is_refused(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    breakage: Callable[[Path], None],
+    reason: str,
+) -> None:
+    catalog = cataloged(colour_photos)
+    for record in catalog.records:
+        breakage(Path(record.path))
+    with pytest.raises(PhotoError, match=f"Got {PHOTO_COUNT} files, none of which can") as raised:
+        extracted(catalog, backbone, cache_folder)
+    assert f"the first is {catalog.records[0].path}: " in str(raised.value)
+    assert reason in str(raised.value)

@@ -1,0 +1,534 @@
+import gc
+import hashlib
+import os
+import shutil
+import socket
+import struct
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modules_made_here import (
+    archive_with,
+    expected_features,
+    packed,
+    random_photos,
+    save_signature,
+    save_tf1_hub,
+    served,
+)
+
+from image_retraining import hub_module
+from image_retraining.errors import DownloadError, ModuleError
+
+# tensorflow_hub leaves the answer of a download that fails to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+PATIENCE = 20.0
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_signature(tmp_path_factory.mktemp("modules") / "module")
+
+
+@pytest.fixture(scope="module")
+def archive(module: Path) -> bytes:
+    return packed(module)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that downloads and unpacked archives go to; a proxy would spoil 127.0.0.1."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("TFHUB_MODEL_LOAD_FORMAT", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    return tmp_path / "cache"
+
+
+def kept(cache: Path) -> list[str]:
+    """Returns what the cache folder holds."""
+    return sorted(path.name for path in cache.iterdir()) if cache.exists() else []
+
+
+def files_outside(tmp_path: Path) -> list[Path]:
+    """Returns the files below the test's folder that are not in the cache folder."""
+    paths = [path for path in tmp_path.rglob("*") if path.is_file()]
+    return [path for path in paths if tmp_path / "cache" not in path.parents]
+
+
+def assert_works(folder: str) -> None:
+    photos = random_photos(2)
+    answer = hub_module.load("it", folder).signatures["serving_default"](photos=photos)
+    assert answer["output_0"].numpy() == pytest.approx(expected_features(photos), abs=1e-5)
+
+
+# --- folders
+
+
+def test_a_folder_is_taken_where_it_is(module: Path, cache: Path) -> None:
+    assert hub_module.resolve(str(module), patience=PATIENCE) == str(module)
+    assert kept(cache) == []
+
+
+def no_folder(_: Path) -> None:
+    pass
+
+
+def empty_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def some_file(path: Path) -> None:
+    path.write_text("no module")
+
+
+@pytest.mark.parametrize("make", [no_folder, some_file])
+def test_what_is_no_folder_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+    handle = tmp_path / "module"
+    make(handle)
+    with pytest.raises(ModuleError) as caught:
+        hub_module.resolve(str(handle), patience=PATIENCE)
+    assert str(caught.value) == (
+        f"{hub_module.MODULE_RULE} Got {handle}, which does not exist as a folder."
+    )
+
+
+def test_an_empty_handle_is_refused() -> None:
+    with pytest.raises(ModuleError, match="Got nothing, which does not exist"):
+        hub_module.resolve("", patience=PATIENCE)
+
+
+# --- loading
+
+
+def test_a_module_is_loaded(module: Path) -> None:
+    assert_works(str(module))
+
+
+def garbage(path: Path) -> None:
+    path.mkdir()
+    (path / "saved_model.pb").write_bytes(b"\xff garbage \x00" * 9)
+
+
+def of_a_file_of_notes(path: Path) -> None:
+    path.mkdir()
+    (path / "README.md").write_text("The module is elsewhere.")
+
+
+def without_variables(path: Path) -> None:
+    save_signature(path)
+    shutil.rmtree(path / "variables")
+
+
+def without_variable_data(path: Path) -> None:
+    save_signature(path)
+    (path / "variables" / "variables.data-00000-of-00001").unlink()
+
+
+def with_variables_cut_short(path: Path) -> None:
+    save_signature(path)
+    data = path / "variables" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:8])
+
+
+def with_graph_cut_short(path: Path) -> None:
+    save_signature(path)
+    graph = path / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[: graph.stat().st_size // 2])
+
+
+def with_a_changed_byte(path: Path) -> None:
+    save_signature(path)
+    graph = path / "saved_model.pb"
+    before = graph.read_bytes()
+    after = before.replace(b"StatefulPartitionedCall:output:0", b"StatefulPartitionedCalm:output:0")
+    assert after != before
+    graph.write_bytes(after)
+
+
+def tf1_without_its_mark(path: Path) -> None:
+    save_tf1_hub(path)
+    (path / "tfhub_module.pb").unlink()
+
+
+# Once: for a graph or variables that are damaged the loader may raise KeyError or IndexError too.
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (empty_folder, "saved_model.pb"),
+        (of_a_file_of_notes, "saved_model.pb"),
+        (garbage, "saved_model.pb"),
+        (with_graph_cut_short, "saved_model.pb"),
+        (without_variables, "variables"),
+        (without_variable_data, "variables"),
+        (with_variables_cut_short, "Read less bytes"),
+        (with_a_changed_byte, "StatefulPartitionedCalm"),
+        (tf1_without_its_mark, "tags"),
+    ],
+)
+def test_a_folder_of_no_whole_module_is_refused(
+    make: Callable[[Path], None], words: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "broken"
+    make(folder)
+    with pytest.raises(ModuleError) as caught:
+        hub_module.load("the handle", str(folder))
+    message = str(caught.value)
+    assert message.startswith(f"{hub_module.MODULE_RULE} Got the handle, which cannot be loaded: ")
+    assert words in message.removeprefix(hub_module.MODULE_RULE)
+    assert "\n" not in message
+    assert not isinstance(caught.value, DownloadError)
+
+
+# --- fingerprints
+
+FILES = {
+    "saved_model.pb": b"graph",
+    "variables/variables.index": b"",
+    "variables/variables.data-00000-of-00001": bytes(range(256)),
+    "variables.txt": b"sorts before the folder of variables",
+    "assets/玫瑰.txt": "rose, 玫瑰".encode(),
+}
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> str:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return str(folder)
+
+
+def test_a_fingerprint_is_what_the_docstring_says(tmp_path: Path) -> None:
+    content = b"".join(
+        struct.pack("<Q", len(part)) + part
+        for name in sorted(FILES)
+        for part in (name.encode(), FILES[name])
+    )
+    folder = write_files(tmp_path / "module", FILES)
+    assert hub_module.fingerprint(folder) == hashlib.sha256(content).hexdigest()
+
+
+def test_a_fingerprint_is_golden(tmp_path: Path) -> None:
+    # printf '\1\0\0\0\0\0\0\0a\2\0\0\0\0\0\0\0bc' | sha256sum
+    golden = "9a8acca1b6c6c0befd3fbc756aed625da998c998f7252e738c4ef061906b9b21"
+    assert hub_module.fingerprint(write_files(tmp_path / "module", {"a": b"bc"})) == golden
+
+
+def test_a_fingerprint_is_of_the_content_wherever_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_files(tmp_path / "module", FILES)
+    copy = write_files(tmp_path / "another" / "name", dict(reversed(FILES.items())))
+    monkeypatch.chdir(tmp_path)
+    places = (folder, f"{folder}/", copy, "module", "./another/name")
+    assert len({hub_module.fingerprint(place) for place in places}) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variables/variables.data-00000-of-00001": bytes(255) + b"\x01"},
+        {"assets/more.txt": b""},
+        {"saved_model.pb": b"graph "},
+    ],
+    ids=["a byte", "a file", "a length"],
+)
+def test_a_fingerprint_changes_with(change: dict[str, bytes], tmp_path: Path) -> None:
+    before = write_files(tmp_path / "before", FILES)
+    after = write_files(tmp_path / "after", FILES | change)
+    assert hub_module.fingerprint(before) != hub_module.fingerprint(after)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": b"1"}, {"b": b"1"}),
+        ({"a": b"1"}, {"d/a": b"1"}),
+        ({"a": b"1", "b": b"2"}, {"a": b"2", "b": b"1"}),
+        ({"a": b"bc"}, {"ab": b"c"}),
+        ({"a": b"", "b": b""}, {"a": b"b"}),
+        ({"variables": bytes(4096)}, {"variables": bytes(4095) + b"\x01"}),
+    ],
+)
+def test_a_fingerprint_tells_apart(
+    one: dict[str, bytes], other: dict[str, bytes], tmp_path: Path
+) -> None:
+    folders = [write_files(tmp_path / name, files) for name, files in (("1", one), ("2", other))]
+    assert len({hub_module.fingerprint(folder) for folder in folders}) == 2
+
+
+# Once: files in hidden folders, as .git and .ipynb_checkpoints, do count.
+@pytest.mark.parametrize("hidden", [".DS_Store", "variables/.nfs01", ".git/HEAD"])
+def test_hidden_files_do_not_count(hidden: str, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "module", FILES)
+    before = hub_module.fingerprint(folder)
+    write_files(tmp_path / "module", {hidden: b"hidden"})
+    assert hub_module.fingerprint(folder) == before
+
+
+def test_a_folder_below_a_hidden_one_has_its_fingerprint(tmp_path: Path) -> None:
+    place = write_files(tmp_path / ".cache" / "module", FILES)
+    assert hub_module.fingerprint(place) == hub_module.fingerprint(
+        write_files(tmp_path / "module", FILES)
+    )
+
+
+# --- archives
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("m.tar.gz", "w:gz"), ("m.tgz", "w:gz"), ("m.tar", "w:")]
+)
+def test_an_archive_is_unpacked_into_the_cache_once(
+    name: str, mode: str, module: Path, tmp_path: Path, cache: Path
+) -> None:
+    handle = tmp_path / name
+    handle.write_bytes(packed(module, mode=mode))
+    folder = hub_module.resolve(str(handle), patience=PATIENCE)
+    assert_works(folder)
+    assert hub_module.fingerprint(folder) == hub_module.fingerprint(str(module))
+    assert kept(cache) == [os.path.basename(folder)]
+    assert Path(folder).parent == cache
+    # What is served from the cache keeps a file that was put there.
+    (Path(folder) / "mark").touch()
+    moved = handle.rename(tmp_path / f"moved_{name}")
+    assert hub_module.resolve(str(moved), patience=PATIENCE) == folder
+    assert (Path(folder) / "mark").exists()
+
+
+def test_another_archive_of_the_same_name_is_unpacked_anew(module: Path, tmp_path: Path) -> None:
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(archive_with("saved_model.pb"))
+    before = hub_module.resolve(str(handle), patience=PATIENCE)
+    handle.write_bytes(packed(module))
+    after = hub_module.resolve(str(handle), patience=PATIENCE)
+    assert before != after
+    assert_works(after)
+
+
+def test_a_folder_may_be_named_as_an_archive(module: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "module.tar.gz"
+    shutil.copytree(module, folder)
+    assert hub_module.resolve(str(folder), patience=PATIENCE) == str(folder)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda _: b"",
+        lambda _: b"no archive",
+        lambda archive: archive[: len(archive) // 2],
+        lambda archive: archive[:200] + bytes(40) + archive[240:],
+        lambda _: archive_with("../evil"),
+        lambda _: archive_with("variables/../../../evil"),
+    ],
+    ids=["empty", "text", "half", "garbled", "../evil", "variables/../../../evil"],
+)
+def test_a_broken_archive_is_refused_and_leaves_nothing(
+    broken: Callable[[bytes], bytes], archive: bytes, tmp_path: Path, cache: Path
+) -> None:
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(broken(archive))
+    for _ in range(2):
+        with pytest.raises(ModuleError) as caught:
+            hub_module.resolve(str(handle), patience=PATIENCE)
+        assert str(caught.value).startswith(
+            f"{hub_module.MODULE_RULE} Got {handle}, which cannot be unpacked: "
+        )
+        assert not isinstance(caught.value, DownloadError)
+    assert kept(cache) == []
+    assert files_outside(tmp_path) == [handle]
+
+
+def test_an_absolute_name_in_an_archive_stays_in_the_cache(tmp_path: Path, cache: Path) -> None:
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(archive_with(f"{tmp_path}/evil"))
+    folder = Path(hub_module.resolve(str(handle), patience=PATIENCE))
+    assert folder.parent == cache
+    assert files_outside(tmp_path) == [handle]
+
+
+def test_an_archive_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModuleError, match=r"module\.tar\.gz, which does not exist"):
+        hub_module.resolve(str(tmp_path / "module.tar.gz"), patience=PATIENCE)
+
+
+# Once: rename() onto a folder with files is an OSError (ENOTEMPTY) that is not suppressed.
+def test_two_processes_may_unpack_one_archive(
+    archive: bytes, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(archive)
+    open_archive = tarfile.open
+
+    def open_while_another_process_is_faster(*args: Any) -> Any:
+        monkeypatch.setattr(tarfile, "open", open_archive)
+        hub_module.resolve(str(handle), patience=PATIENCE)
+        return open_archive(*args)
+
+    monkeypatch.setattr(tarfile, "open", open_while_another_process_is_faster)
+    folder = hub_module.resolve(str(handle), patience=PATIENCE)
+    assert_works(folder)
+    assert kept(cache) == [os.path.basename(folder)]
+
+
+# Once: a FileExistsError or NotADirectoryError comes through, which people see as a traceback.
+@pytest.mark.parametrize("below", ["", "/below"])
+def test_a_cache_folder_that_cannot_be_made_is_an_error_in_words(
+    below: str, archive: bytes, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write_text("a file where the folder should be")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", f"{cache}{below}")
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(archive)
+    with pytest.raises(ModuleError, match="cache"):
+        hub_module.resolve(str(handle), patience=PATIENCE)
+
+
+# --- downloads
+
+
+def failed_download(url: str, *, patience: float = PATIENCE) -> str:
+    """Returns the words of a download's failure, after checking that they help."""
+    with pytest.raises(DownloadError) as caught:
+        hub_module.resolve(url, patience=patience)
+    message = str(caught.value)
+    del caught
+    gc.collect()
+    assert message.startswith(f"{url} cannot be downloaded: ")
+    assert "--tfhub_module" in message
+    return message
+
+
+def test_a_url_is_downloaded_once(module: Path, archive: bytes, cache: Path) -> None:
+    with served(archive) as server:
+        folder = hub_module.resolve(server.url, patience=PATIENCE)
+        asked = list(server.requests)
+        assert hub_module.resolve(server.url, patience=PATIENCE) == folder
+        assert server.requests == asked
+    assert set(asked) == {"/module/1?tf-hub-format=compressed"}
+    # The server is gone now.
+    assert hub_module.resolve(server.url, patience=PATIENCE) == folder
+    assert Path(folder).parent == cache
+    assert_works(folder)
+    assert hub_module.fingerprint(folder) == hub_module.fingerprint(str(module))
+
+
+def test_a_url_may_have_a_query(archive: bytes) -> None:
+    with served(archive) as server:
+        folder = hub_module.resolve(f"{server.url}?size=8", patience=PATIENCE)
+        assert set(server.requests) == {"/module/1?size=8&tf-hub-format=compressed"}
+    assert_works(folder)
+
+
+def test_the_download_is_logged_once(archive: bytes, logged: pytest.LogCaptureFixture) -> None:
+    with served(archive) as server:
+        for _ in range(2):
+            hub_module.resolve(server.url, patience=PATIENCE)
+    assert logged.messages.count(f"Downloading the module {server.url}") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "Not Found"), (403, "Forbidden"), (500, "Internal Server Error")]
+)
+def test_a_server_that_refuses_is_quoted(
+    status: int, words: str, archive: bytes, cache: Path
+) -> None:
+    with served(archive, status=status) as server:
+        assert words in failed_download(server.url)
+    assert kept(cache) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda _: b"",
+        lambda _: b"<html>Welcome to the hotel's network</html>" * 99,
+        lambda archive: archive[: len(archive) // 2],
+        lambda archive: archive[:200] + bytes(40) + archive[240:],
+        lambda _: archive_with("../evil"),
+    ],
+    ids=["empty", "html", "half", "garbled", "../evil"],
+)
+def test_a_download_of_no_whole_archive_is_refused_and_leaves_nothing(
+    broken: Callable[[bytes], bytes], archive: bytes, tmp_path: Path, cache: Path
+) -> None:
+    with served(broken(archive)) as server:
+        failed_download(server.url)
+    assert kept(cache) == []
+    assert files_outside(tmp_path) == []
+
+
+def test_a_connection_that_breaks_is_an_error_and_leaves_nothing(
+    archive: bytes, cache: Path
+) -> None:
+    with served(archive, manner="cut") as server:
+        failed_download(server.url)
+    assert kept(cache) == []
+
+
+def test_a_download_that_failed_can_be_tried_again(archive: bytes) -> None:
+    with served(archive[: len(archive) // 2]) as server:
+        failed_download(server.url)
+        port = int(server.url.split(":")[2].split("/")[0])
+    with served(archive, port=port) as server:
+        assert_works(hub_module.resolve(server.url, patience=PATIENCE))
+
+
+def test_a_server_that_never_answers_is_not_waited_for(archive: bytes, cache: Path) -> None:
+    with served(archive, manner="silent") as server:
+        start = time.monotonic()
+        message = failed_download(server.url, patience=0.3)
+        assert time.monotonic() - start < 5
+    assert "timed out" in message or "no answer within 0.3 seconds" in message
+    assert kept(cache) == []
+
+
+def test_a_download_that_stalls_is_given_up(
+    archive: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "_STALL_SECONDS", 0.2)
+    with served(archive, manner="stalled") as server:
+        start = time.monotonic()
+        message = failed_download(server.url)
+        assert time.monotonic() - start < 5
+    assert "timed out" in message
+    assert kept(cache) == []
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_refused_connection_is_an_error() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        assert "refused" in failed_download(f"http://127.0.0.1:{closed.getsockname()[1]}/m")
+
+
+def test_an_unknown_host_is_an_error() -> None:
+    start = time.monotonic()
+    failed_download("http://no-such-host.invalid/m", patience=2)
+    assert time.monotonic() - start < 5
+
+
+# Once: of these, what is no OSError dies in the asking thread: a traceback, and wrong words.
+@pytest.mark.parametrize(
+    "url", ["http://", "http://[::1/m", "http://127.0.0.1:port/m", "http://a b/m"]
+)
+def test_a_url_that_is_none_is_an_error(url: str) -> None:
+    assert "no answer" not in failed_download(url)
+
+
+# A defect once, as above.
+def test_a_server_that_does_not_speak_http_is_an_error() -> None:
+    with served(b"SSH-2.0-OpenSSH_9.6\r\n", manner="babble") as server:
+        assert "SSH-2.0" in failed_download(server.url)
+
+
+def test_a_cache_folder_that_cannot_be_made_fails_the_download(archive: bytes, cache: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    with served(archive) as server:
+        assert "cache" in failed_download(server.url)

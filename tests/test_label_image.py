@@ -1,0 +1,164 @@
+"""label_image.py, run as a person runs it; what needs many runs is asked of its rooms."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import COLOURS, encoded, solid
+
+from image_retraining import frozen_graph
+from image_retraining.backbone import load_backbone
+from image_retraining.config import LabelConfig
+from image_retraining.errors import GraphError, PhotoError
+from image_retraining.labelling import Labeller, photo_paths
+from image_retraining.records import Head
+
+ROOT = Path(__file__).resolve().parent.parent
+LABELS = ("红 red", "green", "blue", "daisy", "rose", "tulip")
+# Logits: the mean of a channel, weighed; the other labels lag behind in a known order.
+WEIGHTS = np.zeros((6, 6), np.float32)
+WEIGHTS[:3, :3] = np.eye(3)
+BIAS = np.array([0, 0, 0, -1, -2, -3], np.float32)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    backbone = load_backbone(str(colour_module))
+    built = frozen_graph.build(backbone, Head(WEIGHTS, BIAS), final_tensor_name="final_result")
+    frozen_graph.write(folder / "graph.pb", built)
+    frozen_graph.write_labels(folder / "labels.txt", LABELS)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    (folder / "red.png").write_bytes(encoded(solid(COLOURS["red"])))
+    (folder / "more" / "blue.jpg").write_bytes(encoded(solid(COLOURS["blue"]), "JPEG"))
+    (folder / "notes.txt").write_text("no photo")
+    return folder
+
+
+def label(exported: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    files = [f"--graph={exported / 'graph.pb'}", f"--labels={exported / 'labels.txt'}"]
+    return subprocess.run(
+        [sys.executable, "label_image.py", *files, *arguments],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def config(exported: Path, **settings: object) -> LabelConfig:
+    values = {
+        "graph": str(exported / "graph.pb"),
+        "labels": str(exported / "labels.txt"),
+        "image": ("x.jpg",),
+    }
+    return LabelConfig(**{**values, **settings})  # type: ignore[arg-type]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max())
+    return np.asarray(powers / powers.sum())
+
+
+def test_the_tutorials_command(exported: Path, photos: Path) -> None:
+    done = label(
+        exported,
+        "--input_layer=Placeholder",
+        "--output_layer=final_result",
+        f"--image={photos / 'red.png'}",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    scores = softmax(np.array([*(10 * np.array(COLOURS["red"]) / 255), 0, 0, 0]) + BIAS)
+    best = np.argsort(-scores)[:5]
+    assert done.stdout.splitlines() == [f"{LABELS[i]} {scores[i]:.6f}" for i in best]
+
+
+def test_photos_and_folders_and_an_unreadable_one(exported: Path, photos: Path) -> None:
+    bad, missing = photos / "bad.jpg", photos / "missing.jpg"
+    bad.write_bytes(b"<html>not found</html>")
+    done = label(exported, f"--image={missing}", str(photos), "--image", str(photos / "red.png"))
+    assert done.returncode == 2
+    lines = done.stdout.splitlines()
+    order = [line for line in lines if line.startswith(str(photos))]
+    # Files named with the flag come first, then the others; a folder's in the order of names.
+    assert order == [str(photos / name) for name in ("red.png", "more/blue.jpg", "red.png")]
+    assert len(lines) == 3 * 6
+    assert lines[lines.index(str(photos / "more/blue.jpg")) + 1].startswith("blue ")
+    errors = done.stderr.splitlines()
+    assert len(errors) == 2
+    assert errors[0].startswith(f"ERROR: {missing}: ")
+    assert errors[1].startswith(f"ERROR: {bad}: ")
+
+
+def test_labels_must_fit_the_graph(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "few.txt").write_text("a\nb\n")
+    with pytest.raises(GraphError, match=r"2 labels .* 6 outputs"):
+        Labeller(config(exported, labels=str(tmp_path / "few.txt")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"input_height": 9}, "--input_height .* 8 .* 9"),
+        ({"input_width": 224}, "--input_width .* 8 .* 224"),
+    ],
+)
+def test_a_size_must_fit_the_graph(exported: Path, settings: dict[str, int], words: str) -> None:
+    with pytest.raises(GraphError, match=words):
+        Labeller(config(exported, **settings))
+
+
+def test_the_graphs_own_size_may_be_given(exported: Path, photos: Path) -> None:
+    labeller = Labeller(config(exported, input_height=8, input_width=8))
+    (prediction,) = labeller.predictions([str(photos / "red.png")])
+    assert prediction.scores is not None
+    assert labeller.lines(prediction.scores)[0].startswith("红 red ")
+
+
+def test_mean_and_std_change_the_pixels(exported: Path, photos: Path) -> None:
+    path = str(photos / "red.png")
+    (plain,) = Labeller(config(exported)).predictions([path])
+    (scaled,) = Labeller(config(exported, input_mean=127.5, input_std=127.5)).predictions([path])
+    assert plain.scores is not None
+    assert scaled.scores is not None
+    # Logits of the first three labels are 10 (p - mean) / std of their channel.
+    red, green = COLOURS["red"][:2]
+    gap = np.log(scaled.scores[0] / scaled.scores[1])
+    assert gap == pytest.approx(10 * (red - green) / 127.5, rel=1e-3)
+    gap = np.log(plain.scores[0] / plain.scores[1])
+    assert gap == pytest.approx(10 * (red - green) / 255, rel=1e-3)
+
+
+def test_many_photos_keep_their_order_and_scores(exported: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    colours = rng.integers(0, 256, [75, 3])
+    paths = []
+    for number, colour in enumerate(colours):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(b"bad" if number % 20 == 7 else encoded(solid(tuple(colour))))
+        paths.append(str(path))
+    predictions = list(Labeller(config(exported)).predictions(paths))
+    assert [prediction.path for prediction in predictions] == paths
+    for number, prediction in enumerate(predictions):
+        if number % 20 == 7:
+            assert prediction.scores is None
+            assert prediction.reason
+        else:
+            assert prediction.scores is not None
+            logits = np.array([*(10 * colours[number] / 255), 0, 0, 0]) + BIAS
+            np.testing.assert_allclose(prediction.scores, softmax(logits), atol=1e-5)
+
+
+def test_a_folder_without_photos_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match="has none"):
+        photo_paths([str(tmp_path)])

@@ -1,0 +1,134 @@
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import encoded
+
+from image_retraining import images
+from image_retraining.errors import PhotoError
+from image_retraining.photo_batches import PhotoBatch, photo_batches
+
+BATCH_SIZE = 4
+BAD = (b"", b"no photo", b"\xff\xd8\xff")
+
+
+def grey(level: int) -> bytes:
+    return encoded(np.full([2, 2, 3], level))
+
+
+def to_pixels(contents: Any, _: Any) -> Any:
+    return images.pixels(contents, (3, 5))
+
+
+def batches_of(photos: Iterable[tuple[int, bytes]]) -> list[PhotoBatch]:
+    return list(photo_batches(photos, to_pixels, batch_size=BATCH_SIZE))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 11, 50])
+def test_photos_come_in_their_order_in_full_batches(count: int) -> None:
+    batches = batches_of((100 - number, grey(number)) for number in range(count))
+    assert [len(batch.positions) for batch in batches] == [
+        min(BATCH_SIZE, count - start) for start in range(0, count, BATCH_SIZE)
+    ]
+    number = 0
+    for batch in batches:
+        assert batch.positions.dtype == np.int64
+        assert batch.undecodable == ()
+        assert batch.images.dtype == tf.float32
+        assert batch.images.shape == (len(batch.positions), 3, 5, 3)
+        for position, image in zip(batch.positions, batch.images.numpy(), strict=True):
+            assert position == 100 - number
+            np.testing.assert_allclose(image, number / 255, rtol=0, atol=1e-6)
+            number += 1
+
+
+@pytest.mark.parametrize(
+    ("count", "bad"),
+    [
+        pytest.param(10, {0}, id="the first"),
+        pytest.param(10, {5}, id="one in the middle"),
+        pytest.param(10, {9}, id="the last"),
+        pytest.param(10, {0, 9}, id="both ends"),
+        pytest.param(10, {3, 4}, id="around the end of a group"),
+        pytest.param(12, {4, 5, 6, 7}, id="a whole group"),
+        pytest.param(10, set(range(9)), id="all but the last"),
+        pytest.param(10, set(range(1, 10)), id="all but the first"),
+        pytest.param(8, {6, 7}, id="the last ones of full groups"),
+        pytest.param(10, set(range(10)), id="all"),
+        pytest.param(1, {0}, id="the only one"),
+        pytest.param(40, set(range(0, 40, 3)), id="every third"),
+    ],
+)
+def test_photos_that_cannot_be_decoded_are_named_and_cost_no_other(
+    count: int, bad: set[int]
+) -> None:
+    photos = [(n, BAD[n % len(BAD)] if n in bad else grey(n)) for n in range(count)]
+    batches = batches_of(photos)
+    good = [number for number in range(count) if number not in bad]
+    assert [number for batch in batches for number in batch.positions.tolist()] == good
+    assert [number for batch in batches for number in batch.undecodable] == sorted(bad)
+    full = [batch for batch in batches if len(batch.positions)]
+    assert [len(batch.positions) for batch in full] == [
+        min(BATCH_SIZE, len(good) - start) for start in range(0, len(good), BATCH_SIZE)
+    ]
+    for batch in full:
+        np.testing.assert_allclose(
+            batch.images.numpy()[:, 0, 0, 0], batch.positions / 255, rtol=0, atol=1e-6
+        )
+        assert all(number < batch.positions[-1] for number in batch.undecodable)
+    for batch in batches[len(full) :]:
+        assert batch.images is None
+        assert batch.undecodable
+    assert len(batches) - len(full) == (count - 1 in bad)
+
+
+def test_the_number_of_a_photo_comes_with_its_bytes() -> None:
+    def with_number(contents: Any, number: Any) -> Any:
+        return images.pixels(contents, (1, 1)) + tf.cast(number, tf.float32)
+
+    photos = [(10**9 + number * 64, grey(255)) for number in range(5)]
+    batches = list(photo_batches(photos, with_number, batch_size=2))
+    got = np.concatenate([batch.images.numpy()[:, 0, 0, 0] for batch in batches])
+    np.testing.assert_array_equal(got, [np.float32(1 + number) for number, _ in photos])
+
+
+@pytest.mark.parametrize(
+    ("drawn", "error"),
+    [
+        (0, PhotoError("gone")),
+        (1, OSError("disk on fire")),
+        (4, PhotoError("gone")),
+        (6, tf.errors.DataLossError(None, None, "odd")),
+        (8, tf.errors.InvalidArgumentError(None, None, "not of decoding")),
+    ],
+)
+def test_what_drawing_photos_raises_reaches_the_caller(drawn: int, error: Exception) -> None:
+    def photos() -> Iterator[tuple[int, bytes]]:
+        for number in range(drawn):
+            yield number, grey(number)
+        raise error
+
+    got: list[int] = []
+    batches = photo_batches(photos(), to_pixels, batch_size=BATCH_SIZE)
+    with pytest.raises(type(error)) as caught:
+        got.extend(position for batch in batches for position in batch.positions.tolist())
+    assert caught.value is error
+    assert got == list(range(drawn - drawn % BATCH_SIZE))
+
+
+def test_a_caller_may_stop_early() -> None:
+    batches = photo_batches(((n, grey(n % 250)) for n in range(1000)), to_pixels, batch_size=2)
+    assert next(batches).positions.tolist() == [0, 1]
+    del batches
+
+
+def test_padding_adds_black_photos_behind() -> None:
+    (batch,) = batches_of((number, grey(200)) for number in range(3))
+    padded = batch.padded(7)
+    assert padded.shape == (7, 3, 5, 3)
+    assert padded.dtype == tf.float32
+    np.testing.assert_array_equal(padded[:3], batch.images)
+    np.testing.assert_array_equal(padded[3:], np.zeros([4, 3, 5, 3]))
+    np.testing.assert_array_equal(batch.padded(3), batch.images)

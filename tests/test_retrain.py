@@ -1,0 +1,336 @@
+"""retrain.py from the first photo to the last file, as a person runs it or by its run()."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import COLOURS, encoded, solid
+
+import retrain
+from image_retraining import hub_module, stages
+from image_retraining.config import RetrainConfig
+from image_retraining.errors import CheckpointError, DownloadError, PhotoError, VerificationError
+from image_retraining.frozen_graph import FrozenGraph, read_labels
+from image_retraining.verification import Verification
+
+ROOT = Path(__file__).resolve().parent.parent
+Run = Callable[..., Path]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, colour_photos: Path, colour_module: Path, logged: pytest.LogCaptureFixture
+) -> Run:
+    """Runs run() with outputs below a new folder, which it returns."""
+
+    def run_in(name: str = "out", **settings: Any) -> Path:
+        out = tmp_path / name
+        logged.clear()
+        assert retrain.run(config(out, colour_photos, colour_module, **settings)) == 0
+        return out
+
+    return run_in
+
+
+def config(out: Path, photos: Path, module: Path, **settings: Any) -> RetrainConfig:
+    defaults = {
+        "image_dir": str(photos),
+        "tfhub_module": str(module),
+        "named": frozenset({"image_dir", "tfhub_module"}),
+        "bottleneck_dir": str(out.parent / "bottlenecks"),
+        "output_graph": str(out / "graph.pb"),
+        "output_labels": str(out / "labels.txt"),
+        "summaries_dir": str(out / "logs"),
+        "checkpoint_path": str(out / "checkpoint"),
+        "intermediate_output_graphs_dir": str(out / "intermediate"),
+        "how_many_training_steps": 50,
+    }
+    return RetrainConfig(**{**defaults, **settings})
+
+
+def command(out: Path, photos: Path, module: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"),
+        *(f"--bottleneck_dir={out.parent / 'bottlenecks'}", f"--output_graph={out / 'graph.pb'}"),
+        *(f"--output_labels={out / 'labels.txt'}", f"--summaries_dir={out / 'logs'}"),
+        *(f"--checkpoint_path={out / 'checkpoint'}", *more),
+    ]
+
+
+def environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+
+
+def test_a_person_runs_it_and_labels_a_photo(
+    tmp_path: Path, colour_photos: Path, colour_module: Path
+) -> None:
+    out = tmp_path / "out"
+    done = subprocess.run(
+        command(out, colour_photos, colour_module, "--how_many_training_steps=25"),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    prefixed = re.compile(r"[IW]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+:\d+\] (.*)")
+    lines = []
+    for line in done.stderr.splitlines():
+        match = prefixed.fullmatch(line)
+        assert match, f"chatter: {line}"
+        lines.append(match[1])
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"
+    expected = [
+        *(rf"Looking for images in '{label}'" for label in COLOURS),
+        *(
+            pattern
+            for step in (0, 10, 20, 24)
+            for pattern in (
+                rf"{when}: Step {step}: Train accuracy = \d+\.\d%",
+                rf"{when}: Step {step}: Cross entropy = \d+\.\d{{6}}",
+                rf"{when}: Step {step}: Validation accuracy = \d+\.\d% \(N=100\)",
+            )
+        ),
+        r"Final test accuracy = 100\.0% \(N=\d+\)",
+        r"Verified the written graph on \d+ testing photos: same answers, .*",
+        rf"Save final result to : {out / 'graph.pb'}",
+    ]
+    rest = iter(lines)
+    for pattern in expected:
+        assert any(re.fullmatch(pattern, line) for line in rest), pattern
+    assert (out / "labels.txt").read_text() == "blue\ngreen\nred\n"
+
+    (try_it,) = [line.removeprefix("Try it: ") for line in lines if line.startswith("Try it: ")]
+    labelled = subprocess.run(
+        [sys.executable, *try_it.split()[1:]],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (labelled.returncode, labelled.stderr) == (0, "")
+    true_label = Path(try_it.split()[-1]).parent.name
+    best = labelled.stdout.splitlines()[0].rpartition(" ")
+    assert best[0] == true_label
+    assert 0 < float(best[2]) <= 1
+
+
+def test_a_second_run_computes_nothing_and_gives_the_same_bytes(
+    run: Run, logged: pytest.LogCaptureFixture
+) -> None:
+    first = run("first")
+    assert any("90 photos: 90 computed" in line for line in logged.messages)
+    second = run("second")
+    assert any("90 photos: 0 computed" in line for line in logged.messages)
+    assert (first / "graph.pb").read_bytes() == (second / "graph.pb").read_bytes()
+    other = run("other", seed=1)
+    assert (first / "graph.pb").read_bytes() != (other / "graph.pb").read_bytes()
+
+
+def test_without_a_cache_the_bytes_are_the_same_too(run: Run, tmp_path: Path) -> None:
+    first = run("first")
+    fresh = run("fresh", bottleneck_dir=str(tmp_path / "fresh_bottlenecks"))
+    assert (first / "graph.pb").read_bytes() == (fresh / "graph.pb").read_bytes()
+
+
+def test_colours_that_mean_nothing_are_not_learnt(run: Run, tmp_path: Path) -> None:
+    """An honest accuracy: what cannot be learnt must not look as if it were."""
+    rng = np.random.default_rng(11)
+    photos = tmp_path / "random"
+    for label in ("a", "b", "c", "d"):
+        (photos / label).mkdir(parents=True)
+        for number in range(60):
+            contents = encoded(solid(tuple(rng.integers(0, 256, 3))))
+            (photos / label / f"{label}{number}.png").write_bytes(contents)
+    out = run("random_out", image_dir=str(photos), testing_percentage=50)
+    graph = FrozenGraph(out / "graph.pb")
+    assert read_labels(out / "labels.txt") == ("a", "b", "c", "d")
+    assert graph.output_size == 4
+
+
+def test_the_accuracy_of_chance_is_reported_as_such(
+    run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(12)
+    photos = tmp_path / "random"
+    for label in ("a", "b"):
+        (photos / label).mkdir(parents=True)
+        for number in range(150):
+            contents = encoded(solid(tuple(rng.integers(0, 256, 3))))
+            (photos / label / f"{label}{number}.png").write_bytes(contents)
+    run(image_dir=str(photos), testing_percentage=50, how_many_training_steps=300)
+    (line,) = [line for line in logged.messages if line.startswith("Final test accuracy")]
+    match = re.fullmatch(r"Final test accuracy = (\d+\.\d)% \(N=(\d+)\)", line)
+    assert match
+    # Four standard deviations of fair coin tosses around one half.
+    assert float(match[1]) == pytest.approx(50, abs=200 / np.sqrt(int(match[2])))
+
+
+def test_chinese_labels_and_nested_photos(run: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "花"
+    for label, colour in (("玫瑰", (200, 20, 30)), ("雏菊", (20, 20, 200))):
+        for number in range(20):
+            folder = photos / label / f"第{number % 3}次"
+            folder.mkdir(parents=True, exist_ok=True)
+            contents = encoded(solid(colour, noise=9, seed=number))
+            (folder / f"{label}{number}.png").write_bytes(contents)
+    out = run(image_dir=str(photos))
+    assert (out / "labels.txt").read_bytes() == "玫瑰\n雏菊\n".encode()
+
+
+def test_intermediate_graphs(run: Run, logged: pytest.LogCaptureFixture) -> None:
+    out = run(intermediate_store_frequency=20)
+    paths = [out / "intermediate" / f"intermediate_{step}.pb" for step in (20, 40)]
+    assert sorted((out / "intermediate").iterdir()) == paths
+    for path in paths:
+        assert f"Save intermediate result to : {path}" in logged.messages
+        assert FrozenGraph(path).output_size == 3
+    assert paths[0].read_bytes() != paths[1].read_bytes()
+
+
+def test_misclassified_photos_are_listed(
+    run: Run, colour_photos: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    wrong = colour_photos / "blue" / "wrong_2.png"
+    wrong.write_bytes(encoded(solid(COLOURS["red"])))
+    run(print_misclassified_test_images=True, testing_percentage=60, how_many_training_steps=300)
+    place = logged.messages.index("=== MISCLASSIFIED TEST IMAGES ===")
+    assert logged.messages[place + 1].split() == [str(wrong), "red"]
+    assert not logged.messages[place + 2].strip().startswith(str(colour_photos))
+
+
+def test_distortions_train_without_the_cache(run: Run, logged: pytest.LogCaptureFixture) -> None:
+    distortions = {
+        "flip_left_right": True,
+        "random_crop": 10,
+        "random_scale": 10,
+        "random_brightness": 10,
+    }
+    plain = run("plain", how_many_training_steps=12, train_batch_size=8)
+    settings = {"how_many_training_steps": 12, "train_batch_size": 8, **distortions}
+    out = run("distorted", **settings)
+    assert "Distorted photos are not cached: 96 photos go through the module." in logged.messages
+    assert any(line.startswith("Verified") for line in logged.messages)
+    again = run("again", **settings)
+    graphs = [(folder / "graph.pb").read_bytes() for folder in (plain, out, again)]
+    assert graphs[1] == graphs[2] != graphs[0]
+
+
+def test_no_photos_to_validate_and_test_on(run: Run, logged: pytest.LogCaptureFixture) -> None:
+    out = run(validation_percentage=0, testing_percentage=0)
+    assert not any("Validation accuracy" in line for line in logged.messages)
+    assert not any("Final test accuracy" in line for line in logged.messages)
+    assert any("there is no test photo" in line for line in logged.messages)
+    assert any("training photos: same answers" in line for line in logged.messages)
+    assert (out / "graph.pb").exists()
+
+
+def test_test_batch_size_draws(run: Run, logged: pytest.LogCaptureFixture) -> None:
+    run(test_batch_size=7, validation_batch_size=-1)
+    assert any(re.fullmatch(r"Final test .* \(N=7\)", line) for line in logged.messages)
+
+
+def test_a_bad_photo_is_left_out_and_listed(
+    run: Run, colour_photos: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    bad = colour_photos / "green" / "bad.jpg"
+    bad.write_bytes(b"<html>")
+    run()
+    assert "WARNING: 1 photos could not be read and were left out:" in logged.messages
+    assert any(line.startswith(f"  {bad}: ") for line in logged.messages)
+    with pytest.raises(PhotoError, match=re.escape(str(bad))):
+        run("strict", on_bad_image="fail")
+
+
+def test_a_saved_model(run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    run(saved_model_dir=str(tmp_path / "saved"))
+    assert f"Save SavedModel to : {tmp_path / 'saved'}" in logged.messages
+    assert tf.saved_model.contains_saved_model(str(tmp_path / "saved"))
+
+
+def test_a_graph_that_fails_its_proof_takes_nobodys_place(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = run()
+    before = (out / "graph.pb").read_bytes()
+
+    def refuse(*_: Any, **__: Any) -> Verification:
+        raise VerificationError("off by 0.5")
+
+    monkeypatch.setattr(stages, "verify", refuse)
+    with pytest.raises(VerificationError):
+        run(seed=2)
+    assert (out / "graph.pb").read_bytes() == before
+    assert sorted(path.name for path in out.iterdir() if "graph" in path.name) == ["graph.pb"]
+
+
+def test_nobodys_choice_of_module_falls_back_and_a_persons_does_not(
+    run: Run, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    def offline(handle: str, *, patience: float) -> str:
+        raise DownloadError(f"{handle} cannot be downloaded within {patience}")
+
+    monkeypatch.setattr(hub_module, "resolve", offline)
+    url = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
+    run(tfhub_module=url, named=frozenset({"image_dir"}), how_many_training_steps=5)
+    warnings = [line for line in logged.messages if "built-in" in line]
+    assert len(warnings) == 1
+    assert "--tfhub_module" in warnings[0]
+    with pytest.raises(DownloadError):
+        run("named", tfhub_module=url)
+
+
+def test_resuming_needs_the_same_inputs(run: Run) -> None:
+    out = run(how_many_training_steps=20)
+    run(how_many_training_steps=30, resume=True)
+    whole = run("whole", how_many_training_steps=30)
+    assert (out / "graph.pb").read_bytes() == (whole / "graph.pb").read_bytes()
+    with pytest.raises(CheckpointError, match=r"learning_rate was 0\.01, and is 0\.02"):
+        run(how_many_training_steps=40, resume=True, learning_rate=0.02)
+
+
+def test_ctrl_c_keeps_the_training_and_resume_goes_on(
+    tmp_path: Path, colour_photos: Path, colour_module: Path
+) -> None:
+    steps = "--how_many_training_steps=1500"
+
+    def start(out: str, *more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command(tmp_path / out, colour_photos, colour_module, steps, *more),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    with start("out") as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "Step 300:" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "--resume goes on" in rest
+    assert rest.splitlines()[-1] == "ERROR: Interrupted."
+    assert "Traceback" not in rest
+    assert not (tmp_path / "out" / "graph.pb").exists()
+
+    with start("out", "--resume") as process:
+        _, log = process.communicate()
+    assert process.returncode == 0, log
+    assert "Going on after step" in log
+    assert "Step 200:" not in log
+    with start("whole") as process:
+        process.communicate()
+    graphs = [(tmp_path / out / "graph.pb").read_bytes() for out in ("out", "whole")]
+    assert graphs[0] == graphs[1]

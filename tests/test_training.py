@@ -1,0 +1,364 @@
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from image_retraining.records import FeatureSet, Head, TrainingReport
+from image_retraining.training import StoredVectors, TrainingSettings, initial_head, train
+
+LABEL_COUNT = 3
+FEATURE_SIZE = 5
+BATCH_SIZE = 16
+LONGEST_STRETCH = 200
+SETTINGS = TrainingSettings(
+    steps=60,
+    learning_rate=0.5,
+    validation_batch_size=20,
+    eval_step_interval=10,
+    report_step_interval=0,
+    seed=3,
+)
+NO_PHOTOS = FeatureSet(np.empty([0, FEATURE_SIZE], np.float32), np.empty([0], np.int32), ())
+
+
+def synthetic(*counts: int, seed: int, spread: float = 1.0, learnable: bool = True) -> FeatureSet:
+    """Returns so many vectors of each class, around a corner of its own unless not learnable."""
+    random = np.random.default_rng(seed)
+    label_ids = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
+    features = random.normal(scale=spread, size=[len(label_ids), FEATURE_SIZE])
+    if learnable:
+        features += 2 * np.eye(len(counts), FEATURE_SIZE)[label_ids]
+    paths = tuple(f"{number}.jpg" for number in range(len(label_ids)))
+    return FeatureSet(features.astype(np.float32), label_ids, paths)
+
+
+TRAINING = synthetic(30, 50, 12, seed=0)
+VALIDATION = synthetic(9, 14, 7, seed=1)
+
+
+def start(seed: int = 0) -> Head:
+    return initial_head(FEATURE_SIZE, LABEL_COUNT, seed=seed)
+
+
+def stored(training: FeatureSet = TRAINING) -> StoredVectors:
+    return StoredVectors(training, batch_size=BATCH_SIZE, seed=SETTINGS.seed)
+
+
+def trained(
+    settings: TrainingSettings = SETTINGS,
+    *,
+    training: FeatureSet = TRAINING,
+    validation: FeatureSet = VALIDATION,
+    head: Head | None = None,
+    first_step: int = 0,
+) -> list[TrainingReport]:
+    source = stored(training)
+    return list(train(source, validation, settings, head=head or start(), first_step=first_step))
+
+
+def double_precision(
+    head: Head, features: Any, label_ids: Any
+) -> tuple[Any, Any, dict[str, float]]:
+    """Returns the gradient of weights and bias on a batch, and the figures of a head on it.
+
+    For softmax and cross-entropy the gradient of the logits is (probabilities - truth) / N.
+    """
+    weights, bias = head.weights.astype(np.float64), head.bias.astype(np.float64)
+    features = features.astype(np.float64)
+    logits = features @ weights + bias
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = np.eye(LABEL_COUNT)[label_ids]
+    error = (probabilities - truth) / len(label_ids)
+    figures = {
+        "accuracy": float(np.mean(logits.argmax(axis=1) == label_ids)),
+        "cross_entropy": float(-np.log((probabilities * truth).sum(axis=1)).mean()),
+    }
+    for part, values in (("weights", weights), ("biases", bias)):
+        scope = f"final_retrain_ops/{part}/summaries"
+        figures[f"{scope}/mean"] = values.sum() / values.size
+        squares = np.square(values - figures[f"{scope}/mean"])
+        figures[f"{scope}/stddev"] = float(np.sqrt(squares.sum() / values.size))
+        figures[f"{scope}/max"] = max(values.ravel())
+        figures[f"{scope}/min"] = min(values.ravel())
+    return features.T @ error, error.sum(axis=0), figures
+
+
+def descent(
+    indices: Any, head: Head, learning_rate: float
+) -> Iterator[tuple[Head, dict[str, float]]]:
+    """Yields, in double precision, the head after each step and the figures before it."""
+    head = Head(head.weights.astype(np.float64), head.bias.astype(np.float64))
+    for batch in indices:
+        features, label_ids = TRAINING.features[batch], TRAINING.label_ids[batch]
+        weights_gradient, bias_gradient, figures = double_precision(head, features, label_ids)
+        head = Head(
+            head.weights - learning_rate * weights_gradient,
+            head.bias - learning_rate * bias_gradient,
+        )
+        yield head, figures
+
+
+def all_scalars(reports: list[TrainingReport]) -> dict[str, Any]:
+    """Returns name → figure of every step."""
+    return {
+        name: np.concatenate([report.scalars[name] for report in reports])
+        for name in reports[0].scalars
+    }
+
+
+def evaluation_steps(reports: list[TrainingReport]) -> list[int]:
+    return [report.steps[-1] for report in reports if report.train is not None]
+
+
+# The mathematics
+
+
+@pytest.mark.parametrize("learning_rate", [0.01, 0.5])
+def test_training_is_gradient_descent(learning_rate: float) -> None:
+    settings = replace(SETTINGS, learning_rate=learning_rate)
+    reports = trained(settings)
+    indices = stored().batches(range(settings.steps)).indices
+    steps = list(descent(indices, start(), learning_rate))
+
+    heads = {report.steps[-1]: report.head for report in reports}
+    assert len(heads) == 7
+    for step, head in heads.items():
+        np.testing.assert_allclose(head.weights, steps[step][0].weights, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(head.bias, steps[step][0].bias, rtol=1e-4, atol=1e-5)
+    assert np.abs(reports[-1].head.weights).max() > 10 * np.abs(start().weights).max()
+
+    scalars = all_scalars(reports)
+    assert scalars.keys() == steps[0][1].keys()
+    for name, values in scalars.items():
+        assert values.dtype == np.float32
+        expected = [figures[name] for _, figures in steps]
+        np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_the_first_figures_are_those_before_the_first_step() -> None:
+    scalars = all_scalars(trained())
+    # Nearly even probabilities of 3 classes: log(3) nats.
+    assert scalars["cross_entropy"][0] == pytest.approx(1.0986, abs=0.01)
+    assert scalars["final_retrain_ops/biases/summaries/max"][0] == 0
+    assert scalars["final_retrain_ops/biases/summaries/max"][1] > 0
+    assert scalars["final_retrain_ops/weights/summaries/max"][0] == start().weights.max()
+
+
+def test_evaluations_are_of_the_head_after_the_step() -> None:
+    indices = stored().batches(range(SETTINGS.steps)).indices
+    for report in trained(replace(SETTINGS, validation_batch_size=-1)):
+        batch = indices[report.steps[-1]]
+        for evaluation, features, label_ids in (
+            (report.train, TRAINING.features[batch], TRAINING.label_ids[batch]),
+            (report.validation, VALIDATION.features, VALIDATION.label_ids),
+        ):
+            _, _, figures = double_precision(report.head, features, label_ids)
+            assert evaluation is not None
+            assert evaluation.label_ids.tolist() == label_ids.tolist()
+            assert evaluation.accuracy == pytest.approx(figures["accuracy"])
+            assert evaluation.cross_entropy == pytest.approx(figures["cross_entropy"], rel=1e-4)
+
+
+def test_separable_classes_are_learned() -> None:
+    training = synthetic(20, 20, 20, seed=5, spread=0.2)
+    held_out = synthetic(100, 100, 100, seed=6, spread=0.2)
+    settings = replace(SETTINGS, steps=300, validation_batch_size=-1)
+    last = trained(settings, training=training, validation=held_out)[-1]
+    assert last.train is not None
+    assert last.train.accuracy == 1.0
+    assert last.validation is not None
+    assert last.validation.accuracy == 1.0
+    assert last.validation.cross_entropy < 0.2
+
+
+def test_what_cannot_be_learned_is_not() -> None:
+    training = synthetic(20, 20, 20, seed=5, learnable=False)
+    held_out = synthetic(400, 400, 400, seed=6, learnable=False)
+    settings = replace(SETTINGS, steps=300, validation_batch_size=-1)
+    last = trained(settings, training=training, validation=held_out)[-1]
+    assert last.validation is not None
+    # Chance, give or take three standard deviations of the share of 1200 photos.
+    assert last.validation.accuracy == pytest.approx(1 / 3, abs=3 * (2 / 9 / 1200) ** 0.5)
+
+
+# The schedule
+
+
+@pytest.mark.parametrize(
+    ("steps", "interval", "expected"),
+    [
+        (1, 10, [0]),
+        (1, 1, [0]),
+        (3, 1, [0, 1, 2]),
+        (5, 100, [0, 4]),
+        (10, 10, [0, 9]),
+        (11, 10, [0, 10]),
+        (25, 10, [0, 10, 20, 24]),
+        (450, 300, [0, 300, 449]),
+    ],
+)
+def test_evaluations_come_at_each_interval_and_at_the_end(
+    steps: int, interval: int, expected: list[int]
+) -> None:
+    reports = trained(replace(SETTINGS, steps=steps, eval_step_interval=interval))
+    assert evaluation_steps(reports) == expected
+    assert [r.steps[-1] for r in reports if r.validation is not None] == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "eval_interval", "report_interval", "first_step", "ends"),
+    [
+        (10, 100, 4, 0, [0, 4, 8, 9]),
+        (10, 100, 0, 0, [0, 9]),
+        (10, 3, 4, 0, [0, 3, 4, 6, 8, 9]),
+        (10, 100, 4, 5, [8, 9]),
+        (10, 100, 1, 7, [7, 8, 9]),
+        (650, 1000, 0, 0, [0, 200, 400, 600, 649]),
+        (650, 1000, 250, 0, [0, 200, 250, 450, 500, 649]),
+        (400, 1000, 0, 100, [299, 399]),
+        (300, 300, 0, 100, [299]),
+        (10, 5, 0, 9, [9]),
+        (10, 5, 0, 10, []),
+    ],
+)
+def test_reports_cover_every_step_once(
+    *, steps: int, eval_interval: int, report_interval: int, first_step: int, ends: list[int]
+) -> None:
+    settings = replace(
+        SETTINGS,
+        steps=steps,
+        eval_step_interval=eval_interval,
+        report_step_interval=report_interval,
+    )
+    reports = trained(settings, first_step=first_step)
+    covered = list(itertools.chain.from_iterable(report.steps for report in reports))
+    assert covered == list(range(first_step, steps))
+    assert [report.steps[-1] for report in reports] == ends
+    for report in reports:
+        assert len(report.steps) <= LONGEST_STRETCH
+        assert {len(values) for values in report.scalars.values()} == {len(report.steps)}
+        is_evaluation = report.steps[-1] % eval_interval == 0 or report.steps[-1] == steps - 1
+        assert (report.train is not None) == is_evaluation
+        assert (report.validation is not None) == is_evaluation
+
+
+def test_the_reports_that_are_asked_for_do_not_change_the_training() -> None:
+    plain, chatty = trained(), trained(replace(SETTINGS, report_step_interval=7))
+    assert len(chatty) > len(plain)
+    assert chatty[-1].head.weights.tobytes() == plain[-1].head.weights.tobytes()
+    for name, values in all_scalars(plain).items():
+        assert all_scalars(chatty)[name].tobytes() == values.tobytes()
+
+
+# Validation
+
+
+def test_without_validation_photos_there_is_no_validation() -> None:
+    reports = trained(validation=NO_PHOTOS)
+    assert evaluation_steps(reports) == [0, 10, 20, 30, 40, 50, 59]
+    assert [report.validation for report in reports] == [None] * 7
+    assert reports[-1].head.weights.tobytes() == trained()[-1].head.weights.tobytes()
+
+
+def test_a_validation_draw_is_of_validation_photos() -> None:
+    drawn = []
+    for report in trained(replace(SETTINGS, validation_batch_size=50)):
+        assert report.validation is not None
+        assert report.validation.logits.shape == (50, LABEL_COUNT)
+        logits = VALIDATION.features @ report.head.weights + report.head.bias
+        distances = np.abs(report.validation.logits[:, np.newaxis] - logits).max(axis=2)
+        photos = distances.argmin(axis=1)
+        np.testing.assert_allclose(distances.min(axis=1), 0, atol=1e-5)
+        assert report.validation.label_ids.tolist() == VALIDATION.label_ids[photos].tolist()
+        drawn.append(photos.tolist())
+    # Every evaluation draws anew.
+    assert len({tuple(photos) for photos in drawn}) == len(drawn)
+
+
+def test_a_validation_draw_is_even_over_the_classes() -> None:
+    validation = synthetic(1, 60, 2, seed=1)
+    settings = replace(SETTINGS, validation_batch_size=3000, steps=1)
+    (report,) = trained(settings, validation=validation)
+    assert report.validation is not None
+    shares = np.bincount(report.validation.label_ids) / 3000
+    np.testing.assert_allclose(shares, 1 / 3, atol=3 * (2 / 9 / 3000) ** 0.5)
+
+
+def test_validation_does_not_draw_as_training_does() -> None:
+    settings = replace(SETTINGS, validation_batch_size=BATCH_SIZE)
+    for report in trained(settings, validation=TRAINING):
+        assert report.train is not None
+        assert report.validation is not None
+        assert report.train.logits.tolist() != report.validation.logits.tolist()
+
+
+# Batches
+
+
+def test_batches_are_of_the_steps_asked_for() -> None:
+    every, some = stored().batches(range(10)), stored().batches(range(4, 7))
+    assert every.indices.shape == (10, BATCH_SIZE)
+    assert some.indices.tolist() == every.indices[4:7].tolist()
+    assert every.features.numpy().tolist() == TRAINING.features.tolist()
+    assert every.label_ids.numpy().tolist() == TRAINING.label_ids.tolist()
+    assert len({tuple(batch) for batch in every.indices.tolist()}) == 10
+
+
+def test_another_seed_gives_other_batches() -> None:
+    other = StoredVectors(TRAINING, batch_size=BATCH_SIZE, seed=SETTINGS.seed + 1)
+    assert stored().batches(range(2)).indices.tolist() != other.batches(range(2)).indices.tolist()
+
+
+# Start and resumption
+
+
+def test_the_first_head_is_small_random_weights() -> None:
+    head = initial_head(500, 20, seed=0)
+    assert head.weights.dtype == head.bias.dtype == np.float32
+    assert head.weights.shape == (500, 20)
+    assert head.bias.tolist() == [0] * 20
+    assert np.abs(head.weights).max() <= 0.002
+    assert np.abs(head.weights).max() > 0.0019
+    # A normal distribution cut at two standard deviations has 0.8796 of its standard deviation;
+    # three standard deviations of 10,000 draws are 2% of it, and 3% for the mean.
+    assert head.weights.std() == pytest.approx(0.00088, rel=0.03)
+    assert head.weights.mean() == pytest.approx(0, abs=0.00088 * 0.03)
+
+
+def test_the_first_head_depends_on_the_seed() -> None:
+    assert start(0).weights.tolist() == start(0).weights.tolist()
+    assert start(0).weights.tolist() != start(1).weights.tolist()
+
+
+@pytest.mark.parametrize("seed", [1, 2**31, 2**32, 2**63 - 1])
+def test_large_seeds_are_told_apart(seed: int) -> None:
+    assert start(seed).weights.tolist() != start(seed - 1).weights.tolist()
+    assert start(seed).weights.tolist() != start(seed % 2**31 + 1).weights.tolist()
+
+
+@pytest.mark.parametrize("done", [1, 13, 20, 31, 59])
+def test_a_resumed_training_gives_the_same_head_bit_for_bit(done: int) -> None:
+    straight = trained()
+    interrupted = trained(replace(SETTINGS, steps=done))
+    resumed = trained(head=interrupted[-1].head, first_step=done)
+
+    assert resumed[-1].head.weights.tobytes() == straight[-1].head.weights.tobytes()
+    assert resumed[-1].head.bias.tobytes() == straight[-1].head.bias.tobytes()
+    for name, values in all_scalars(straight).items():
+        assert all_scalars(resumed)[name].tobytes() == values[done:].tobytes()
+    expected = [report for report in straight if report.steps[-1] >= done]
+    assert evaluation_steps(resumed) == evaluation_steps(expected)
+    for one, other in zip(resumed, expected, strict=True):
+        assert one.validation is not None
+        assert other.validation is not None
+        assert one.validation.logits.tobytes() == other.validation.logits.tobytes()
+
+
+def test_equal_seeds_give_equal_trainings_and_others_do_not() -> None:
+    one, again = trained(), trained()
+    assert one[-1].head.weights.tobytes() == again[-1].head.weights.tobytes()
+    other = trained(head=start(1))
+    assert one[-1].head.weights.tobytes() != other[-1].head.weights.tobytes()

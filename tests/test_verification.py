@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import COLOURS, encoded, solid
+
+from image_retraining import frozen_graph
+from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.errors import VerificationError
+from image_retraining.images import pixels
+from image_retraining.records import FeatureSet, Head
+from image_retraining.verification import Verification, verify
+
+RNG = np.random.default_rng(3)
+HEAD = Head(RNG.normal(size=(6, 3)).astype(np.float32), np.zeros(3, np.float32))
+
+
+@pytest.fixture(scope="module")
+def backbone(colour_module: Path) -> Backbone:
+    return load_backbone(str(colour_module))
+
+
+@pytest.fixture
+def photos(tmp_path: Path, backbone: Backbone) -> FeatureSet:
+    """Six photos of class 0, two of class 1, one of class 2, with their true vectors."""
+    label_ids = [0] * 6 + [1, 1, 2]
+    paths, vectors = [], []
+    for number, label_id in enumerate(label_ids):
+        colour = list(COLOURS.values())[label_id]
+        contents = encoded(solid(colour, noise=20, seed=number))
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(contents)
+        paths.append(str(path))
+        vectors.append(backbone.extractor()(pixels(contents, (8, 8))[np.newaxis]).numpy()[0])
+    return FeatureSet(np.stack(vectors), np.array(label_ids, np.int32), tuple(paths))
+
+
+def check(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet, exported: Head, at_most: int = 100
+) -> Verification:
+    graph_def = frozen_graph.build(backbone, exported, final_tensor_name="final_result")
+    frozen_graph.write(tmp_path / "g.pb", graph_def)
+    return verify(
+        tmp_path / "g.pb",
+        HEAD,
+        photos,
+        image_size=(8, 8),
+        output_layer="final_result",
+        at_most=at_most,
+    )
+
+
+def test_a_true_export_is_proven(tmp_path: Path, backbone: Backbone, photos: FeatureSet) -> None:
+    proof = check(tmp_path, backbone, photos, HEAD)
+    assert proof.photo_count == 9
+    assert proof.largest_difference < 1e-5
+
+
+def test_an_export_with_other_weights_is_found_out(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    with pytest.raises(VerificationError, match="as the training did"):
+        check(tmp_path, backbone, photos, Head(HEAD.weights * 1.05, HEAD.bias))
+
+
+def test_an_export_with_labels_in_another_order_is_found_out(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    with pytest.raises(VerificationError, match="as the training did"):
+        check(tmp_path, backbone, photos, Head(HEAD.weights[:, ::-1], HEAD.bias))
+
+
+def test_vectors_of_other_pixels_are_found_out(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    moved = FeatureSet(photos.features + 0.05, photos.label_ids, photos.paths)
+    with pytest.raises(VerificationError, match="as the training did"):
+        check(tmp_path, backbone, moved, HEAD)
+
+
+def test_a_vanished_photo_is_told(tmp_path: Path, backbone: Backbone, photos: FeatureSet) -> None:
+    Path(photos.paths[4]).unlink()
+    with pytest.raises(VerificationError, match="cannot be read any more"):
+        check(tmp_path, backbone, photos, HEAD)
+
+
+def test_photos_are_taken_evenly_over_the_classes(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    # The first two photos of each class are enough for five; a wrong vector elsewhere is not seen.
+    features = photos.features.copy()
+    features[2:6] = 0
+    wrong = FeatureSet(features, photos.label_ids, photos.paths)
+    assert check(tmp_path, backbone, wrong, HEAD, at_most=5).photo_count == 5
+    with pytest.raises(VerificationError):
+        check(tmp_path, backbone, wrong, HEAD, at_most=6)
