@@ -3,6 +3,8 @@
 import os
 import sys
 
+from absl import logging
+
 from image_retraining import catalog as catalogs
 from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.config import RetrainConfig
@@ -30,6 +32,7 @@ def run(config: RetrainConfig) -> int:
     catalogs.log_counts(catalog)
 
     # TensorFlow takes seconds to import: not for help, nor to say that a flag or folder is wrong.
+    logging.info("Starting TensorFlow")
     _tell_tensorflow_hub(config)
     import_tensorflow()
     from image_retraining import stages  # noqa: PLC0415
@@ -39,7 +42,7 @@ def run(config: RetrainConfig) -> int:
     head = stages.train(config, catalog, backbone, extraction)
     stages.test(config, catalog, head, extraction)
     stages.export(config, catalog, backbone, head, extraction)
-    stages.conclude(config, extraction)
+    stages.conclude(config, catalog, extraction)
     return 0
 
 

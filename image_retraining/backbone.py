@@ -88,10 +88,11 @@ def load_backbone(
         if not is_default:
             raise
         logging.warning(
-            "WARNING: the default module is not to be had, so the built-in one, whose features "
-            "are much weaker, stands in for it. For better accuracy go online, or bring a module "
-            "from another machine and name its folder with --tfhub_module. (%s)",
-            error,
+            "WARNING: the default module %s could not be downloaded (%s). The built-in module, "
+            "whose features are much weaker, stands in for it. For better accuracy go online, or "
+            "download a module elsewhere and name its folder or .tar.gz file with --tfhub_module.",
+            handle,
+            error.reason,
         )
         return _builtin(image_size)
     return _from_folder(handle, folder, image_size)

@@ -6,6 +6,7 @@ The scripts make one flag of each field marked with `_setting`; nothing else rep
 import math
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -225,8 +226,10 @@ class RetrainConfig:
             "--output_graph, --output_labels and --checkpoint_path must be different files",
             ", ".join(getattr(self, name) for name in files),
         )
-        for name in ("summaries_dir", "bottleneck_dir"):
-            _check_writable_folder(name, getattr(self, name))
+        _check_writable_folder("bottleneck_dir", self.bottleneck_dir)
+        _check_writable_folder("summaries_dir", self.summaries_dir)
+        for run in ("train", "validation"):
+            _check_writable_folder("summaries_dir", os.path.join(self.summaries_dir, run))
         if self.intermediate_store_frequency:
             name = "intermediate_output_graphs_dir"
             _check_writable_folder(name, self.intermediate_output_graphs_dir)
@@ -336,7 +339,16 @@ def _check_writable_file(name: str, path: str) -> None:
     _require(bool(path), f"--{name} must name a file", "an empty name")
     _require(not os.path.isdir(path), f"--{name} must name a file", f"{path}, which is a folder")
     # Not the folder that a link leads to: the file will be replaced where it is named.
-    _check_writable_folder(name, os.path.dirname(os.path.abspath(path)))
+    folder = os.path.dirname(os.path.abspath(path))
+    _check_writable_folder(name, folder)
+    # In a folder like /tmp nobody may replace a file of somebody else.
+    if os.path.lexists(path) and os.stat(folder).st_mode & stat.S_ISVTX:
+        owners = {os.lstat(path).st_uid, os.stat(folder).st_uid}
+        _require(
+            os.geteuid() in {0, *owners},
+            f"--{name} must be a file that you may replace",
+            f"{path}, which belongs to another user",
+        )
 
 
 def _check_writable_folder(name: str, path: str) -> None:

@@ -18,7 +18,24 @@ class ModuleError(RetrainError):
 
 
 class DownloadError(ModuleError):
-    """A module cannot be downloaded."""
+    """A module cannot be downloaded.
+
+    Attributes:
+        reason: why, without the address.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        """Takes the module's address and why it cannot be downloaded."""
+        super().__init__(
+            f"{url} cannot be downloaded: {reason}. Check the address and the connection (a proxy "
+            "is taken from HTTPS_PROXY), or download the module elsewhere and name its folder or "
+            ".tar.gz file with --tfhub_module."
+        )
+        self.reason = reason
+
+
+class OutputError(RetrainError):
+    """A file cannot be written."""
 
 
 class CacheError(RetrainError):

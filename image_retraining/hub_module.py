@@ -138,18 +138,17 @@ def _download(url: str, patience: float) -> str:
             return str(hub.resolve(url))
     # What urllib, ssl, tarfile, zlib and tensorflow_hub raise for a download that fails.
     except (OSError, EOFError, ValueError, http.client.HTTPException, zlib.error) as error:
-        raise DownloadError(_download_failure(url, error)) from error
+        raise DownloadError(url, _why(error)) from error
     except tf.errors.OpError as error:
-        raise DownloadError(_download_failure(url, error)) from error
+        raise DownloadError(url, _why(error)) from error
 
 
-def _download_failure(url: str, error: Exception) -> str:
-    reason = " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
-    return (
-        f"{url} cannot be downloaded: {reason}. Check the address and the connection (a proxy is "
-        "taken from HTTPS_PROXY), or download the module elsewhere and name its folder or "
-        ".tar.gz file with --tfhub_module."
-    )
+def _why(error: Exception) -> str:
+    """Returns in one line why a download failed."""
+    cause = getattr(error, "reason", None) or error
+    if isinstance(cause, socket.gaierror):
+        return f"its server's name is not known ({cause.strerror}); is this machine online?"
+    return " ".join(str(cause).split()) or type(error).__name__
 
 
 def _is_downloaded(url: str) -> bool:

@@ -153,11 +153,13 @@ def export(
         logging.info("Save SavedModel to : %s", config.saved_model_dir)
 
 
-def conclude(config: RetrainConfig, extraction: Extraction) -> None:
+def conclude(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> None:
     """Logs what was left out and what to do next."""
     if extraction.unreadable:
         logging.warning(
-            "WARNING: %d photos could not be read and were left out:", len(extraction.unreadable)
+            "WARNING: %d of %d photos could not be read and were left out:",
+            len(extraction.unreadable),
+            len(catalog.records),
         )
         for photo in extraction.unreadable:
             logging.warning("  %s: %s", photo.path, photo.reason)

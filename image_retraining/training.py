@@ -191,7 +191,8 @@ def _stretches(first_step: int, settings: TrainingSettings) -> Iterator[range]:
         tf.TensorSpec([None], tf.int32),
         tf.TensorSpec([None, None], tf.int64),
         tf.TensorSpec([], tf.float32),
-    ]
+    ],
+    autograph=False,
 )
 def _descend(
     weights: Any, bias: Any, features: Any, label_ids: Any, indices: Any, learning_rate: Any
@@ -199,7 +200,8 @@ def _descend(
     """Returns weights and bias after a step for each row of indices, and the steps' figures."""
     steps = tf.shape(indices)[0]
     figures = tf.TensorArray(tf.float32, size=steps, element_shape=[len(_SCALARS)])
-    for step in tf.range(steps):
+
+    def take_step(step: Any, weights: Any, bias: Any, figures: Any) -> Any:
         batch = tf.gather(features, indices[step])
         labels = tf.gather(label_ids, indices[step])
         with tf.GradientTape() as tape:
@@ -210,9 +212,17 @@ def _descend(
         weights_gradient, bias_gradient = tape.gradient(loss, [weights, bias])
         right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
         accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
-        figures = figures.write(step, tf.stack([accuracy, loss, *_spread(weights), *_spread(bias)]))
-        weights -= learning_rate * weights_gradient
-        bias -= learning_rate * bias_gradient
+        row = tf.stack([accuracy, loss, *_spread(weights), *_spread(bias)])
+        return (
+            step + 1,
+            weights - learning_rate * weights_gradient,
+            bias - learning_rate * bias_gradient,
+            figures.write(step, row),
+        )
+
+    _, weights, bias, figures = tf.while_loop(
+        lambda step, *_: step < steps, take_step, (0, weights, bias, figures)
+    )
     return weights, bias, figures.stack()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from image_retraining.errors import VerificationError
+from image_retraining.errors import PhotoError, VerificationError
 from image_retraining.evaluation import softmax
 from image_retraining.frozen_graph import FrozenGraph
 from image_retraining.predictions import predict
@@ -49,6 +49,7 @@ def verify(
         at_most: how many photos to take, evenly over the classes.
 
     Raises:
+        PhotoError: a photo cannot be read any more.
         VerificationError: it gives another answer, or another probability by more than 1e-3.
     """
     rows = _evenly(photos, at_most)
@@ -60,7 +61,7 @@ def verify(
         predict(graph, paths, image_size=image_size), expected, strict=True
     ):
         if prediction.scores is None:
-            raise VerificationError(
+            raise PhotoError(
                 f"{prediction.path} cannot be read any more: {prediction.reason}. Run again."
             )
         difference = float(np.abs(prediction.scores - wanted).max())

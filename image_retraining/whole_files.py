@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from image_retraining.errors import OutputError
+
 
 @contextlib.contextmanager
 def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
@@ -17,9 +19,21 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         target: the file to write or replace; its folder is made when it is missing.
 
     Raises:
-        OSError: the folder or the file cannot be written.
+        OutputError: the folder or the file cannot be written.
     """
     target = Path(target)
+    try:
+        with _beside(target) as temporary:
+            yield temporary
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror or error}. Make room, or name another "
+            "place."
+        ) from error
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(descriptor)

@@ -12,7 +12,7 @@ import pytest
 
 from image_retraining import checkpoint
 from image_retraining.checkpoint import Checkpoint, CheckpointFile, photos_digest
-from image_retraining.errors import CheckpointError
+from image_retraining.errors import CheckpointError, OutputError
 from image_retraining.records import FeatureSet, Head
 
 INPUTS = {
@@ -248,7 +248,7 @@ def test_the_file_is_whole_or_as_it_was(path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError("No space left on device")
 
     monkeypatch.setattr(np, "savez", fill_the_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         save(path, step=50)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

@@ -243,7 +243,7 @@ for script, arguments in [
     [
         ("PhotoError('No photos. Add some.')", 2, "No photos. Add some."),
         ("SettingError('50% of 玫瑰 {0}')", 2, "50% of 玫瑰 {0}"),
-        ("DownloadError('No network.')", 2, "No network."),
+        ("ModuleError('No module.')", 2, "No module."),
         ("PhotoError('ro\\udcffse.jpg is odd.')", 2, "ro\\udcffse.jpg is odd."),
         ("VerificationError('Other answers.')", 1, "Other answers."),
         ("KeyboardInterrupt", 130, "Interrupted."),

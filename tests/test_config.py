@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def test_missing_folders_of_outputs_are_made(tmp_path: Path) -> None:
     made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_dir()}
     assert made == {
         *("graphs", "labels", "checkpoints", "logs", "logs/today", "cache", "cache/here"),
-        *("saved", "saved/model"),
+        *("logs/today/train", "logs/today/validation", "saved", "saved/model"),
     }
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -248,7 +249,6 @@ def test_outputs_of_an_earlier_run_are_no_obstacle(tmp_path: Path) -> None:
     config.check_outputs()
     for path in (config.output_graph, config.output_labels, config.checkpoint_path):
         Path(path).write_text("from yesterday")
-    (Path(config.summaries_dir) / "train").mkdir()
     config.check_outputs()
     assert Path(config.output_graph).read_text() == "from yesterday"
 
@@ -395,5 +395,25 @@ def test_a_saved_model_dir_must_be_readable(tmp_path: Path) -> None:
         mode_of(others, 0o777),
         as_nobody(tmp_path),
         pytest.raises(SettingError, match="--saved_model_dir must"),
+    ):
+        config.check_outputs()
+
+
+def test_a_file_of_another_user_in_a_folder_for_all_cannot_be_replaced(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can make files of two users")
+    shared, others = tmp_path / "shared", tmp_path / "others"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    others.mkdir()
+    graph = shared / "output_graph.pb"
+    graph.write_bytes(b"")
+    graph.chmod(0o666)
+    config = config_in(others, output_graph=graph)
+    config.check_outputs()
+    with (
+        mode_of(others, 0o777),
+        as_nobody(tmp_path),
+        pytest.raises(SettingError, match="which belongs to another user"),
     ):
         config.check_outputs()

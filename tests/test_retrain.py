@@ -246,7 +246,7 @@ def test_a_bad_photo_is_left_out_and_listed(
     bad = colour_photos / "green" / "bad.jpg"
     bad.write_bytes(b"<html>")
     run()
-    assert "WARNING: 1 photos could not be read and were left out:" in logged.messages
+    assert "WARNING: 1 of 91 photos could not be read and were left out:" in logged.messages
     assert any(line.startswith(f"  {bad}: ") for line in logged.messages)
     with pytest.raises(PhotoError, match=re.escape(str(bad))):
         run("strict", on_bad_image="fail")
@@ -278,7 +278,7 @@ def test_nobodys_choice_of_module_falls_back_and_a_persons_does_not(
     run: Run, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     def offline(handle: str, *, patience: float) -> str:
-        raise DownloadError(f"{handle} cannot be downloaded within {patience}")
+        raise DownloadError(handle, f"nothing within {patience} s")
 
     monkeypatch.setattr(hub_module, "resolve", offline)
     url = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
@@ -305,12 +305,17 @@ def test_ctrl_c_keeps_the_training_and_resume_goes_on(
     steps = "--how_many_training_steps=1500"
 
     def start(out: str, *more: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command(tmp_path / out, colour_photos, colour_module, steps, *more),
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        # A background job of a shell ignores SIGINT, and hands that on to what it starts.
+        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            return subprocess.Popen(
+                command(tmp_path / out, colour_photos, colour_module, steps, *more),
+                cwd=ROOT,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     with start("out") as process:
         assert process.stderr

@@ -6,7 +6,7 @@ from conftest import COLOURS, encoded, solid
 
 from image_retraining import frozen_graph
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.errors import VerificationError
+from image_retraining.errors import PhotoError, VerificationError
 from image_retraining.images import pixels
 from image_retraining.records import FeatureSet, Head
 from image_retraining.verification import Verification, verify
@@ -80,7 +80,7 @@ def test_vectors_of_other_pixels_are_found_out(
 
 def test_a_vanished_photo_is_told(tmp_path: Path, backbone: Backbone, photos: FeatureSet) -> None:
     Path(photos.paths[4]).unlink()
-    with pytest.raises(VerificationError, match="cannot be read any more"):
+    with pytest.raises(PhotoError, match="cannot be read any more"):
         check(tmp_path, backbone, photos, HEAD)
 
 
