@@ -118,6 +118,22 @@ def photos_below(folder: str) -> list[str]:
 
 def _photos_by_label(image_dir: str, findings: _Findings) -> dict[str, list[str]]:
     """Returns label → sorted photo paths, in the order of the labels; classes without are out."""
+    folders = _class_folders(image_dir, findings)
+    # A link inside one class that leads to another, or back up, must not mix the classes.
+    known = {_identity(folder) for folder in (image_dir, *folders.values())}
+    photos = {}
+    for label, folder in folders.items():
+        logging.info("Looking for images in '%s'", label)
+        found = sorted(_walk(folder, findings, seen=set(known), home=image_dir))
+        if found:
+            photos[label] = found
+        else:
+            logging.warning("No files found in '%s'; the class is left out.", label)
+    return photos
+
+
+def _class_folders(image_dir: str, findings: _Findings) -> dict[str, str]:
+    """Returns label → folder, in the order of the labels."""
     if not image_dir:
         raise PhotoError(
             "--image_dir must name a folder with one sub-folder of photos a class, as in "
@@ -126,37 +142,28 @@ def _photos_by_label(image_dir: str, findings: _Findings) -> dict[str, list[str]
     if not os.path.isdir(image_dir):
         was = "is a file" if os.path.exists(image_dir) else "does not exist"
         raise PhotoError(f"--image_dir must be a folder. Got {image_dir}, which {was}.")
-    class_folders = []
+    folders = {}
     for entry in _entries(image_dir):
         if _is_folder(entry):
-            class_folders.append(entry.path)
+            folders[entry.name] = entry.path
         else:
             findings.loose_photos += _is_photo(entry.name)
             findings.others.update([] if _is_photo(entry.name) else [_kind(entry.name)])
-    # A link inside one class that leads to another, or back up, must not mix the classes.
-    known = {_identity(image_dir): image_dir}
-    for folder in sorted(class_folders):
-        twin = known.setdefault(_identity(folder), folder)
-        if twin != folder:
-            raise PhotoError(
-                "Each class must have a folder of its own. "
-                f"Got {folder}, which leads to {twin}. Remove the link."
-            )
-    photos = {}
-    for folder in sorted(class_folders):
-        label = os.path.basename(folder)
+    folders = dict(sorted(folders.items()))
+    met = {_identity(image_dir): image_dir}
+    for label, folder in folders.items():
         if "\n" in label or "\r" in label:
             raise PhotoError(
                 "A class folder's name must be one line, for it becomes a line of the labels "
                 f"file. Got {label!r}. Rename the folder."
             )
-        logging.info("Looking for images in '%s'", label)
-        found = sorted(_walk(folder, findings, seen=set(known), home=image_dir))
-        if found:
-            photos[label] = found
-        else:
-            logging.warning("No files found in '%s'; the class is left out.", label)
-    return photos
+        twin = met.setdefault(_identity(folder), folder)
+        if twin != folder:
+            raise PhotoError(
+                "Each class must have a folder of its own. "
+                f"Got {folder}, which leads to {twin}. Remove the link."
+            )
+    return folders
 
 
 def _walk(
@@ -234,12 +241,12 @@ def _kind(name: str) -> str:
 def _log_left_out(findings: _Findings) -> None:
     if findings.loose_photos:
         logging.warning(
-            "%d photos lie directly in --image_dir and belong to no class; they are left out.",
+            "Left out, for they lie directly in --image_dir and so in no class: %d photo(s)",
             findings.loose_photos,
         )
     if findings.others:
         kinds = [f"{count} {kind}" for kind, count in findings.others.most_common()]
-        logging.info("%d other files are left out: %s", findings.others.total(), _some_of(kinds))
+        logging.info("Left out, for they are no photos: %s", _some_of(kinds))
 
 
 def _some_of(names: Sequence[str]) -> str:

@@ -89,8 +89,8 @@ def test_other_files_are_counted_and_named_once(
     touch(tmp_path, "rose/a.jpg", "tulip/a.jpg")
     touch(tmp_path, "rose/a.txt", "rose/deep/b.TXT", "tulip/c.txt", "notes.md", "tulip/README")
     scanned(tmp_path)
-    lines = [message for message in logged.messages if "left out" in message]
-    assert lines == ["5 other files are left out: 3 .txt, 1 .md, 1 README"]
+    lines = [message for message in logged.messages if "Left out" in message]
+    assert lines == ["Left out, for they are no photos: 3 .txt, 1 .md, 1 README"]
 
 
 def test_many_kinds_of_other_files_do_not_flood_the_log(
@@ -98,8 +98,8 @@ def test_many_kinds_of_other_files_do_not_flood_the_log(
 ) -> None:
     touch(tmp_path, "rose/a.jpg", "tulip/a.jpg", *(f"rose/a.k{number}" for number in range(9)))
     scanned(tmp_path)
-    (line,) = (message for message in logged.messages if "left out" in message)
-    assert line.startswith("9 other files are left out: ")
+    (line,) = (message for message in logged.messages if "Left out" in message)
+    assert line.startswith("Left out, for they are no photos: ")
     assert line.endswith(" and 4 more")
 
 
@@ -122,7 +122,7 @@ def test_photos_outside_the_classes_are_warned_of(
     touch(tmp_path, "rose/a.jpg", "tulip/a.jpg", "b.jpg", "c.PNG")
     assert len(scanned(tmp_path).records) == 2
     (warning,) = (r for r in logged.records if r.levelno == logging.WARNING)
-    assert warning.getMessage().startswith("2 photos lie directly in --image_dir")
+    assert warning.getMessage().endswith("in no class: 2 photo(s)")
 
 
 @pytest.mark.parametrize(
