@@ -58,9 +58,11 @@ def extract(
         )
         raise
     logging.info(
-        "Bottlenecks of %d photos: %d computed, the others there already, in %.1f s",
+        "Bottlenecks of %d photos: %d computed, %d copies of others, %d from the cache, in %.1f s",
         work.done_count,
         work.computed_count,
+        work.copied_count,
+        work.done_count - work.computed_count - work.copied_count,
         time.monotonic() - started,
     )
     if not work.done_count:
@@ -84,7 +86,7 @@ class _Work:
         fail_on_bad_image: bool,
     ) -> None:
         self.unreadable: dict[int, Unreadable] = {}
-        self.computed_count = 0
+        self.computed_count = self.copied_count = 0
         self._records = records
         self._backbone = backbone
         self._cache = cache
@@ -233,6 +235,7 @@ class _Work:
             if self._done[first]:
                 self._rows[position] = self._rows[first]
                 self._done[position] = True
+                self.copied_count += 1
             else:
                 reason = self.unreadable[first].reason
                 self._note_unreadable(position, reason)

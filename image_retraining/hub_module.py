@@ -205,24 +205,28 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 def _unpack(archive: str) -> str:
     """Returns the folder of a .tar.gz module, unpacked once into tensorflow_hub's cache folder."""
-    with open(archive, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     cache = Path(hub_resolver.tfhub_cache_dir(use_temp=True))
-    folder = cache / digest
-    if folder.is_dir():
-        return str(folder)
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as temporary:
-            unpacked = Path(temporary) / "module"
-            with tarfile.open(archive) as tar:
-                tar.extractall(unpacked, filter="data")
-            _move(unpacked, folder)
+        with open(archive, "rb") as file:
+            folder = cache / hashlib.file_digest(file, "sha256").hexdigest()
+        if not folder.is_dir():
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache) as temporary:
+                unpacked = Path(temporary) / "module"
+                with tarfile.open(archive) as tar:
+                    tar.extractall(unpacked, filter="data")
+                _move(_without_wrapper(unpacked), folder)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ModuleError(
             f"{MODULE_RULE} Got {archive}, which cannot be unpacked: {error}"
         ) from error
     return str(folder)
+
+
+def _without_wrapper(unpacked: Path) -> Path:
+    """Returns the folder that is all there is in a folder, as in archives packed from outside."""
+    entries = [entry for entry in unpacked.iterdir() if not entry.name.startswith(".")]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else unpacked
 
 
 def _move(unpacked: Path, folder: Path) -> None:

@@ -301,6 +301,12 @@ def test_an_archive_is_unpacked_into_the_cache_once(
     assert (Path(folder) / "mark").exists()
 
 
+def test_an_archive_of_the_folder_itself_is_unpacked_too(module: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "m.tar.gz", "w:gz") as tar:
+        tar.add(module, "my_module")
+    assert_works(hub_module.resolve(str(tmp_path / "m.tar.gz"), patience=PATIENCE))
+
+
 def test_another_archive_of_the_same_name_is_unpacked_anew(module: Path, tmp_path: Path) -> None:
     handle = tmp_path / "module.tar.gz"
     handle.write_bytes(archive_with("saved_model.pb"))
