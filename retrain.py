@@ -48,12 +48,14 @@ def run(config: RetrainConfig) -> int:
 
 def _tell_tensorflow_hub(config: RetrainConfig) -> None:
     """Hands on its settings, in the environment, where it looks before it looks at flags."""
-    if config.tfhub_cache_dir:
-        os.environ.setdefault("TFHUB_CACHE_DIR", config.tfhub_cache_dir)
+    settings = {"TFHUB_CACHE_DIR": config.tfhub_cache_dir}
     if config.tfhub_model_load_format != "AUTO":
-        os.environ.setdefault("TFHUB_MODEL_LOAD_FORMAT", config.tfhub_model_load_format)
+        settings["TFHUB_MODEL_LOAD_FORMAT"] = config.tfhub_model_load_format
     if sys.stderr.isatty():
-        os.environ.setdefault("TFHUB_DOWNLOAD_PROGRESS", "1")
+        settings["TFHUB_DOWNLOAD_PROGRESS"] = "1"
+    for name, value in settings.items():
+        # As tensorflow_hub has it, what is in the environment already goes before a flag.
+        os.environ[name] = os.environ.get(name) or value
 
 
 def main() -> None:

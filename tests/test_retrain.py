@@ -1,5 +1,6 @@
 """retrain.py from the first photo to the last file, as a person runs it or by its run()."""
 
+import hashlib
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
+from modules_made_here import packed, served
 
 import retrain
 from image_retraining import hub_module, stages
@@ -339,3 +341,25 @@ def test_ctrl_c_keeps_the_training_and_resume_goes_on(
         process.communicate()
     graphs = [(tmp_path / out / "graph.pb").read_bytes() for out in ("out", "whole")]
     assert graphs[0] == graphs[1]
+
+
+def test_a_url_is_downloaded_into_tensorflow_hubs_cache(
+    tmp_path: Path, colour_photos: Path, colour_module: Path
+) -> None:
+    with served(packed(colour_module)) as server:
+        done = subprocess.run(
+            [
+                *command(tmp_path / "out", colour_photos, Path("unused")),
+                *(f"--tfhub_module={server.url}", f"--tfhub_cache_dir={tmp_path / 'hub'}"),
+                "--how_many_training_steps=1",
+            ],
+            cwd=ROOT,
+            env={**environment(), "no_proxy": "*", "TFHUB_CACHE_DIR": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    # Where tensorflow_hub documents that it keeps the module of a URL.
+    name = hashlib.sha1(server.url.encode()).hexdigest()  # noqa: S324 - not for safety
+    assert (tmp_path / "hub" / name / "saved_model.pb").exists()
