@@ -27,6 +27,9 @@ from image_retraining.records import (
 
 BATCH_SIZE = 32
 
+# Bounds the memory for vectors on their way from the cache.
+_LOOK_UPS_AT_ONCE = 5000
+
 
 def extract(
     catalog: Catalog, backbone: Backbone, cache: BottleneckCache, *, fail_on_bad_image: bool
@@ -106,13 +109,16 @@ class _Work:
 
     def look_up(self) -> None:
         """Finds the vectors of files that are known and unchanged, without reading them."""
-        known = self._cache.known_photos([record.path for record in self._records])
-        digests = {
-            position: known[record.path]
-            for position, record in enumerate(self._records)
-            if record.path in known
-        }
-        self._take_cached(digests)
+        for start in range(0, len(self._records), _LOOK_UPS_AT_ONCE):
+            some = self._records[start : start + _LOOK_UPS_AT_ONCE]
+            known = self._cache.known_photos([record.path for record in some])
+            self._take_cached(
+                {
+                    position: known[record.path]
+                    for position, record in enumerate(some, start)
+                    if record.path in known
+                }
+            )
 
     def compute(self) -> None:
         """Computes and stores the vectors that are missing."""
@@ -218,7 +224,9 @@ class _Work:
             reason = images.why_unreadable(images.read(path))
         except OSError as error:
             reason = error.strerror or str(error)
-        self._note_unreadable(position, reason or "it changed while it was read")
+        self._note_unreadable(
+            position, reason or "decoding it failed, and a second try did not; run again"
+        )
 
     def _note_unreadable(self, position: int, reason: str) -> None:
         path = self._records[position].path

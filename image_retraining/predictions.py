@@ -68,7 +68,10 @@ def _scores(graph: FrozenGraph, batch: PhotoBatch, mean: float, std: float) -> d
 
 def _why_undecodable(path: str) -> str:
     try:
-        return images.why_unreadable(images.read(path)) or "it changed while it was read"
+        return (
+            images.why_unreadable(images.read(path))
+            or "decoding it failed, and a second try did not; run again"
+        )
     except OSError as error:
         return error.strerror or str(error)
 
