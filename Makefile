@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	    --output_graph $(DEMO)/output_graph.pb --output_labels $(DEMO)/output_labels.txt \
 	    --summaries_dir $(DEMO)/retrain_logs --checkpoint_path $(DEMO)/checkpoint
 	$(BIN)/python label_image.py --graph $(DEMO)/output_graph.pb \
-	    --labels $(DEMO)/output_labels.txt --image sample_images/star/star_101.jpg
+	    --labels $(DEMO)/output_labels.txt --image sample_images/star/star_124.jpg
 
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

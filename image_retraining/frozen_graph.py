@@ -107,6 +107,7 @@ class FrozenGraph:
         Raises:
             GraphError: the file is no graph, or has no such nodes, or several that could be it.
         """
+        self._path = path
         graph_def = _read(path)
         input_name = _chosen("input_layer", input_layer, graph_def, _photo_inputs(graph_def))
         output_name = _chosen("output_layer", output_layer, graph_def, _outputs(graph_def))
@@ -117,7 +118,7 @@ class FrozenGraph:
         try:
             wrapped = tf.compat.v1.wrap_function(imported, [])
             self._function = wrapped.prune(input_name, output_name)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, tf.errors.OpError) as error:
             reason = str(error).partition("\n")[0]
             raise GraphError(
                 f"--graph must be a graph that can run. Got {path}: {reason}"
@@ -128,8 +129,19 @@ class FrozenGraph:
         self.output_size = scores.shape[-1] if scores.shape.rank else None
 
     def scores(self, images: Any) -> Floats:
-        """Returns float32 [N, C] for float32 [N, H, W, 3]."""
-        return np.asarray(self._function(tf.convert_to_tensor(images)), np.float32)
+        """Returns float32 [N, C] for float32 [N, H, W, 3].
+
+        Raises:
+            GraphError: the graph cannot work with such photos.
+        """
+        try:
+            return np.asarray(self._function(tf.convert_to_tensor(images)), np.float32)
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise GraphError(
+                f"--graph must take a batch of photos of any number, as --input_layer and "
+                f"--input_height and --input_width say. Got {self._path}: {reason}"
+            ) from error
 
 
 def _read(path: str | Path) -> Any:

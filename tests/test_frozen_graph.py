@@ -180,6 +180,24 @@ def test_several_inputs_must_be_named(tmp_path: Path) -> None:
         FrozenGraph(tmp_path / "g.pb")
 
 
+def test_a_graph_of_a_fixed_batch_is_told_in_words(tmp_path: Path) -> None:
+    with tf.Graph().as_default() as graph:
+        photo = tf.compat.v1.placeholder(tf.float32, [1, 8, 8, 3], name="input")
+        tf.nn.softmax(tf.constant([[2.0]]) @ tf.reduce_mean(photo, [1, 2]), name="out")
+    frozen_graph.write(tmp_path / "g.pb", graph.as_graph_def())
+    with pytest.raises(GraphError, match=r"any number.*g\.pb"):
+        FrozenGraph(tmp_path / "g.pb").scores(PHOTOS)
+
+
+def test_a_graph_of_unknown_ops_is_told_in_words(tmp_path: Path, graph_def: Any) -> None:
+    strange = tf.compat.v1.GraphDef()
+    strange.CopyFrom(graph_def)
+    strange.node[-1].op = "SoftmaxOfAnotherWorld"
+    frozen_graph.write(tmp_path / "g.pb", strange)
+    with pytest.raises(GraphError, match="SoftmaxOfAnotherWorld"):
+        FrozenGraph(tmp_path / "g.pb")
+
+
 @pytest.mark.parametrize(
     ("contents", "words"),
     [
