@@ -62,7 +62,7 @@ def assert_gives_the_features(backbone: Backbone, height: int = 8, width: int = 
 
 def assert_is_plain(backbone: Backbone) -> None:
     assert not {node.op for node in backbone.graph_def.node} & NOT_PLAIN
-    assert not backbone.graph_def.library.function
+    assert not backbone.graph_def.HasField("library")
 
 
 # --- TF2 SavedModels with a signature

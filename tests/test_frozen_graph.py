@@ -86,7 +86,7 @@ def test_the_promised_names_and_shapes(graph_def: Any) -> None:
 
 
 def test_an_ordinary_inference_graph(graph_def: Any) -> None:
-    assert not graph_def.library.function
+    assert not graph_def.HasField("library")
     assert {node.op for node in graph_def.node} <= {
         *("Placeholder", "PlaceholderWithDefault", "Const", "ConcatV2", "Mean", "Mul", "Square"),
         *("MatMul", "AddV2", "Softmax"),
