@@ -56,9 +56,11 @@ def main() -> None:
 
 def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, float]:
     """Returns name → photos a second; for the second run also the seconds of the whole stage."""
-    from image_retraining.backbone import load_backbone  # noqa: PLC0415 - after TensorFlow
+    from image_retraining import hub_module  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.backbone import load_backbone  # noqa: PLC0415
 
     backbone = load_backbone(handle)
+    module = hub_module.load(handle, handle)
     catalog = catalogs.scan(image_dir, validation_percentage=10, testing_percentage=10)
     logging.set_verbosity(logging.WARNING)
     paths = [record.path for record in catalog.records]
@@ -68,7 +70,7 @@ def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, float]:
     figures["bound"] = 1 / (1 / figures["forward"] + 1 / figures["decode"])
     with tempfile.TemporaryDirectory() as folder:
         few = paths[:: max(1, len(paths) // 300)]
-        figures["ancestor"] = rate(lambda: ancestor(few, handle, folder), len(few), rounds)
+        figures["ancestor"] = rate(lambda: ancestor(few, module, folder), len(few), rounds)
         times = cached_times(catalog, backbone, folder, rounds)
     figures["first run"] = len(paths) / times["first"]
     figures["second run"] = len(paths) / times["second"]
@@ -122,17 +124,11 @@ def decode(paths: list[str], image_size: tuple[int, int]) -> None:
         pass
 
 
-def ancestor(paths: list[str], handle: str, folder: str) -> None:
+def ancestor(paths: list[str], module: Any, folder: str) -> None:
     """Writes photos' feature vectors as TensorFlow Hub's example did, one after the other."""
     import tensorflow as tf  # noqa: PLC0415 - after its chatter is caught
 
-    from image_retraining import hub_module  # noqa: PLC0415
-
-    if not hasattr(ancestor, "module"):
-        # Loading is not what is measured; the example, too, did it once.
-        ancestor.module = hub_module.load(handle, handle)  # type: ignore[attr-defined]
-    signatures = ancestor.module.signatures  # type: ignore[attr-defined]
-    signature = signatures.get("serving_default") or signatures["default"]
+    signature = module.signatures.get("serving_default") or module.signatures["default"]
     ((name, photos),) = signature.structured_input_signature[1].items()
     for path in paths:
         image = tf.image.decode_jpeg(tf.io.read_file(path), channels=3)

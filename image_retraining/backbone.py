@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -24,27 +24,19 @@ _SIGNATURES = ("serving_default", "default")
 _CHANNELS = 3
 
 
-@dataclass(frozen=True)
-class Backbone:
+@dataclass(frozen=True, kw_only=True)
+class Backbone(Frozen):
     """A module, loaded and frozen.
 
     Attributes:
         handle: as the person named it.
         fingerprint: SHA-256 of the module's files, hexadecimal; equal for equal content.
         image_size: (H, W) of the photos it takes.
-        feature_size: D, length of its feature vectors.
-        graph_def: the frozen graph, of constants and ordinary ops only.
-        input_name: tensor name of the photos, float32 [None, H, W, 3], RGB, 0 to 1.
-        output_name: tensor name of the feature vectors, float32 [None, D].
     """
 
     handle: str
     fingerprint: str
     image_size: tuple[int, int]
-    feature_size: int
-    graph_def: Any = field(repr=False)
-    input_name: str
-    output_name: str
 
     def extractor(self) -> Callable[[Any], Any]:
         """Returns a function from float32 [N, H, W, 3] to feature vectors, float32 [N, D]."""
@@ -104,7 +96,12 @@ def _builtin(image_size: tuple[int, int] | None) -> Backbone:
     frozen = freeze(BUILTIN_MODULE, builtin_module.features, image_size=builtin_module.IMAGE_SIZE)
     # It is no file; its frozen graph is all there is of it.
     fingerprint = hashlib.sha256(graph_bytes(frozen.graph_def)).hexdigest()
-    return _backbone(BUILTIN_MODULE, fingerprint, builtin_module.IMAGE_SIZE, frozen)
+    return Backbone(
+        handle=BUILTIN_MODULE,
+        fingerprint=fingerprint,
+        image_size=builtin_module.IMAGE_SIZE,
+        **vars(frozen),
+    )
 
 
 def _from_folder(handle: str, folder: str, image_size: tuple[int, int] | None) -> Backbone:
@@ -114,20 +111,11 @@ def _from_folder(handle: str, folder: str, image_size: tuple[int, int] | None) -
         answer = hub_module.frozen_tf1(folder)
     size = _fitting_size(handle, photos, image_size)
     frozen = freeze(handle, answer, image_size=size)
-    return _backbone(handle, hub_module.fingerprint(folder), size, frozen)
-
-
-def _backbone(
-    handle: str, fingerprint: str, image_size: tuple[int, int], frozen: Frozen
-) -> Backbone:
     return Backbone(
         handle=handle,
-        fingerprint=fingerprint,
-        image_size=image_size,
-        feature_size=frozen.feature_size,
-        graph_def=frozen.graph_def,
-        input_name=frozen.input_name,
-        output_name=frozen.output_name,
+        fingerprint=hub_module.fingerprint(folder),
+        image_size=size,
+        **vars(frozen),
     )
 
 

@@ -133,7 +133,8 @@ class _Work:
                 batch_size=BATCH_SIZE,
             ):
                 for position in batch.undecodable:
-                    self._leave_out(position)
+                    reason = images.why_left_out(self._records[position].path)
+                    self._note_unreadable(position, reason)
                 if batch.images is not None:
                     self._keep(batch.positions, run(batch.padded(BATCH_SIZE)).numpy())
                 progress.advance(len(batch.positions) + len(batch.undecodable))
@@ -216,17 +217,6 @@ class _Work:
         self._rows[positions] = vectors
         self._done[positions] = True
         self.computed_count += len(positions)
-
-    def _leave_out(self, position: int) -> None:
-        """Notes why a photo could not be decoded."""
-        path = self._records[position].path
-        try:
-            reason = images.why_unreadable(images.read(path))
-        except OSError as error:
-            reason = error.strerror or str(error)
-        self._note_unreadable(
-            position, reason or "decoding it failed, and a second try did not; run again"
-        )
 
     def _note_unreadable(self, position: int, reason: str) -> None:
         path = self._records[position].path

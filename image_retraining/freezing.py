@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,18 @@ _OUTPUTS = ("default", "feature_vector")
 _CHANNELS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Frozen:
     """A frozen graph from photos to feature vectors.
 
     Attributes:
         graph_def: of constants and ordinary ops only.
-        input_name: tensor name of the photos, float32 [None, H, W, 3].
+        input_name: tensor name of the photos, float32 [None, H, W, 3], RGB, 0 to 1.
         output_name: tensor name of the feature vectors, float32 [None, D].
-        feature_size: D.
+        feature_size: D, length of a feature vector.
     """
 
-    graph_def: Any
+    graph_def: Any = field(repr=False)
     input_name: str
     output_name: str
     feature_size: int
@@ -73,7 +73,12 @@ def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, 
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
     graph_def = plain_graph(graph, features.op.name)
-    return Frozen(graph_def, images.name, features.name, feature_size=vectors.shape[1])
+    return Frozen(
+        graph_def=graph_def,
+        input_name=images.name,
+        output_name=features.name,
+        feature_size=vectors.shape[1],
+    )
 
 
 def _feature_output(handle: str, outputs: Any) -> Any:

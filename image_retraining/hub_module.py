@@ -36,6 +36,15 @@ MODULE_RULE = (
 
 # How long a server may stay silent in the middle of a download.
 _STALL_SECONDS = 60
+# What urllib, ssl, tarfile, zlib, TensorFlow and tensorflow_hub raise for a download that fails.
+_DOWNLOAD_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    http.client.HTTPException,
+    zlib.error,
+    tf.errors.OpError,
+)
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 
@@ -83,8 +92,9 @@ def load(handle: str, folder: str) -> Any:
 
 def has_reference_variables(module: Any) -> bool:
     """Whether a module in TF1 Hub format holds variables of a kind that TF2 cannot freeze."""
-    graphs = [function.graph.as_graph_def() for function in module.signatures.values()]
-    return any(node.op in ("Variable", "VariableV2") for graph in graphs for node in graph.node)
+    graphs = [function.graph for function in module.signatures.values()]
+    ops = (op for graph in graphs for op in graph.get_operations())
+    return any(op.type in ("Variable", "VariableV2") for op in ops)
 
 
 def frozen_tf1(folder: str) -> Callable[[Any], Any]:
@@ -116,7 +126,8 @@ def fingerprint(folder: str) -> str:
     """
     content = hashlib.sha256()
     for path in sorted(_files_below(folder)):
-        data = tf.io.gfile.GFile(path, "rb").read()
+        with tf.io.gfile.GFile(path, "rb") as file:
+            data = file.read()
         name = os.path.relpath(path, folder).replace(os.sep, "/").encode()
         for part in (name, data):
             content.update(len(part).to_bytes(8, "little"))
@@ -136,10 +147,7 @@ def _download(url: str, patience: float) -> str:
             _await_answer(url, patience)
         with _socket_timeout(_STALL_SECONDS):
             return str(hub.resolve(url))
-    # What urllib, ssl, tarfile, zlib and tensorflow_hub raise for a download that fails.
-    except (OSError, EOFError, ValueError, http.client.HTTPException, zlib.error) as error:
-        raise DownloadError(url, _why(error)) from error
-    except tf.errors.OpError as error:
+    except _DOWNLOAD_ERRORS as error:
         raise DownloadError(url, _why(error)) from error
 
 

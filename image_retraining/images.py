@@ -102,6 +102,15 @@ def why_unreadable(contents: bytes) -> str:
     return ""
 
 
+def why_left_out(path: str | os.PathLike[str]) -> str:
+    """Returns in one line why a photo file could not be decoded, by trying once more."""
+    try:
+        reason = why_unreadable(read(path))
+    except OSError as error:
+        return error.strerror or str(error)
+    return reason or "decoding it failed, and a second try did not; run again"
+
+
 def _decode(contents: Any) -> Any:
     """Returns float32 [h, w, 3], RGB, 0 to 1."""
     start = tf.strings.substr(contents, 0, 12)

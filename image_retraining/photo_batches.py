@@ -1,7 +1,7 @@
 """Photos' bytes → batches of pixels, decoded in parallel while the caller computes.
 
 A photo that cannot be decoded is left out of the batches and named beside them; whoever wants the
-reason asks `images.why_unreadable`. So one bad photo costs nothing but itself.
+reason asks `images.why_left_out`. So one bad photo costs nothing but itself.
 """
 
 import collections

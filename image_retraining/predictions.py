@@ -43,7 +43,7 @@ def predict(
         contents(), lambda data, _: images.pixels(data, image_size), batch_size=_BATCH_SIZE
     ):
         for position in batch.undecodable:
-            unreadable[position] = _why_undecodable(paths[position])
+            unreadable[position] = images.why_left_out(paths[position])
         scores = _scores(graph, batch, mean, std)
         while scores:
             if next_position in scores:
@@ -64,16 +64,6 @@ def _scores(graph: FrozenGraph, batch: PhotoBatch, mean: float, std: float) -> d
         pixels = (pixels * 255.0 - mean) / std
     scores = graph.scores(pixels)[: len(batch.positions)]
     return dict(zip(batch.positions.tolist(), scores, strict=True))
-
-
-def _why_undecodable(path: str) -> str:
-    try:
-        return (
-            images.why_unreadable(images.read(path))
-            or "decoding it failed, and a second try did not; run again"
-        )
-    except OSError as error:
-        return error.strerror or str(error)
 
 
 def top(scores: Floats, count: int) -> list[int]:

@@ -127,13 +127,22 @@ class Evaluation:
         return ids
 
 
+# Names of a training step's figures, as TensorBoard shows them.
+BATCH_FIGURES = ("accuracy", "cross_entropy")
+HEAD_FIGURES = tuple(
+    f"final_retrain_ops/{part}/summaries/{figure}"
+    for part in ("weights", "biases")
+    for figure in ("mean", "stddev", "max", "min")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
     """What happened in some steps of training.
 
     Attributes:
         steps: the steps, one after the other.
-        scalars: name → float32 [steps], figures of the batch and the head of each step, before it.
+        scalars: of BATCH_FIGURES and HEAD_FIGURES, float32 [steps], before each of the steps.
         head: after the last of the steps.
         train: of that head on the last step's batch, at evaluation steps, else None.
         validation: of that head on validation photos, at evaluation steps and if there are any.

@@ -16,7 +16,14 @@ from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from image_retraining.evaluation import softmax
-from image_retraining.records import Evaluation, Floats, Head, TrainingReport
+from image_retraining.records import (
+    BATCH_FIGURES,
+    HEAD_FIGURES,
+    Evaluation,
+    Floats,
+    Head,
+    TrainingReport,
+)
 
 # Marks this tool's event files, so that a later run replaces these and nothing else.
 _FILE_MARK = ".retrain"
@@ -114,14 +121,13 @@ class TensorBoardWriter:
 
 def _validation_scalars(head: Head, evaluation: Evaluation) -> dict[str, Floats]:
     """Returns for one evaluation what TrainingReport.scalars has for the training batches."""
-    figures = {"accuracy": evaluation.accuracy, "cross_entropy": evaluation.cross_entropy}
-    for part, values in (("weights", head.weights), ("biases", head.bias)):
-        scope = f"final_retrain_ops/{part}/summaries"
-        figures[f"{scope}/mean"] = float(values.mean())
-        figures[f"{scope}/stddev"] = float(values.std())
-        figures[f"{scope}/max"] = float(values.max())
-        figures[f"{scope}/min"] = float(values.min())
-    return {name: np.array([figure], np.float32) for name, figure in figures.items()}
+    figures = [evaluation.accuracy, evaluation.cross_entropy]
+    for values in (head.weights, head.bias):
+        figures += [values.mean(), values.std(), values.max(), values.min()]
+    names = (*BATCH_FIGURES, *HEAD_FIGURES)
+    return {
+        name: np.array([figure], np.float32) for name, figure in zip(names, figures, strict=True)
+    }
 
 
 def _remove_earlier(summaries_dir: str) -> None:

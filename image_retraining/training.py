@@ -13,22 +13,21 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining.evaluation import evaluate
-from image_retraining.records import Evaluation, FeatureSet, Head, TrainingReport
+from image_retraining.records import (
+    BATCH_FIGURES,
+    HEAD_FIGURES,
+    Evaluation,
+    FeatureSet,
+    Head,
+    TrainingReport,
+)
 from image_retraining.sampling import Indices, Sampler
 
 _TRAINING_DRAWS, _VALIDATION_DRAWS = 0, 1
 _INITIAL_STDDEV = 0.001
 # Bounds the memory of a report, and how long Ctrl-C takes, when evaluations are far apart.
 _STEPS_AT_ONCE = 200
-_SCALARS = (
-    "accuracy",
-    "cross_entropy",
-    *(
-        f"final_retrain_ops/{part}/summaries/{figure}"
-        for part in ("weights", "biases")
-        for figure in ("mean", "stddev", "max", "min")
-    ),
-)
+_SCALARS = (*BATCH_FIGURES, *HEAD_FIGURES)
 
 
 @dataclass(frozen=True, kw_only=True)

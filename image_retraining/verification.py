@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from image_retraining.errors import PhotoError, VerificationError
-from image_retraining.evaluation import softmax
+from image_retraining.evaluation import evaluate, softmax
 from image_retraining.frozen_graph import FrozenGraph
 from image_retraining.predictions import predict
 from image_retraining.records import FeatureSet, Floats, Head
@@ -53,7 +53,7 @@ def verify(
         VerificationError: it gives another answer, or another probability by more than 1e-3.
     """
     rows = _evenly(photos, at_most)
-    expected = softmax(photos.features[rows] @ head.weights + head.bias)
+    expected = softmax(evaluate(head, photos.features[rows], photos.label_ids[rows]).logits)
     graph = FrozenGraph(path, output_layer=output_layer)
     paths = [photos.paths[row] for row in rows]
     largest = 0.0

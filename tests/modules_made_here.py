@@ -100,6 +100,18 @@ def save_tf1_hub(folder: Path, *, use_resource: bool = True) -> Path:
     return folder
 
 
+def no_folder(_: Path) -> None:
+    """Makes nothing."""
+
+
+def empty_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def some_file(path: Path) -> None:
+    path.write_text("no module")
+
+
 def packed(folder: Path, *, mode: str = "w:gz") -> bytes:
     """Returns the archive of a folder's content, as TensorFlow Hub packs it."""
     buffer = io.BytesIO()

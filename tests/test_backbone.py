@@ -14,8 +14,10 @@ from modules_made_here import (
     FEATURE_SIZE,
     TRAINING_SHIFT,
     archive_with,
+    empty_folder,
     expected_features,
     features,
+    no_folder,
     packed,
     photos_spec,
     random_photos,
@@ -23,6 +25,7 @@ from modules_made_here import (
     save_signature,
     save_tf1_hub,
     served,
+    some_file,
 )
 
 from image_retraining import backbone as backbone_module
@@ -546,18 +549,6 @@ def test_a_call_of_two_inputs_is_refused(tmp_path: Path) -> None:
     assert "no function of photos alone" in refused(str(folder))
 
 
-def missing(_: Path) -> None:
-    pass
-
-
-def empty(path: Path) -> None:
-    path.mkdir()
-
-
-def file(path: Path) -> None:
-    path.write_text("no module")
-
-
 def garbage(path: Path) -> None:
     path.mkdir()
     (path / "saved_model.pb").write_bytes(b"\xff garbage \x00" * 9)
@@ -566,9 +557,9 @@ def garbage(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (missing, "does not exist as a folder"),
-        (file, "does not exist as a folder"),
-        (empty, "cannot be loaded"),
+        (no_folder, "does not exist as a folder"),
+        (some_file, "does not exist as a folder"),
+        (empty_folder, "cannot be loaded"),
         (garbage, "cannot be loaded"),
     ],
 )

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from modules_made_here import (
     archive_with,
+    empty_folder,
     expected_features,
+    no_folder,
     packed,
     random_photos,
     save_signature,
     save_tf1_hub,
     served,
+    some_file,
 )
 
 from image_retraining import hub_module
@@ -72,18 +75,6 @@ def assert_works(folder: str) -> None:
 def test_a_folder_is_taken_where_it_is(module: Path, cache: Path) -> None:
     assert hub_module.resolve(str(module), patience=PATIENCE) == str(module)
     assert kept(cache) == []
-
-
-def no_folder(_: Path) -> None:
-    pass
-
-
-def empty_folder(path: Path) -> None:
-    path.mkdir()
-
-
-def some_file(path: Path) -> None:
-    path.write_text("no module")
 
 
 @pytest.mark.parametrize("make", [no_folder, some_file])

@@ -145,37 +145,28 @@ def test_without_a_cache_the_bytes_are_the_same_too(run: Run, tmp_path: Path) ->
     assert (first / "graph.pb").read_bytes() == (fresh / "graph.pb").read_bytes()
 
 
-def test_colours_that_mean_nothing_are_not_learnt(run: Run, tmp_path: Path) -> None:
-    """An honest accuracy: what cannot be learnt must not look as if it were."""
-    rng = np.random.default_rng(11)
-    photos = tmp_path / "random"
-    for label in ("a", "b", "c", "d"):
-        (photos / label).mkdir(parents=True)
-        for number in range(60):
-            contents = encoded(solid(tuple(rng.integers(0, 256, 3))))
-            (photos / label / f"{label}{number}.png").write_bytes(contents)
-    out = run("random_out", image_dir=str(photos), testing_percentage=50)
-    graph = FrozenGraph(out / "graph.pb")
-    assert read_labels(out / "labels.txt") == ("a", "b", "c", "d")
-    assert graph.output_size == 4
-
-
-def test_the_accuracy_of_chance_is_reported_as_such(
-    run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("labels", "photos_each"), [("ab", 150), ("abcd", 60)])
+def test_colours_that_mean_nothing_are_not_learnt(
+    run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture, labels: str, photos_each: int
 ) -> None:
+    """An honest accuracy: what cannot be learnt must not look as if it were."""
     rng = np.random.default_rng(12)
     photos = tmp_path / "random"
-    for label in ("a", "b"):
+    for label in labels:
         (photos / label).mkdir(parents=True)
-        for number in range(150):
+        for number in range(photos_each):
             contents = encoded(solid(tuple(rng.integers(0, 256, 3))))
             (photos / label / f"{label}{number}.png").write_bytes(contents)
-    run(image_dir=str(photos), testing_percentage=50, how_many_training_steps=300)
+    out = run(image_dir=str(photos), testing_percentage=50, how_many_training_steps=300)
+    assert read_labels(out / "labels.txt") == tuple(labels)
+    assert FrozenGraph(out / "graph.pb").output_size == len(labels)
     (line,) = [line for line in logged.messages if line.startswith("Final test accuracy")]
     match = re.fullmatch(r"Final test accuracy = (\d+\.\d)% \(N=(\d+)\)", line)
     assert match
-    # Four standard deviations of fair coin tosses around one half.
-    assert float(match[1]) == pytest.approx(50, abs=200 / np.sqrt(int(match[2])))
+    # Four standard deviations of so many fair guesses, in percent.
+    chance = 1 / len(labels)
+    deviation = np.sqrt(chance * (1 - chance) / int(match[2]))
+    assert float(match[1]) == pytest.approx(100 * chance, abs=400 * deviation)
 
 
 def test_chinese_labels_and_nested_photos(run: Run, tmp_path: Path) -> None:
