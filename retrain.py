@@ -6,6 +6,8 @@ import sys
 from absl import logging
 
 from image_retraining import catalog as catalogs
+from image_retraining.bottlenecks import open_cache
+from image_retraining.cache_care import care
 from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.config import RetrainConfig
 
@@ -23,6 +25,9 @@ are a graph and a labels file, for label_image.py and other programs:
 
 def run(config: RetrainConfig) -> int:
     """Returns the exit status after doing what the settings say, from photos to verified files."""
+    if config.cache_info or config.cache_prune >= 0:
+        care(config.bottleneck_dir, prune_days=config.cache_prune)
+        return 0
     config.check_outputs()
     catalog = catalogs.scan(
         config.image_dir,
@@ -31,14 +36,15 @@ def run(config: RetrainConfig) -> int:
     )
     catalogs.log_counts(catalog)
 
-    # TensorFlow takes seconds to import: not for help, nor to say that a flag or folder is wrong.
-    logging.info("Starting TensorFlow")
-    _tell_tensorflow_hub(config)
-    import_tensorflow()
-    from image_retraining import stages  # noqa: PLC0415
+    with open_cache(config.bottleneck_dir) as cache:
+        # TensorFlow takes seconds to import: not for help, nor to say that a flag is wrong.
+        logging.info("Starting TensorFlow")
+        _tell_tensorflow_hub(config)
+        import_tensorflow()
+        from image_retraining import gathering, stages  # noqa: PLC0415
 
-    backbone = stages.load(config)
-    extraction = stages.extract(config, catalog, backbone)
+        backbone = gathering.load(config, cache)
+        extraction = gathering.extract(config, catalog, backbone, cache)
     head = stages.train(config, catalog, backbone, extraction)
     stages.test(config, catalog, head, extraction)
     stages.export(config, catalog, backbone, head, extraction)

@@ -2,19 +2,23 @@
 
     python benchmarks/bottlenecks.py --image_dir flower_photos --tfhub_module MODULE
 
-All figures are medians over a few rounds of one run, on the same photos, so that their ratios hold
-on a busy machine too, where photos a second do not:
+All figures are medians over a few rounds of one run, on the same photos, each round measuring
+everything once, so that the ratios hold on a busy machine too, where photos a second do not:
 
-- forward: the frozen module alone, at its best batch size;
 - decode: reading, decoding and resizing alone;
-- bound: 1 / (1 / forward + 1 / decode), for the two share the processor's cores;
 - ancestor: the way of TensorFlow Hub's image_retraining example, one photo at a time through the
   module as loaded, a text file for each vector;
+
+and for each engine and precision that the machine has:
+
+- forward: the frozen module alone, at its best batch size;
+- bound: 1 / (1 / forward + 1 / decode), for the two share the processor's cores;
 - first run, with an empty cache; second run, with a full one; and a run after 10% new photos.
 """
 
 import argparse
 import functools
+import importlib.util
 import json
 import os
 import shutil
@@ -36,13 +40,14 @@ from image_retraining.records import Catalog
 
 BATCH_SIZES = (8, 16, 32, 64)
 FORWARD_PHOTOS = 256
+ANCESTOR_PHOTOS = 200
 
 
 def main() -> None:
     """Prints the table, and writes it as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--image_dir", required=True, help="folder of class folders")
-    parser.add_argument("--tfhub_module", required=True, help="folder or URL of a module")
+    parser.add_argument("--tfhub_module", required=True, help="folder of a module")
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many counts")
     parser.add_argument("--json", help="file to write the figures to")
     arguments = parser.parse_args()
@@ -54,8 +59,8 @@ def main() -> None:
         Path(arguments.json).write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, float]:
-    """Returns name → photos a second; for the second run also the seconds of the whole stage."""
+def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, Any]:
+    """Returns the figures: photos a second, but for seconds where the name says so."""
     from image_retraining import hub_module  # noqa: PLC0415 - after TensorFlow
     from image_retraining.backbone import load_backbone  # noqa: PLC0415
 
@@ -64,25 +69,43 @@ def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, float]:
     catalog = catalogs.scan(image_dir, validation_percentage=10, testing_percentage=10)
     logging.set_verbosity(logging.WARNING)
     paths = [record.path for record in catalog.records]
-    figures = forward_rates(backbone, rounds)
-    figures["forward"] = max(figures.values())
-    figures["decode"] = rate(lambda: decode(paths, backbone.image_size), len(paths), rounds)
-    figures["bound"] = 1 / (1 / figures["forward"] + 1 / figures["decode"])
+    few = paths[:: max(1, len(paths) // ANCESTOR_PHOTOS)]
+    sizes = {choice: best_batch_size(choice, backbone) for choice in choices()}
+    taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        few = paths[:: max(1, len(paths) // 300)]
-        figures["ancestor"] = rate(lambda: ancestor(few, module, folder), len(few), rounds)
-        times = cached_times(catalog, backbone, folder, rounds)
-    figures["first run"] = len(paths) / times["first"]
-    figures["second run"] = len(paths) / times["second"]
-    figures["second run, seconds"] = times["second"]
-    figures["10% new, photos a second of the new"] = len(paths) / 10 / times["10% new"]
-    return figures
+        decode(paths, backbone.image_size)
+        ancestor(few, module, folder)
+        for number in range(rounds):
+            note(taken, "decode", seconds(lambda: decode(paths, backbone.image_size)) / len(paths))
+            note(taken, "ancestor", seconds(lambda: ancestor(few, module, folder)) / len(few))
+            for choice, size in sizes.items():
+                name = f"{choice.name} {choice.precision}"
+                note(taken, f"{name}: forward", forward_seconds(choice, backbone, size))
+                for run, spent in cached_seconds(catalog, backbone, choice, folder).items():
+                    note(taken, f"{name}: {run}", spent)
+            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+    return summary(taken, len(paths), {f"{c.name} {c.precision}": s for c, s in sizes.items()})
 
 
-def rate(work: Callable[[], object], count: int, rounds: int) -> float:
-    """Returns photos a second, the median of some rounds after one that does not count."""
-    work()
-    return count / statistics.median(seconds(work) for _ in range(rounds))
+def choices() -> list[Any]:
+    """Returns the engines and precisions that this machine has."""
+    from image_retraining.engines import choose_engine  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.errors import EngineError  # noqa: PLC0415
+
+    found = []
+    names = ["tensorflow"] + ["openvino"] * (importlib.util.find_spec("openvino") is not None)
+    for name in names:
+        for precision in ("float32", "bfloat16"):
+            try:
+                found.append(choose_engine(name, precision))
+            except EngineError as error:
+                print(error, file=sys.stderr)
+    return found
+
+
+def note(taken: dict[str, list[float]], name: str, spent: float) -> None:
+    """Adds the seconds of one measurement."""
+    taken.setdefault(name, []).append(spent)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -92,23 +115,21 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def forward_rates(backbone: Any, rounds: int) -> dict[str, float]:
-    """Returns photos a second of the frozen module alone, by batch size."""
-    import tensorflow as tf  # noqa: PLC0415 - after its chatter is caught
-
-    run = backbone.extractor()
-    rates = {}
-    for size in BATCH_SIZES:
-        batches = [tf.random.uniform([size, *backbone.image_size, 3])] * (FORWARD_PHOTOS // size)
-        work = functools.partial(forward, run, batches)
-        rates[f"forward, batches of {size}"] = rate(work, FORWARD_PHOTOS, rounds)
-    return rates
+def best_batch_size(choice: Any, backbone: Any) -> int:
+    """Returns the batch size with the quickest forward pass."""
+    return min(BATCH_SIZES, key=lambda size: forward_seconds(choice, backbone, size))
 
 
-def forward(run: Callable[[Any], Any], batches: list[Any]) -> None:
-    """Runs the module on some batches."""
-    for batch in batches:
-        run(batch)
+def forward_seconds(choice: Any, backbone: Any, size: int) -> float:
+    """Returns the seconds a photo of the frozen module alone."""
+    import numpy as np  # noqa: PLC0415 - after TensorFlow
+
+    engine = choice.make(backbone, batch_size=size)
+    shape = [size, *backbone.image_size, 3]
+    photos = np.random.default_rng(0).random(shape, np.float32)
+    engine(photos)
+    count = FORWARD_PHOTOS // size
+    return seconds(lambda: [engine(photos) for _ in range(count)]) / (count * size)
 
 
 def decode(paths: list[str], image_size: tuple[int, int]) -> None:
@@ -139,42 +160,75 @@ def ancestor(paths: list[str], module: Any, folder: str) -> None:
         (Path(folder) / f"{Path(path).name}.txt").write_text(text)
 
 
-def cached_times(catalog: Catalog, backbone: Any, folder: str, rounds: int) -> dict[str, float]:
+def cached_seconds(catalog: Catalog, backbone: Any, choice: Any, folder: str) -> dict[str, float]:
     """Returns the seconds of the whole stage: cache empty, full, and lacking a tenth."""
     most = Catalog(
         catalog.labels,
         tuple(record for number, record in enumerate(catalog.records) if number % 10),
     )
-    times: dict[str, list[float]] = {"first": [], "second": [], "10% new": []}
     cache = os.path.join(folder, "cache")
-    for _ in range(rounds):
-        times["first"].append(seconds(lambda: extract(catalog, backbone, cache)))
-        times["second"].append(seconds(lambda: extract(catalog, backbone, cache)))
-        shutil.rmtree(cache)
-        extract(most, backbone, cache)
-        times["10% new"].append(seconds(lambda: extract(catalog, backbone, cache)))
-        shutil.rmtree(cache)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    run = functools.partial(extract, backbone=backbone, choice=choice, folder=cache)
+    run(most)
+    new = seconds(lambda: run(catalog))
+    shutil.rmtree(cache)
+    first = seconds(lambda: run(catalog))
+    second = seconds(lambda: run(catalog))
+    shutil.rmtree(cache)
+    return {"first run": first, "second run": second, "10% new": new}
 
 
-def extract(catalog: Catalog, backbone: Any, folder: str) -> None:
+def extract(catalog: Catalog, *, backbone: Any, choice: Any, folder: str) -> None:
     """Runs the stage as retrain.py does."""
     from image_retraining import extraction  # noqa: PLC0415 - after TensorFlow
     from image_retraining.bottlenecks import BottleneckCache  # noqa: PLC0415
 
     with BottleneckCache(folder) as cache:
-        extraction.extract(catalog, backbone, cache, fail_on_bad_image=False)
+        extraction.extract(catalog, backbone, cache, engine=choice, fail_on_bad_image=False)
 
 
-def print_table(figures: dict[str, float]) -> None:
-    """Prints the figures, and their ratios to the bound and to the ancestor's way."""
-    print(f"{'':38}{'photos/s':>10}{'of bound':>10}{'of ancestor':>13}")
-    for name, figure in figures.items():
-        if name.endswith("seconds"):
-            print(f"{name:38}{figure:>10.3f}")
-            continue
-        of_bound, of_ancestor = figure / figures["bound"], figure / figures["ancestor"]
-        print(f"{name:38}{figure:>10.1f}{of_bound:>10.2f}{of_ancestor:>13.2f}")
+def summary(
+    taken: dict[str, list[float]], photo_count: int, batch_sizes: dict[str, int]
+) -> dict[str, Any]:
+    """Returns the medians: rates, and per engine their ratios, each taken within its round."""
+
+    def rate(name: str, count: float = 1.0) -> float:
+        return count / statistics.median(taken[name])
+
+    def ratio(slow: list[float], quick: list[float]) -> float:
+        return statistics.median(one / other for one, other in zip(slow, quick, strict=True))
+
+    figures: dict[str, Any] = {
+        "photos": photo_count,
+        "decode": rate("decode"),
+        "ancestor": rate("ancestor"),
+        "engines": {},
+    }
+    for name, size in batch_sizes.items():
+        forward = taken[f"{name}: forward"]
+        bound = [one + other for one, other in zip(forward, taken["decode"], strict=True)]
+        first = [spent / photo_count for spent in taken[f"{name}: first run"]]
+        figures["engines"][name] = {
+            "best batch size": size,
+            "forward": rate(f"{name}: forward"),
+            "bound": 1 / statistics.median(bound),
+            "first run": rate(f"{name}: first run", photo_count),
+            "first run, of the bound": ratio(bound, first),
+            "first run, of the ancestor": ratio(taken["ancestor"], first),
+            "10% new, of the new": rate(f"{name}: 10% new", photo_count / 10),
+            "second run, seconds": statistics.median(taken[f"{name}: second run"]),
+        }
+    return figures
+
+
+def print_table(figures: dict[str, Any]) -> None:
+    """Prints the figures, an engine a column."""
+    print(f"{figures['photos']} photos; photos a second where nothing else is said")
+    print(f"{'decode':28}{figures['decode']:>20.1f}")
+    print(f"{'ancestor':28}{figures['ancestor']:>20.1f}")
+    engines = figures["engines"]
+    print(f"{'':28}" + "".join(f"{name:>20}" for name in engines))
+    for row in next(iter(engines.values())):
+        print(f"{row:28}" + "".join(f"{engine[row]:>20.2f}" for engine in engines.values()))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from absl import logging
 from image_retraining import builtin_module, hub_module
 from image_retraining.config import BUILTIN_MODULE
 from image_retraining.errors import DownloadError, ModuleError
-from image_retraining.freezing import Frozen, freeze
+from image_retraining.freezing import FREEZING_VERSION, Frozen, freeze
 from image_retraining.hub_module import MODULE_RULE
+from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
 from image_retraining.plain_graph import graph_bytes
 
 # How long a server may take for its first byte: of the default module, which nobody asked for by
@@ -31,48 +32,34 @@ class Backbone(Frozen):
     Attributes:
         handle: as the person named it.
         fingerprint: SHA-256 of the module's files, hexadecimal; equal for equal content.
-        image_size: (H, W) of the photos it takes.
     """
 
     handle: str
     fingerprint: str
-    image_size: tuple[int, int]
-
-    def extractor(self) -> Callable[[Any], Any]:
-        """Returns a function from float32 [N, H, W, 3] to feature vectors, float32 [N, D]."""
-
-        def extract(images: Any) -> Any:
-            (features,) = tf.graph_util.import_graph_def(
-                self.graph_def,
-                input_map={self.input_name: images},
-                return_elements=[self.output_name],
-                name="",
-            )
-            return features
-
-        # Unlike tf.function, this leaves the loops of a frozen graph as they are.
-        photos = tf.TensorSpec([None, *self.image_size, _CHANNELS], tf.float32)
-        wrapped = tf.compat.v1.wrap_function(extract, [photos])
-        return lambda images: wrapped(tf.convert_to_tensor(images, tf.float32))
 
 
 def load_backbone(
-    handle: str, *, image_size: tuple[int, int] | None = None, is_default: bool = False
+    handle: str,
+    *,
+    image_size: tuple[int, int] | None = None,
+    is_default: bool = False,
+    kept: KeptModules | None = None,
 ) -> Backbone:
-    """Returns the backbone of a module.
+    """Returns the backbone of a module, which is loaded only if it is not kept already.
 
     Args:
         handle: URL, folder, .tar.gz file, or 'builtin'.
         image_size: (H, W) for a module that leaves them open, else None.
         is_default: nobody chose this handle, so that the built-in module may stand in for it when
             it cannot be downloaded; a warning says so.
+        kept: where frozen modules are kept for the next run, if anywhere.
 
     Raises:
         DownloadError: the module cannot be downloaded.
         ModuleError: it is no module, not one for photos, or the image size does not fit it.
     """
     if handle == BUILTIN_MODULE:
-        return _builtin(image_size)
+        return _builtin(image_size, kept)
     patience = _DEFAULT_MODULE_SECONDS if is_default else _NAMED_MODULE_SECONDS
     try:
         folder = hub_module.resolve(handle, patience=patience)
@@ -86,37 +73,63 @@ def load_backbone(
             handle,
             error.reason,
         )
-        return _builtin(image_size)
-    return _from_folder(handle, folder, image_size)
+        return _builtin(image_size, kept)
+    fingerprint = hub_module.fingerprint(folder)
+    asked_size = "x".join(map(str, image_size or ()))
+    key = ModuleKey(fingerprint, FREEZING_VERSION, asked_size)
+    found = kept.find(key) if kept else None
+    if found:
+        return _from_kept(handle, fingerprint, found)
+    frozen = _frozen_from_folder(handle, folder, image_size)
+    if kept:
+        kept.keep(key, _to_keep(frozen), handle=handle)
+    return Backbone(handle=handle, fingerprint=fingerprint, **vars(frozen))
 
 
-def _builtin(image_size: tuple[int, int] | None) -> Backbone:
+def _from_kept(handle: str, fingerprint: str, module: KeptModule) -> Backbone:
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.ParseFromString(module.graph)
+    return Backbone(
+        handle=handle,
+        fingerprint=fingerprint,
+        graph_def=graph_def,
+        input_name=module.input_name,
+        output_name=module.output_name,
+        image_size=(module.height, module.width),
+        sample_vectors=module.sample,
+    )
+
+
+def _to_keep(frozen: Frozen) -> KeptModule:
+    return KeptModule(
+        graph=graph_bytes(frozen.graph_def),
+        sample=frozen.sample_vectors,
+        height=frozen.image_size[0],
+        width=frozen.image_size[1],
+        input_name=frozen.input_name,
+        output_name=frozen.output_name,
+    )
+
+
+def _builtin(image_size: tuple[int, int] | None, kept: KeptModules | None) -> Backbone:
     if image_size not in (None, builtin_module.IMAGE_SIZE):
         _reject_image_size(BUILTIN_MODULE, builtin_module.IMAGE_SIZE, image_size)
     frozen = freeze(BUILTIN_MODULE, builtin_module.features, image_size=builtin_module.IMAGE_SIZE)
     # It is no file; its frozen graph is all there is of it.
     fingerprint = hashlib.sha256(graph_bytes(frozen.graph_def)).hexdigest()
-    return Backbone(
-        handle=BUILTIN_MODULE,
-        fingerprint=fingerprint,
-        image_size=builtin_module.IMAGE_SIZE,
-        **vars(frozen),
-    )
+    key = ModuleKey(fingerprint, FREEZING_VERSION, "")
+    if kept and kept.find(key) is None:
+        kept.keep(key, _to_keep(frozen), handle=BUILTIN_MODULE)
+    return Backbone(handle=BUILTIN_MODULE, fingerprint=fingerprint, **vars(frozen))
 
 
-def _from_folder(handle: str, folder: str, image_size: tuple[int, int] | None) -> Backbone:
+def _frozen_from_folder(handle: str, folder: str, image_size: tuple[int, int] | None) -> Frozen:
     module = hub_module.load(handle, folder)
     answer, photos = _photo_function(handle, module)
     if hub_module.has_reference_variables(module):
         answer = hub_module.frozen_tf1(folder)
     size = _fitting_size(handle, photos, image_size)
-    frozen = freeze(handle, answer, image_size=size)
-    return Backbone(
-        handle=handle,
-        fingerprint=hub_module.fingerprint(folder),
-        image_size=size,
-        **vars(frozen),
-    )
+    return freeze(handle, answer, image_size=size)
 
 
 def _photo_function(handle: str, module: Any) -> tuple[Callable[[Any], Any], Any]:

@@ -9,28 +9,29 @@ not. Breaking this would mix vectors of different photos or modules, which no la
 The file format is written down in bottleneck_cache/README.md.
 """
 
+import errno
 import os
 import time
-import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from absl import logging
 
-from image_retraining.cache_file import CacheFile
+from image_retraining.cache_file import CacheFile, Database, chunks, execute_in
+from image_retraining.cache_schema import checksum
+from image_retraining.claims import Claims
+from image_retraining.errors import SettingError
 from image_retraining.records import Floats
 
-_T = TypeVar("_T")
+_Rows = list[tuple[Any, ...]]
 
 FILE_NAME = "bottlenecks.sqlite3"
 
-# SQLite takes 32766 values a statement; a few hundred are as fast and keep memory flat.
-_KEYS_A_QUERY = 500
-# A file changed as lately as this may change again without its time stamp showing it.
-_SETTLED_AFTER_NS = 2_000_000_000
+SECONDS_A_DAY = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,45 +55,35 @@ class Recipe:
     view: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What tells a changed file from an unchanged one without reading it."""
+def imported_recipe(fingerprint: str, image_size: tuple[int, int]) -> Recipe:
+    """Returns the recipe of vectors that another program computed, apart from all of ours.
 
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    # When the state was taken.
-    taken_ns: int = field(default=0, compare=False)
-
-    @classmethod
-    def of(cls, path: str) -> Self:
-        """Returns the present state of a file.
-
-        Raises:
-            OSError: there is no such file, or it cannot be asked about.
-        """
-        status = os.stat(path)
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, time.time_ns())
-
-    @property
-    def settled(self) -> bool:
-        """Whether the last change was so long ago that another would show."""
-        return self.taken_ns - max(self.mtime_ns, self.ctime_ns) > _SETTLED_AFTER_NS
+    Args:
+        fingerprint: of the module that they were found to be of.
+        image_size: (H, W).
+    """
+    return Recipe(fingerprint, *image_size, pixels=0, precision="imported")
 
 
 class BottleneckCache:
-    """The feature vectors kept in one folder. Safe to use from several threads and processes."""
+    """The feature vectors kept in one folder. Safe to use from several threads and processes.
 
-    def __init__(self, folder: str) -> None:
+    Attributes:
+        file: where they are kept; other things may be kept there as well.
+    """
+
+    def __init__(self, folder: str | None) -> None:
         """Opens the cache of a folder, making it when there is none.
 
         Args:
-            folder: on a local disk; SQLite's locks are not reliable on network folders.
+            folder: on a local disk; SQLite's locks are not reliable on network folders. None keeps
+                the vectors in memory.
 
         Raises:
-            CacheError: the cache file is of a newer version, damaged, or not a cache.
+            CacheError: the cache file is of a newer version, or cannot be opened.
         """
-        self._file = CacheFile(Path(folder) / FILE_NAME)
+        self.file = CacheFile(None if folder is None else Path(folder) / FILE_NAME)
+        self._claims = Claims()
 
     def __enter__(self) -> Self:
         return self
@@ -101,99 +92,175 @@ class BottleneckCache:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; everything stored is on disk already."""
-        self._file.close()
-
-    def known_photos(self, paths: Sequence[str]) -> dict[str, bytes]:
-        """Returns path → SHA-256 for the files that have not changed since they were remembered."""
-        known = {}
-        for some in _chunks(paths):
-            keys = {path: _path_key(path) for path in some}
-            rows = self._file.select(
-                "SELECT path, size, mtime_ns, ctime_ns, photo FROM files WHERE path IN ({})",
-                list(keys.values()),
-            )
-            remembered = {key: (FileState(*state), photo) for key, *state, photo in rows}
-            for path, key in keys.items():
-                if key in remembered:
-                    state, photo = remembered[key]
-                    if _has_state(path, state):
-                        known[path] = photo
-        return known
-
-    def remember_photos(self, photos: Mapping[str, tuple[FileState, bytes]]) -> None:
-        """Keeps path → (state when read, SHA-256) for `known_photos`, in one transaction."""
-        rows = [
-            (_path_key(path), state.size, state.mtime_ns, state.ctime_ns, photo)
-            for path, (state, photo) in photos.items()
-            if state.settled
-        ]
-        with self._file.transaction() as database:
-            database.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
+        """Ends this run's claims and closes the file; everything stored is on disk already."""
+        self.file.write(self._claims.drop_mine)
+        self.file.close()
 
     def vectors(self, recipe: Recipe, photos: Collection[bytes], size: int) -> dict[bytes, Floats]:
         """Returns SHA-256 → feature vector float32 [size] for those of the photos that are kept.
 
-        A vector whose length or checksum is wrong counts as not kept, with a warning.
+        A vector whose length or checksum is wrong counts as not kept, with a warning. That these
+        vectors were used today is noted.
         """
-        recipe_id = self._recipe_id(recipe)
-        found = {}
+        today = _today()
+        found: dict[bytes, Floats] = {}
         damaged = 0
-        for some in _chunks(list(photos)):
-            rows = self._file.select(
-                "SELECT photo, crc, vector FROM bottlenecks WHERE recipe_id = ? AND photo IN ({})",
-                some,
-                recipe_id,
-            )
-            for photo, crc, stored in rows:
-                if len(stored) == 4 * size and zlib.crc32(stored) == crc:
-                    found[photo] = np.frombuffer(stored, "<f4").astype(np.float32, copy=False)
-                else:
+        for some in chunks(photos):
+            rows = self.file.read(partial(_stored, recipe=recipe, photos=some))
+            long_unused = []
+            for photo, crc, used_day, stored in rows:
+                if not _is_sound(recipe, photo, crc, stored, size):
                     damaged += 1
+                    continue
+                found[photo] = np.frombuffer(stored, "<f4").astype(np.float32, copy=False)
+                if used_day != today:
+                    long_unused.append(photo)
+            if long_unused:
+                self._note_use(recipe, long_unused, today)
         if damaged:
-            logging.warning("%d damaged vectors in %s are computed anew.", damaged, self._file)
+            logging.warning("%d damaged vectors in %s are computed anew.", damaged, self.file)
         return found
 
-    def store(self, recipe: Recipe, vectors: Mapping[bytes, Floats]) -> None:
-        """Keeps SHA-256 → feature vector float32 [D], in one transaction."""
-        recipe_id = self._recipe_id(recipe)
-        rows = []
-        for photo, vector in vectors.items():
-            stored = vector.astype("<f4").tobytes()
-            rows.append((recipe_id, photo, zlib.crc32(stored), stored))
-        with self._file.transaction() as database:
-            database.executemany("REPLACE INTO bottlenecks VALUES (?, ?, ?, ?)", rows)
+    def claim(self, recipe: Recipe, photos: Collection[bytes]) -> set[bytes]:
+        """Returns those photos that this run is to compute now, and tells other runs so.
 
-    def _recipe_id(self, recipe: Recipe) -> int:
-        """Returns the row number of a recipe, adding it when it is new."""
-        values = astuple(recipe)
-        query = (
-            "SELECT id FROM recipes WHERE (fingerprint, height, width, pixels, precision, view) "
-            "= (?, ?, ?, ?, ?, ?)"
+        The others are being computed by another run that is alive, or are stored by now.
+        """
+
+        def claim(database: Database) -> set[bytes]:
+            recipe_id = _recipe_id(database, recipe)
+            stored = execute_in(
+                database,
+                "SELECT photo FROM bottlenecks WHERE recipe_id = ? AND photo IN ({})",
+                photos,
+                recipe_id,
+            )
+            missing = set(photos) - {photo for (photo,) in stored}
+            return self._claims.take(database, recipe_id, missing)
+
+        return self.file.write(claim)
+
+    def disclaim(self, recipe: Recipe, photos: Collection[bytes]) -> None:
+        """Takes back claims on photos that cannot be computed."""
+        self.file.write(
+            lambda database: self._claims.drop(database, _recipe_id(database, recipe), photos)
         )
-        with self._file.transaction() as database:
-            row = database.execute(query, values).fetchone()
-            if row is None:
-                database.execute(
-                    "INSERT INTO recipes (fingerprint, height, width, pixels, precision, view) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    values,
-                )
-                row = database.execute(query, values).fetchone()
-        return int(row[0])
+
+    def store(self, recipe: Recipe, vectors: Mapping[bytes, Floats]) -> None:
+        """Keeps SHA-256 → feature vector float32 [D], in one transaction; ends claims on them."""
+        today = _today()
+
+        def store(database: Database) -> None:
+            recipe_id = _recipe_id(database, recipe)
+            rows = []
+            for photo, vector in vectors.items():
+                stored = vector.astype("<f4").tobytes()
+                crc = checksum(*astuple(recipe), photo, stored)
+                rows.append((recipe_id, photo, crc, stored, today))
+            database.executemany(
+                "REPLACE INTO bottlenecks (recipe_id, photo, crc, vector, used_day) "
+                "VALUES (?, ?, ?, ?, ?)",
+                rows,
+            )
+            self._claims.drop(database, recipe_id, vectors)
+
+        self.file.write(store)
+
+    def _note_use(self, recipe: Recipe, photos: Sequence[bytes], day: int) -> None:
+        self.file.write(
+            lambda database: execute_in(
+                database,
+                "UPDATE bottlenecks SET used_day = ? WHERE recipe_id = ? AND photo IN ({})",
+                photos,
+                day,
+                _recipe_id(database, recipe),
+            )
+        )
 
 
-def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), _KEYS_A_QUERY):
-        yield items[start : start + _KEYS_A_QUERY]
+def open_cache(folder: str) -> BottleneckCache:
+    """Returns the cache of a folder, or one in memory, with a warning, if it cannot be written to.
+
+    Raises:
+        CacheError: the cache file is of a newer version, or cannot be opened.
+        SettingError: there is a file where the folder should be.
+    """
+    reason = _why_read_only(Path(folder))
+    if reason:
+        logging.warning(
+            "WARNING: --bottleneck_dir cannot be written to (%s: %s). This run goes on without a "
+            "cache, and the next one will compute everything again.",
+            folder,
+            reason,
+        )
+    return BottleneckCache(None if reason else folder)
 
 
-def _path_key(path: str) -> bytes:
-    return os.fsencode(os.path.abspath(path))
-
-
-def _has_state(path: str, state: FileState) -> bool:
+def _why_read_only(folder: Path) -> str:
+    """Returns why a folder, which is made if it is missing, cannot keep a cache, '' if it can."""
     try:
-        return FileState.of(path) == state
-    except OSError:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise SettingError(
+            f"--bottleneck_dir must be a folder. Got {folder}: {error.strerror}."
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise SettingError(
+                f"--bottleneck_dir must lie in a folder that can be made. Got {folder}: "
+                f"{error.strerror}."
+            ) from error
+        return error.strerror or str(error)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return "the folder is read-only"
+    file = folder / FILE_NAME
+    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+        return f"{FILE_NAME} is read-only"
+    return ""
+
+
+def _stored(
+    database: Database, *, recipe: Recipe, photos: Sequence[bytes]
+) -> list[tuple[Any, ...]]:
+    """Returns photo, crc, used_day and vector of those of the photos that are kept."""
+    row = _recipe_row(database, recipe)
+    if row is None:
+        return []
+    query = (
+        "SELECT photo, crc, used_day, vector FROM bottlenecks WHERE recipe_id = ? AND photo IN ({})"
+    )
+    return execute_in(database, query, photos, *row).fetchall()
+
+
+def _is_sound(recipe: Recipe, photo: bytes, crc: object, stored: object, size: int) -> bool:
+    # In a damaged file a value may even be of another type.
+    if not isinstance(stored, bytes) or len(stored) != 4 * size:
         return False
+    return checksum(*astuple(recipe), photo, stored) == crc
+
+
+def _recipe_id(database: Database, recipe: Recipe) -> int:
+    """Returns the row number of a recipe, adding it when it is new."""
+    row = _recipe_row(database, recipe)
+    if row is not None:
+        return int(row[0])
+    added = database.execute(
+        "INSERT INTO recipes (fingerprint, height, width, pixels, precision, view) "
+        "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+        astuple(recipe),
+    )
+    return int(added.fetchone()[0])
+
+
+def _recipe_row(database: Database, recipe: Recipe) -> tuple[Any] | None:
+    row: tuple[Any] | None = database.execute(
+        "SELECT id FROM recipes WHERE (fingerprint, height, width, pixels, precision, view) "
+        "= (?, ?, ?, ?, ?, ?)",
+        astuple(recipe),
+    ).fetchone()
+    return row
+
+
+def _today() -> int:
+    """Returns the days since 1970."""
+    return int(time.time()) // SECONDS_A_DAY

@@ -1,134 +1,202 @@
 """The SQLite file of the bottleneck cache: opened, versioned, shared. The only importer of sqlite3.
 
-Its tables are described in bottleneck_cache/README.md.
+Its tables are described in bottleneck_cache/README.md. A file that turns out to be damaged is set
+aside under another name, never removed, and a new one takes its place.
 """
 
 import contextlib
+import fcntl
+import itertools
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+import psutil
+from absl import logging
+
+from image_retraining.cache_schema import SCHEMA_SCRIPTS, SCHEMA_VERSION, checksum
 from image_retraining.errors import CacheError
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE recipes (
-    id INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL,
-    height INTEGER NOT NULL,
-    width INTEGER NOT NULL,
-    pixels INTEGER NOT NULL,
-    precision TEXT NOT NULL,
-    view TEXT NOT NULL,
-    UNIQUE (fingerprint, height, width, pixels, precision, view)
-);
-CREATE TABLE bottlenecks (
-    recipe_id INTEGER NOT NULL REFERENCES recipes (id),
-    photo BLOB NOT NULL,
-    crc INTEGER NOT NULL,
-    vector BLOB NOT NULL,
-    PRIMARY KEY (recipe_id, photo)
-);
-CREATE TABLE files (
-    path BLOB PRIMARY KEY,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    ctime_ns INTEGER NOT NULL,
-    photo BLOB NOT NULL
-) WITHOUT ROWID;
-"""
+_Result = TypeVar("_Result")
+
+# An open database, as `read` and `write` hand it out.
+Database = sqlite3.Connection
+
+# How the names of such begin.
+_NETWORK_FILE_SYSTEMS = (
+    *("9p", "afs", "afpfs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs"),
+    *("smb", "sshfs", "webdav"),
+)
+# SQLite takes 32766 values a statement; a few hundred are as fast and keep memory flat.
+_KEYS_A_QUERY = 500
 _WAIT_FOR_OTHERS_SECONDS = 60
+# SQLite's name for a database that is no file.
+_IN_MEMORY = ":memory:"
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class CacheFile:
     """A cache file. Safe to use from several threads and processes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         """Opens a file, making it when there is none.
 
         Args:
-            path: on a local disk; SQLite's locks are not reliable on network folders.
+            path: on a local disk; SQLite's locks are not reliable on network folders. None keeps
+                everything in memory.
 
         Raises:
-            CacheError: the file is of a newer version, damaged, or not a cache.
+            CacheError: the file is of a newer version, or cannot be opened.
         """
-        self._path = path
+        self._path = path or Path(_IN_MEMORY)
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._in_words(), contextlib.ExitStack() as on_failure:
-            self._connection = sqlite3.connect(
-                path,
-                timeout=_WAIT_FOR_OTHERS_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            on_failure.callback(self._connection.close)
-            self._prepare()
-            on_failure.pop_all()
+        with self._in_words():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if path:
+                _warn_of_network(path.parent)
+            self._connect_to_sound_file()
 
     def __str__(self) -> str:
         return str(self._path)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, with the write-ahead log."""
+        beside = (Path(f"{self._path}{ending}") for ending in ("", "-wal"))
+        return sum(path.stat().st_size for path in beside if path.exists())
 
     def close(self) -> None:
         """Closes the file; everything committed is on disk already."""
         with self._lock:
             self._connection.close()
 
-    def select(self, query: str, keys: Sequence[bytes], *before: int) -> list[tuple[Any, ...]]:
-        """Returns the rows of a query whose `{}` stands for the keys, after other values.
+    def read(self, work: Callable[[Database], _Result]) -> _Result:
+        """Returns what `work` makes of the open database; it may be called twice.
 
         Raises:
             CacheError: the file cannot be read.
         """
-        query = query.format(",".join("?" * len(keys)))
-        with self._lock, self._in_words():
-            return self._connection.execute(query, [*before, *keys]).fetchall()
+        return self._do(work)
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commits what the block does, or undoes it when the block raises.
+    def write(self, work: Callable[[Database], _Result]) -> _Result:
+        """Returns the same, and commits what `work` changes, or undoes it when it raises.
 
         Raises:
             CacheError: the file cannot be written, or is locked for too long.
         """
-        with self._lock, self._in_words(), self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
+
+        def commit(database: Database) -> _Result:
+            with database:
+                database.execute("BEGIN IMMEDIATE")
+                return work(database)
+
+        return self._do(commit)
+
+    def give_back_space(self) -> None:
+        """Hands what deleted rows took back to the file system.
+
+        Raises:
+            CacheError: another process uses the file, or there is too little room to copy it.
+        """
+        self._do(lambda database: database.execute("VACUUM"))
+        self._do(lambda database: database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+
+    def _do(self, work: Callable[[Database], _Result]) -> _Result:
+        with self._lock, self._in_words():
+            try:
+                return work(self._connection)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._connection.close()
+                self._set_aside(error)
+                self._connect_to_sound_file()
+                return work(self._connection)
+
+    def _connect_to_sound_file(self) -> None:
+        try:
+            self._connect()
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._set_aside(error)
+            self._connect()
+
+    def _connect(self) -> None:
+        with contextlib.ExitStack() as on_failure:
+            self._connection = sqlite3.connect(
+                self._path,
+                timeout=_WAIT_FOR_OTHERS_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            on_failure.callback(self._connection.close)
+            self._identity = _identity(self._path)
+            self._prepare()
+            on_failure.pop_all()
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        """Renames the damaged file that is open, unless another process was faster."""
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if _identity(self._path) != self._identity:
+                return
+            aside = Path(f"{self._path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+            for ending in ("-shm", "-wal", ""):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{self._path}{ending}").rename(f"{aside}{ending}")
+        finally:
+            os.close(folder)
+        logging.warning(
+            "WARNING: %s is damaged or no bottleneck cache (%s). It is kept as %s, and a new one "
+            "is begun.",
+            self._path,
+            error,
+            aside.name,
+        )
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:
-        """Turns SQLite's errors into ours: full disk, damaged file, a lock held for too long."""
+        """Turns SQLite's errors into ours: full disk, a lock held for too long."""
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise CacheError(
                 f"{self._path} must be a bottleneck cache that can be read and written to. "
                 f"Got: {error}. If the disk is full, make room or name another --bottleneck_dir; "
-                "if the file is damaged, move it away, and a new one is made."
+                "what the cache holds already is safe."
             ) from error
 
     def _prepare(self) -> None:
-        """Makes the tables of a new file; checks the version of an old one."""
-        self._check_version()
+        """Makes the tables of a new file; brings an old one up to date."""
+        self._version()
         self._use_write_ahead_log()
         # With WAL this loses nothing when the process dies, only the last batches with the power.
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        if self._version() == SCHEMA_VERSION:
+            return
+        self._connection.create_function("checksum", -1, checksum, deterministic=True)
+        self._connection.create_function("crc32", 1, zlib.crc32, deterministic=True)
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            if self._check_version() == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
+            version = self._version()
+            for script in SCHEMA_SCRIPTS[version:]:
+                for statement in filter(str.strip, script.split(";")):
                     self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
-    def _check_version(self) -> int:
+    def _version(self) -> int:
         """Returns the version of the file, 0 for a new one, before anything is changed in it."""
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version > _SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise CacheError(
-                f"{self._path} must be of version {_SCHEMA_VERSION} or older. Got version "
+                f"{self._path} must be of version {SCHEMA_VERSION} or older. Got version "
                 f"{version}, made by a newer release. Use that release, or another "
                 "--bottleneck_dir."
             )
@@ -147,3 +215,47 @@ class CacheFile:
                 if not is_busy or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
+
+
+def chunks(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yields keys in lists as long as is good for `execute_in`."""
+    waiting = iter(keys)
+    while some := list(itertools.islice(waiting, _KEYS_A_QUERY)):
+        yield some
+
+
+def execute_in(
+    database: Database, query: str, keys: Collection[bytes], *before: int
+) -> sqlite3.Cursor:
+    """Executes a query whose `{}` stands for the keys, after other values."""
+    return database.execute(query.format(",".join("?" * len(keys))), [*before, *keys])
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error tells of a file that is damaged or no database."""
+    # Python's own error for text that is not UTF-8 comes without a code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF in _DAMAGED
+
+
+def _warn_of_network(folder: Path) -> None:
+    """Warns of a folder on a network, by the file system that it is mounted with."""
+    place = folder.resolve()
+    mounts = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
+    home = next((mounts[parent] for parent in (place, *place.parents) if parent in mounts), "")
+    if home.removeprefix("fuse.").startswith(_NETWORK_FILE_SYSTEMS):
+        logging.warning(
+            "WARNING: %s is on a network (%s), where SQLite's locks are not reliable. Name a "
+            "folder on a local disk with --bottleneck_dir, at least when several runs share it.",
+            folder,
+            home,
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Returns what tells a file from another that takes its name, None when there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

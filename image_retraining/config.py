@@ -76,6 +76,26 @@ class RetrainConfig:
         "Folder that keeps the photos' feature vectors for the next run.",
         group="Module",
     )
+    bottleneck_engine: str = _setting(
+        "auto",
+        "What computes feature vectors. auto is OpenVINO where it is installed, takes the module "
+        "and there is no GPU, else TensorFlow.",
+        group="Module",
+        choices=("auto", "tensorflow", "openvino"),
+    )
+    bottleneck_precision: str = _setting(
+        "float32",
+        "Precision to compute them in. bfloat16 is faster and less exact, on processors that have "
+        "it; the exported graph computes in float32 in any case.",
+        group="Module",
+        choices=("float32", "bfloat16"),
+    )
+    import_bottlenecks: str = _setting(
+        "",
+        "Folder of text bottlenecks, written by TensorFlow Hub's image_retraining example for this "
+        "--image_dir and --tfhub_module, to take in.",
+        group="Module",
+    )
     tfhub_cache_dir: str = _setting(
         "", "Folder that tensorflow_hub keeps downloaded modules in.", group="Module"
     )
@@ -167,6 +187,18 @@ class RetrainConfig:
         "INFO", "Least severe messages to show.", group="Results", choices=VERBOSITIES
     )
 
+    cache_info: bool = _setting(
+        default=False,
+        meaning="Tell what --bottleneck_dir holds, and do nothing else.",
+        group="Care of the cache",
+    )
+    cache_prune: int = _setting(
+        -1,
+        "Delete the feature vectors in --bottleneck_dir that were not used in so many days, give "
+        "their space back, and do nothing else; -1 does not.",
+        group="Care of the cache",
+    )
+
     named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -199,6 +231,8 @@ class RetrainConfig:
             self.final_tensor_name,
         )
         _image_size(self.image_size)
+        _require(bool(self.bottleneck_dir), "--bottleneck_dir must name a folder", "an empty name")
+        _require(self.cache_prune >= -1, "--cache_prune must be days, at least 0", self.cache_prune)
 
     @property
     def open_image_size(self) -> tuple[int, int] | None:
@@ -226,7 +260,6 @@ class RetrainConfig:
             "--output_graph, --output_labels and --checkpoint_path must be different files",
             ", ".join(getattr(self, name) for name in files),
         )
-        _check_writable_folder("bottleneck_dir", self.bottleneck_dir)
         _check_writable_folder("summaries_dir", self.summaries_dir)
         for run in ("train", "validation"):
             _check_writable_folder("summaries_dir", os.path.join(self.summaries_dir, run))

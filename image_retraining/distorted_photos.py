@@ -10,9 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining import images
-from image_retraining.backbone import Backbone
+from image_retraining.engines import BATCH_SIZE, Engine
 from image_retraining.errors import PhotoError
-from image_retraining.extraction import BATCH_SIZE
 from image_retraining.images import Distortion
 from image_retraining.photo_batches import photo_batches
 from image_retraining.progress import Progress
@@ -27,7 +26,7 @@ class DistortedPhotos:
     def __init__(
         self,
         training: FeatureSet,
-        backbone: Backbone,
+        engine: Engine,
         distortion: Distortion,
         *,
         batch_size: int,
@@ -38,15 +37,14 @@ class DistortedPhotos:
 
         Args:
             training: the photos; their undistorted feature vectors are not used.
-            backbone: turns the distorted photos into feature vectors.
+            engine: turns the distorted photos into feature vectors.
             distortion: what to vary.
             batch_size: photos a step.
             seed: of the draws and the distortions.
             progress: counts photos.
         """
         self._training = training
-        self._backbone = backbone
-        self._run = backbone.extractor()
+        self._engine = engine
         self._distortion = distortion
         self._sampler = training_sampler(training, seed=seed)
         self._batch_size = batch_size
@@ -56,7 +54,7 @@ class DistortedPhotos:
     def batches(self, steps: range) -> StepBatches:
         """Returns the batches of some steps."""
         draws = np.stack([self._sampler.draw(step, self._batch_size) for step in steps])
-        features = np.empty([draws.size, self._backbone.feature_size], np.float32)
+        features = np.empty([draws.size, self._engine.feature_size], np.float32)
         first = steps[0] * self._batch_size
         for batch in photo_batches(
             self._contents(draws, first), self._distorted, batch_size=BATCH_SIZE
@@ -64,7 +62,7 @@ class DistortedPhotos:
             for position in batch.undecodable:
                 path = self._training.paths[draws.flat[position - first]]
                 raise PhotoError(f"{path} could be read before and cannot any more. Run again.")
-            rows = self._run(batch.padded(BATCH_SIZE)).numpy()[: len(batch.positions)]
+            rows = self._engine(batch.padded(BATCH_SIZE))[: len(batch.positions)]
             features[batch.positions - first] = rows
             self._progress.advance(len(rows))
         return StepBatches(
@@ -87,7 +85,7 @@ class DistortedPhotos:
     def _distorted(self, contents: Any, number: Any) -> Any:
         return images.distorted_pixels(
             contents,
-            self._backbone.image_size,
+            self._engine.image_size,
             distortion=self._distortion,
             seed=tf.stack([tf.constant(self._seed, tf.int64), number]),
         )

@@ -34,6 +34,14 @@ class DownloadError(ModuleError):
         self.reason = reason
 
 
+class ImportedError(RetrainError):
+    """Text bottlenecks cannot be taken in."""
+
+
+class EngineError(RetrainError):
+    """The engine that is to compute feature vectors is missing, or cannot take the module."""
+
+
 class OutputError(RetrainError):
     """A file cannot be written."""
 

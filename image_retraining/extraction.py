@@ -1,9 +1,11 @@
 """Catalog → feature vectors: those that the cache has, and the rest computed and stored."""
 
+import collections
 import hashlib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -11,44 +13,53 @@ from absl import logging
 
 from image_retraining import images
 from image_retraining.backbone import Backbone
-from image_retraining.bottlenecks import BottleneckCache, FileState, Recipe
-from image_retraining.errors import PhotoError
-from image_retraining.photo_batches import photo_batches
-from image_retraining.progress import Progress
-from image_retraining.records import (
-    Catalog,
-    Extraction,
-    FeatureSet,
-    Floats,
-    ImageRecord,
-    Split,
-    Unreadable,
+from image_retraining.bottlenecks import (
+    BottleneckCache,
+    Recipe,
+    imported_recipe,
 )
-
-BATCH_SIZE = 32
+from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice
+from image_retraining.feature_table import FeatureTable
+from image_retraining.photo_batches import limited_groups, photo_batches
+from image_retraining.photo_files import FileState, PhotoFiles
+from image_retraining.progress import Progress
+from image_retraining.records import Catalog, Extraction, Floats, ImageRecord
 
 # Bounds the memory for vectors on their way from the cache.
 _LOOK_UPS_AT_ONCE = 5000
+# How often, and for how many photos, to ask for what other runs are computing.
+_SECONDS_BETWEEN_QUESTIONS = 0.2
+_PHOTOS_A_QUESTION = 500
 
 
 def extract(
-    catalog: Catalog, backbone: Backbone, cache: BottleneckCache, *, fail_on_bad_image: bool
+    catalog: Catalog,
+    backbone: Backbone,
+    cache: BottleneckCache,
+    *,
+    engine: EngineChoice,
+    fail_on_bad_image: bool,
 ) -> Extraction:
     """Returns the feature vectors of all photos that can be read.
 
     Each batch is stored as soon as it is computed, so that after an interruption the next run goes
-    on from there.
+    on from there. Runs that go on at the same time share the work.
 
     Args:
         catalog: the photos.
-        backbone: computes the vectors that are not cached.
-        cache: where they are looked up and stored.
+        backbone: the module.
+        cache: where vectors are looked up and stored.
+        engine: computes those that are not cached.
         fail_on_bad_image: stop at the first photo that cannot be read, instead of leaving it out.
 
     Raises:
         PhotoError: a photo cannot be read, and that is to stop the run; or none can be read.
+        EngineError: the engine does not take the module.
     """
-    work = _Work(catalog.records, backbone, cache, fail_on_bad_image=fail_on_bad_image)
+    table = FeatureTable(
+        catalog.records, backbone.feature_size, fail_on_bad_image=fail_on_bad_image
+    )
+    work = _Work(catalog.records, backbone, cache, engine, table)
     started = time.monotonic()
     work.look_up()
     try:
@@ -56,25 +67,19 @@ def extract(
     except KeyboardInterrupt:
         logging.info(
             "The bottlenecks of %d of %d photos are kept; the same command goes on from there.",
-            work.done_count,
+            table.done_count,
             len(catalog.records),
         )
         raise
     logging.info(
         "Bottlenecks of %d photos: %d computed, %d copies of others, %d from the cache, in %.1f s",
-        work.done_count,
-        work.computed_count,
-        work.copied_count,
-        work.done_count - work.computed_count - work.copied_count,
+        table.done_count,
+        table.computed_count,
+        table.copied_count,
+        table.done_count - table.computed_count - table.copied_count,
         time.monotonic() - started,
     )
-    if not work.done_count:
-        first = work.unreadable[min(work.unreadable)]
-        raise PhotoError(
-            f"--image_dir must hold photos that can be read. Got {len(work.unreadable)} files, "
-            f"none of which can; the first is {first.path}: {first.reason}."
-        )
-    return work.extraction()
+    return table.extraction()
 
 
 class _Work:
@@ -85,33 +90,36 @@ class _Work:
         records: Sequence[ImageRecord],
         backbone: Backbone,
         cache: BottleneckCache,
-        *,
-        fail_on_bad_image: bool,
+        engine: EngineChoice,
+        table: FeatureTable,
     ) -> None:
-        self.unreadable: dict[int, Unreadable] = {}
-        self.computed_count = self.copied_count = 0
         self._records = records
         self._backbone = backbone
         self._cache = cache
-        self._fail_on_bad_image = fail_on_bad_image
+        self._files = PhotoFiles(cache.file)
+        self._engine_choice = engine
+        self._engine: Engine | None = None
+        self._table = table
         self._recipe = Recipe(
-            backbone.fingerprint, *backbone.image_size, pixels=images.PIPELINE_VERSION
+            backbone.fingerprint,
+            *backbone.image_size,
+            pixels=images.PIPELINE_VERSION,
+            precision=engine.recipe_precision,
         )
-        self._rows = np.empty([len(records), backbone.feature_size], np.float32)
-        self._done = np.zeros([len(records)], np.bool_)
-        # Content of the photos that are being computed, and (photo, first photo of equal content).
-        self._digests: dict[int, bytes] = {}
-        self._copies: list[tuple[int, int]] = []
-
-    @property
-    def done_count(self) -> int:
-        return int(self._done.sum())
+        # Imported vectors will do where float32 is asked for.
+        self._recipes = [self._recipe]
+        if engine.precision == "float32":
+            self._recipes.append(imported_recipe(backbone.fingerprint, backbone.image_size))
+        self._states: dict[int, FileState] = {}
+        # Content of the photos that are being computed, here and by other runs.
+        self._here: dict[int, bytes] = {}
+        self._elsewhere: dict[int, bytes] = {}
 
     def look_up(self) -> None:
         """Finds the vectors of files that are known and unchanged, without reading them."""
         for start in range(0, len(self._records), _LOOK_UPS_AT_ONCE):
             some = self._records[start : start + _LOOK_UPS_AT_ONCE]
-            known = self._cache.known_photos([record.path for record in some])
+            known = self._files.known([record.path for record in some])
             self._take_cached(
                 {
                     position: known[record.path]
@@ -121,54 +129,56 @@ class _Work:
             )
 
     def compute(self) -> None:
-        """Computes and stores the vectors that are missing."""
-        missing = np.flatnonzero(~self._done).tolist()
+        """Computes and stores the vectors that are missing, but for those that other runs store."""
+        missing = self._table.missing()
         if not missing:
             return
-        run = self._backbone.extractor()
         with Progress("Computing bottlenecks", len(missing)) as progress:
+            while missing:
+                self._run_through(missing, progress)
+                missing = self._left_by_others(progress)
+        self._table.share_with_copies()
+
+    def _run_through(self, missing: list[int], progress: Progress) -> None:
+        """Computes and stores the vectors of those of the photos that no other run has claimed."""
+        with ThreadPoolExecutor(max_workers=1) as worker:
+            computing: collections.deque[tuple[npt.NDArray[np.int64], Future[Floats]]]
+            computing = collections.deque()
             for batch in photo_batches(
                 self._contents(missing, progress),
                 lambda contents, _: images.pixels(contents, self._backbone.image_size),
                 batch_size=BATCH_SIZE,
             ):
-                for position in batch.undecodable:
-                    reason = images.why_left_out(self._records[position].path)
-                    self._note_unreadable(position, reason)
                 if batch.images is not None:
-                    self._keep(batch.positions, run(batch.padded(BATCH_SIZE)).numpy())
-                progress.advance(len(batch.positions) + len(batch.undecodable))
-        self._share_with_copies()
+                    vectors = worker.submit(self._compute, batch.padded(BATCH_SIZE))
+                    computing.append((batch.positions, vectors))
+                self._note_undecodable(batch.undecodable, progress)
+                # While one batch is stored, the next is computed.
+                while len(computing) > 1:
+                    self._keep(*computing.popleft(), progress)
+            while computing:
+                self._keep(*computing.popleft(), progress)
 
-    def extraction(self) -> Extraction:
-        """Returns what was found, by split."""
-        splits = np.array([list(Split).index(record.split) for record in self._records])
-        return Extraction(
-            sets={
-                split: self._feature_set(np.flatnonzero(self._done & (splits == number)))
-                for number, split in enumerate(Split)
-            },
-            unreadable=tuple(self.unreadable[position] for position in sorted(self.unreadable)),
-        )
-
-    def _feature_set(self, positions: npt.NDArray[np.intp]) -> FeatureSet:
-        records = [self._records[position] for position in positions.tolist()]
-        return FeatureSet(
-            features=self._rows[positions],
-            label_ids=np.array([record.label_id for record in records], np.int32),
-            paths=tuple(record.path for record in records),
-        )
-
-    def _take_cached(self, digests: dict[int, bytes]) -> list[int]:
-        """Takes the cached vectors of positions with known content; returns these positions."""
-        vectors = self._cache.vectors(
-            self._recipe, set(digests.values()), self._backbone.feature_size
-        )
-        found = [position for position, digest in digests.items() if digest in vectors]
-        for position in found:
-            self._rows[position] = vectors[digests[position]]
-        self._done[found] = True
-        return found
+    def _left_by_others(self, progress: Progress) -> list[int]:
+        """Waits for what other runs are computing; returns what they will not compute any more."""
+        is_told = False
+        while self._elsewhere:
+            some = dict(itertools.islice(self._elsewhere.items(), _PHOTOS_A_QUESTION))
+            found = self._take_cached(some)
+            progress.advance(len(found))
+            waiting = {position: some[position] for position in some.keys() - set(found)}
+            mine = self._cache.claim(self._recipe, set(waiting.values()))
+            left = sorted(position for position, digest in waiting.items() if digest in mine)
+            for position in (*found, *left):
+                del self._elsewhere[position]
+            if left:
+                return left
+            if not found:
+                if not is_told:
+                    logging.info("Waiting for photos whose bottlenecks another run is computing.")
+                    is_told = True
+                time.sleep(_SECONDS_BETWEEN_QUESTIONS)
+        return []
 
     def _contents(self, missing: list[int], progress: Progress) -> Iterator[tuple[int, bytes]]:
         """Yields position and bytes of the photos to compute; runs in a thread of tf.data.
@@ -177,63 +187,79 @@ class _Work:
         meanwhile cannot put its vector under another content's key.
         """
         firsts: dict[bytes, int] = {}
-        waiting = iter(missing)
-        while group := list(itertools.islice(waiting, BATCH_SIZE)):
-            contents, digests = self._read(group)
+        photos = self._read(missing, progress)
+        for group in limited_groups(photos, BATCH_SIZE, size_of=lambda photo: len(photo[1])):
+            contents = dict(group)
+            digests = {
+                position: hashlib.sha256(data).digest() for position, data in contents.items()
+            }
+            self._remember(digests)
             found = self._take_cached(digests)
-            progress.advance(len(found) + len(group) - len(contents))
-            for position in sorted(contents.keys() - set(found)):
-                first = firsts.setdefault(digests[position], position)
-                if first == position:
-                    self._digests[position] = digests[position]
+            progress.advance(len(found))
+            unknown = {position: digests[position] for position in contents.keys() - set(found)}
+            mine = self._cache.claim(self._recipe, set(unknown.values()))
+            for position, digest in sorted(unknown.items()):
+                first = firsts.setdefault(digest, position)
+                if first != position:
+                    self._table.note_copy(position, first)
+                    progress.advance()
+                elif digest in mine:
+                    self._here[position] = digest
                     yield position, contents[position]
                 else:
-                    self._copies.append((position, first))
-                    progress.advance()
+                    self._elsewhere[position] = digest
 
-    def _read(self, group: list[int]) -> tuple[dict[int, bytes], dict[int, bytes]]:
-        """Returns the bytes and the SHA-256 of some photos, and remembers the latter."""
-        contents: dict[int, bytes] = {}
-        digests: dict[int, bytes] = {}
-        files: dict[str, tuple[FileState, bytes]] = {}
-        for position in group:
+    def _read(self, missing: list[int], progress: Progress) -> Iterator[tuple[int, bytes]]:
+        """Yields position and bytes of the photos that can be read."""
+        for position in missing:
             path = self._records[position].path
             try:
                 state = FileState.of(path)
-                contents[position] = images.read(path)
+                contents = images.read(path)
             except OSError as error:
-                self._note_unreadable(position, error.strerror or str(error))
+                self._table.note_unreadable(position, error.strerror or str(error))
+                progress.advance()
                 continue
-            digests[position] = hashlib.sha256(contents[position]).digest()
-            files[path] = (state, digests[position])
-        self._cache.remember_photos(files)
-        return contents, digests
+            self._states[position] = state
+            yield position, contents
 
-    def _keep(self, positions: npt.NDArray[np.int64], vectors: Floats) -> None:
+    def _remember(self, digests: Mapping[int, bytes]) -> None:
+        """Notes which content the files have, for the next run."""
+        self._files.remember(
+            {
+                self._records[position].path: (self._states.pop(position), digest)
+                for position, digest in digests.items()
+            }
+        )
+
+    def _take_cached(self, digests: Mapping[int, bytes]) -> list[int]:
+        """Takes the cached vectors of positions with known content; returns these positions."""
+        size = self._backbone.feature_size
+        found: list[int] = []
+        for recipe in self._recipes:
+            waiting = {position: digests[position] for position in digests.keys() - set(found)}
+            vectors = self._cache.vectors(recipe, set(waiting.values()), size)
+            found += self._table.take_cached(waiting, vectors)
+        return found
+
+    def _compute(self, photos: Floats) -> Floats:
+        if self._engine is None:
+            self._engine = self._engine_choice.make(self._backbone)
+        return self._engine(photos)
+
+    def _keep(
+        self, positions: npt.NDArray[np.int64], computed: Future[Floats], progress: Progress
+    ) -> None:
         """Stores the vectors of a batch, of which there may be more than positions."""
-        vectors = vectors[: len(positions)]
-        digests = [self._digests.pop(position) for position in positions.tolist()]
+        vectors = computed.result()[: len(positions)]
+        digests = [self._here.pop(position) for position in positions.tolist()]
         self._cache.store(self._recipe, dict(zip(digests, vectors, strict=True)))
-        self._rows[positions] = vectors
-        self._done[positions] = True
-        self.computed_count += len(positions)
+        self._table.take_computed(positions, vectors)
+        progress.advance(len(positions))
 
-    def _note_unreadable(self, position: int, reason: str) -> None:
-        path = self._records[position].path
-        if self._fail_on_bad_image:
-            raise PhotoError(
-                "Every photo must be readable with --on_bad_image=fail. "
-                f"Got {path}: {reason}. Replace or remove it, or use --on_bad_image=skip."
-            )
-        self.unreadable[position] = Unreadable(path, reason)
-
-    def _share_with_copies(self) -> None:
-        """Gives files of equal content the vector, or the failure, of the first of them."""
-        for position, first in self._copies:
-            if self._done[first]:
-                self._rows[position] = self._rows[first]
-                self._done[position] = True
-                self.copied_count += 1
-            else:
-                reason = self.unreadable[first].reason
-                self._note_unreadable(position, reason)
+    def _note_undecodable(self, positions: Sequence[int], progress: Progress) -> None:
+        for position in positions:
+            reason = images.why_left_out(self._records[position].path)
+            self._cache.disclaim(self._recipe, [self._here.pop(position)])
+            self._table.note_unreadable(position, reason)
+            progress.advance()

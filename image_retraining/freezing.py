@@ -15,6 +15,10 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from image_retraining.errors import ModuleError
 from image_retraining.hub_module import MODULE_RULE
 from image_retraining.plain_graph import plain_graph
+from image_retraining.records import Floats
+
+# Raise it with whatever changes the graph that is made of a module: kept ones are then unused.
+FREEZING_VERSION = 1
 
 _OUTPUTS = ("default", "feature_vector")
 _CHANNELS = 3
@@ -28,13 +32,20 @@ class Frozen:
         graph_def: of constants and ordinary ops only.
         input_name: tensor name of the photos, float32 [None, H, W, 3], RGB, 0 to 1.
         output_name: tensor name of the feature vectors, float32 [None, D].
-        feature_size: D, length of a feature vector.
+        image_size: (H, W).
+        sample_vectors: float32 [n, D], its answer, by TensorFlow in float32, to `sample_photos`.
     """
 
     graph_def: Any = field(repr=False)
     input_name: str
     output_name: str
-    feature_size: int
+    image_size: tuple[int, int]
+    sample_vectors: Floats = field(repr=False, compare=False)
+
+    @property
+    def feature_size(self) -> int:
+        """D, length of a feature vector."""
+        return int(self.sample_vectors.shape[1])
 
 
 def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, int]) -> Frozen:
@@ -56,15 +67,15 @@ def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, 
         with _quiet_tensorflow():
             frozen = convert_variables_to_constants_v2(function.get_concrete_function(photos))
         # Whether the module can work with this size shows when it runs.
-        sample = tf.random.stateless_uniform([2, *image_size, _CHANNELS], seed=[0, 0])
-        vectors = frozen(sample)[0].numpy()
+        sample = sample_photos(image_size)
+        vectors = frozen(tf.constant(sample))[0].numpy()
     except (TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModuleError(
             f"{MODULE_RULE} Got {handle}, which cannot be frozen and run on photos of "
             f"{image_size} (height, width): {reason}"
         ) from error
-    if vectors.shape[0] != 2 or not np.isfinite(vectors).all():
+    if vectors.shape[0] != len(sample) or not np.isfinite(vectors).all():
         raise ModuleError(
             f"{MODULE_RULE} It must give a feature vector of finite numbers for each photo. Got "
             f"{handle}, which does not for photos of {image_size} (height, width)."
@@ -77,8 +88,21 @@ def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, 
         graph_def=graph_def,
         input_name=images.name,
         output_name=features.name,
-        feature_size=vectors.shape[1],
+        image_size=image_size,
+        sample_vectors=vectors,
     )
+
+
+def sample_photos(image_size: tuple[int, int]) -> Floats:
+    """Returns float32 [2, H, W, 3], 0 to 1: waves of colour, on which to try a module out.
+
+    Args:
+        image_size: (H, W).
+    """
+    row, column = np.mgrid[: image_size[0], : image_size[1]][..., np.newaxis]
+    shift = np.arange(_CHANNELS)
+    waves = [np.sin(row / 9 + column / 23 + shift), np.sin(row / 40 - column / 5 + 2 * shift)]
+    return (0.5 + 0.5 * np.stack(waves)).astype(np.float32)
 
 
 def _feature_output(handle: str, outputs: Any) -> Any:

@@ -23,12 +23,6 @@ from absl import logging
 
 from image_retraining.errors import DownloadError, ModuleError
 
-with warnings.catch_warnings():
-    # tensorflow-hub 0.16.1 still uses pkg_resources, which warns of its own retirement.
-    warnings.simplefilter("ignore")
-    import tensorflow_hub as hub
-    import tensorflow_hub.resolver as hub_resolver
-
 MODULE_RULE = (
     "--tfhub_module must be an image module: a TensorFlow Hub URL, or the folder or .tar.gz file "
     "of a TF2 SavedModel or TF1 Hub module."
@@ -77,7 +71,7 @@ def load(handle: str, folder: str) -> Any:
         ModuleError: it is no module, or a damaged one.
     """
     try:
-        return hub.load(folder)
+        return _hub().load(folder)
     # What the loader raises for files that are missing, damaged, or made for other ops.
     except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -135,6 +129,16 @@ def fingerprint(folder: str) -> str:
     return content.hexdigest()
 
 
+def _hub() -> Any:
+    """Returns tensorflow_hub, whose import takes long enough to be felt, when it is needed."""
+    with warnings.catch_warnings():
+        # tensorflow-hub 0.16.1 still uses pkg_resources, which warns of its own retirement.
+        warnings.simplefilter("ignore")
+        import tensorflow_hub.resolver  # noqa: PLC0415
+
+    return tensorflow_hub
+
+
 def _is_url(handle: str) -> bool:
     return handle.startswith(("http://", "https://"))
 
@@ -146,7 +150,7 @@ def _download(url: str, patience: float) -> str:
             logging.info("Downloading the module %s", url)
             _await_answer(url, patience)
         with _socket_timeout(_STALL_SECONDS):
-            return str(hub.resolve(url))
+            return str(_hub().resolve(url))
     except _DOWNLOAD_ERRORS as error:
         raise DownloadError(url, _why(error)) from error
 
@@ -161,7 +165,7 @@ def _why(error: Exception) -> str:
 
 def _is_downloaded(url: str) -> bool:
     """Whether tensorflow_hub has the module: it keeps it under the SHA-1 of its URL."""
-    cache = hub_resolver.tfhub_cache_dir(use_temp=True)
+    cache = _hub().resolver.tfhub_cache_dir(use_temp=True)
     folder = os.path.join(cache, hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest())
     return bool(tf.io.gfile.isdir(folder) and tf.io.gfile.listdir(folder))
 
@@ -213,7 +217,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 def _unpack(archive: str) -> str:
     """Returns the folder of a .tar.gz module, unpacked once into tensorflow_hub's cache folder."""
-    cache = Path(hub_resolver.tfhub_cache_dir(use_temp=True))
+    cache = Path(_hub().resolver.tfhub_cache_dir(use_temp=True))
     try:
         with open(archive, "rb") as file:
             folder = cache / hashlib.file_digest(file, "sha256").hexdigest()

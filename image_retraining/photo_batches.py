@@ -5,16 +5,21 @@ reason asks `images.why_left_out`. So one bad photo costs nothing but itself.
 """
 
 import collections
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from image_retraining.records import Floats
+
+_Item = TypeVar("_Item")
+
 _BATCHES_AHEAD = 2
+# A group of photos ends when it holds so many bytes, to bound the memory that large ones take.
+_LARGEST_GROUP = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +36,14 @@ class PhotoBatch:
     images: Any
     undecodable: tuple[int, ...]
 
-    def padded(self, size: int) -> Any:
+    def padded(self, size: int) -> Floats:
         """Returns float32 [size, H, W, 3], the images and black ones after them.
 
         Batches of one size make a photo's vector independent of how many others came with it.
         """
         missing = size - len(self.positions)
-        return tf.pad(self.images, [[0, missing], [0, 0], [0, 0], [0, 0]])
+        images: Floats = self.images.numpy()
+        return np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
 
 
 def photo_batches(
@@ -83,6 +89,28 @@ def photo_batches(
         yield PhotoBatch(np.empty([0], np.int64), None, tuple(feed.drawn))
 
 
+def limited_groups(
+    items: Iterable[_Item], count: int, *, size_of: Callable[[_Item], int]
+) -> Iterator[list[_Item]]:
+    """Yields the items in groups of at most so many, ending a group when it holds 16 MB.
+
+    Args:
+        items: photos, of which one more than needed is never drawn.
+        count: items a group, at most.
+        size_of: an item's bytes.
+    """
+    group: list[_Item] = []
+    held = 0
+    for item in items:
+        group.append(item)
+        held += size_of(item)
+        if len(group) == count or held >= _LARGEST_GROUP:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
+
+
 class _Feed:
     """Draws photos for tf.data, in groups, because each hand-over costs half a millisecond.
 
@@ -100,7 +128,9 @@ class _Feed:
 
     def groups(self) -> Iterator[tuple[list[int], list[bytes]]]:
         try:
-            while group := list(itertools.islice(self._photos, self._group_size)):
+            for group in limited_groups(
+                self._photos, self._group_size, size_of=lambda photo: len(photo[1])
+            ):
                 positions, contents = zip(*group, strict=True)
                 self.drawn.extend(positions)
                 yield list(positions), list(contents)

@@ -1,4 +1,4 @@
-"""The stages of retrain.py: what each makes of the settings, and what it tells the person."""
+"""The stages of retrain.py from the training on: what each makes of the settings, and says."""
 
 import os
 import shlex
@@ -11,14 +11,12 @@ import numpy as np
 from absl import logging
 
 from image_retraining import frozen_graph, saved_model, training
-from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.backbone import Backbone
 from image_retraining.checkpoint import Checkpoint, CheckpointFile, photos_digest
 from image_retraining.config import RetrainConfig
 from image_retraining.distorted_photos import DistortedPhotos
-from image_retraining.errors import PhotoError
+from image_retraining.engines import choose_engine
 from image_retraining.evaluation import evaluate
-from image_retraining.extraction import extract as extract_features
 from image_retraining.images import Distortion
 from image_retraining.progress import Progress
 from image_retraining.records import (
@@ -35,38 +33,6 @@ from image_retraining.verification import verify
 from image_retraining.whole_files import replacing
 
 _TEST_DRAWS = 2
-
-
-def load(config: RetrainConfig) -> Backbone:
-    """Returns the backbone; the built-in one if the default module cannot be downloaded."""
-    backbone = load_backbone(
-        config.tfhub_module,
-        image_size=config.open_image_size,
-        is_default="tfhub_module" not in config.named,
-    )
-    logging.info(
-        "Module %s: photos of %d x %d pixels, %d features",
-        backbone.handle,
-        *backbone.image_size,
-        backbone.feature_size,
-    )
-    return backbone
-
-
-def extract(config: RetrainConfig, catalog: Catalog, backbone: Backbone) -> Extraction:
-    """Returns the feature vectors of all photos, after checking that there is what to learn."""
-    with BottleneckCache(config.bottleneck_dir) as cache:
-        extraction = extract_features(
-            catalog, backbone, cache, fail_on_bad_image=config.on_bad_image == "fail"
-        )
-    learnt = set(extraction.sets[Split.TRAINING].label_ids.tolist())
-    if len(learnt) < 2:
-        raise PhotoError(
-            "At least 2 classes must have training photos. "
-            f"Got {len(learnt)} of {len(catalog.labels)}. Add photos, or lower "
-            "--testing_percentage and --validation_percentage."
-        )
-    return extraction
 
 
 def train(
@@ -218,7 +184,7 @@ def _batch_source(
     with Progress("Training on distorted photos", photo_count) as progress:
         yield DistortedPhotos(
             training_set,
-            backbone,
+            choose_engine(config.bottleneck_engine, config.bottleneck_precision).make(backbone),
             _distortion(config),
             batch_size=batch_size,
             seed=seed,

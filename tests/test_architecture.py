@@ -11,23 +11,26 @@ PACKAGE = ROOT / "image_retraining"
 # A room may import rooms that stand on lines above its own. CONTRIBUTING.md draws the same table.
 FLOORS = [
     {"errors", "records"},
-    {"whole_files", "config", "splits", "sampling", "evaluation", "cache_file"},
-    {"catalog", "bottlenecks", "checkpoint", "images", "progress", "command_line"},
-    {"photo_batches", "hub_module", "builtin_module", "plain_graph"},
+    {"whole_files", "config", "splits", "sampling", "evaluation", "cache_schema"},
+    {"cache_file", "feature_table", "text_bottlenecks"},
+    {"catalog", "checkpoint", "images", "progress", "command_line"},
+    {"claims", "photo_files", "kept_modules"},
+    {"bottlenecks", "photo_batches", "hub_module", "builtin_module", "plain_graph"},
     {"freezing"},
-    {"backbone"},
-    {"extraction"},
+    {"backbone", "engines"},
+    {"extraction", "importing", "cache_care"},
     {"training", "summaries"},
     {"distorted_photos"},
     {"frozen_graph"},
     {"predictions", "saved_model"},
     {"verification", "labelling"},
-    {"stages"},
+    {"gathering", "stages"},
 ]
 WITH_TENSORFLOW = {
     "backbone",
     "builtin_module",
     "distorted_photos",
+    "engines",
     "freezing",
     "frozen_graph",
     "hub_module",
@@ -80,6 +83,7 @@ def test_some_things_have_one_owner(room: str) -> None:
     names = imports(PACKAGE / f"{room}.py")
     assert any(name.startswith("tensorflow_hub") for name in names) == (room == "hub_module")
     assert any(name.startswith("sqlite3") for name in names) == (room == "cache_file")
+    assert any(name.startswith("openvino") for name in names) == (room == "engines")
     uses_flags = bool(names & {"absl.flags", "absl.app"})
     assert uses_flags == (room == "command_line")
 
@@ -109,7 +113,7 @@ def test_the_scripts_import_no_tensorflow_at_the_top(script: str) -> None:
 def test_rooms_and_functions_stay_small(room: str) -> None:
     text = (PACKAGE / f"{room}.py").read_text()
     # config is one long list of settings.
-    assert text.count("\n") <= (380 if room == "config" else 280)
+    assert text.count("\n") <= (430 if room == "config" else 280)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None

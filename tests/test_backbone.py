@@ -31,6 +31,7 @@ from modules_made_here import (
 from image_retraining import backbone as backbone_module
 from image_retraining import hub_module
 from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.engines import EngineChoice
 from image_retraining.errors import DownloadError, ModuleError
 
 NOT_PLAIN = {
@@ -57,7 +58,7 @@ def assert_gives_the_features(backbone: Backbone, height: int = 8, width: int = 
     assert backbone.image_size == (height, width)
     assert backbone.feature_size == FEATURE_SIZE
     photos = random_photos(3, height, width)
-    answer = backbone.extractor()(photos)
+    answer = EngineChoice().make(backbone)(photos)
     assert answer.shape == (3, FEATURE_SIZE)
     assert answer.dtype == tf.float32
     np.testing.assert_allclose(answer, expected_features(photos), rtol=1e-4, atol=1e-5)
@@ -114,34 +115,26 @@ def test_a_frozen_graph_gives_what_the_module_itself_gives(plain_module: Path) -
     photos = random_photos(7)
     module = tf.saved_model.load(str(plain_module))
     (itself,) = module.signatures["serving_default"](photos=photos).values()
-    frozen = load_backbone(str(plain_module)).extractor()(photos)
+    frozen = EngineChoice().make(load_backbone(str(plain_module)))(photos)
     np.testing.assert_allclose(frozen, itself, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 33])
 def test_a_batch_may_have_any_size(count: int, plain_module: Path) -> None:
     photos = random_photos(count)
-    answer = load_backbone(str(plain_module)).extractor()(photos)
+    answer = EngineChoice().make(load_backbone(str(plain_module)))(photos)
     assert answer.shape == (count, FEATURE_SIZE)
     np.testing.assert_allclose(answer, expected_features(photos), rtol=1e-4, atol=1e-5)
 
 
-def test_the_extractor_outlives_what_it_was_made_of(tmp_path: Path) -> None:
+def test_the_engine_outlives_what_it_was_made_of(tmp_path: Path) -> None:
     folder = save_signature(tmp_path / "m")
-    extract = load_backbone(str(folder)).extractor()
+    engine = EngineChoice().make(load_backbone(str(folder)))
     for path in folder.rglob("*.*"):
         path.unlink()
     gc.collect()
     photos = random_photos(2)
-    np.testing.assert_allclose(extract(photos), expected_features(photos), rtol=1e-4, atol=1e-5)
-
-
-def test_the_extractor_works_inside_a_graph(plain_module: Path) -> None:
-    extract = load_backbone(str(plain_module)).extractor()
-    photos = random_photos(6)
-    batches = tf.data.Dataset.from_tensor_slices(photos).batch(4).map(extract)
-    answer = np.concatenate(list(batches.as_numpy_iterator()))
-    np.testing.assert_allclose(answer, expected_features(photos), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(engine(photos), expected_features(photos), rtol=1e-4, atol=1e-5)
 
 
 # --- which of several outputs
@@ -352,7 +345,7 @@ def test_a_keras_model_that_was_exported_gives_the_features(tmp_path: Path) -> N
     model.export(str(tmp_path / "m"), verbose=False)
     backbone = load_backbone(str(tmp_path / "m"))
     photos = random_photos(4)
-    answer = backbone.extractor()(photos)
+    answer = EngineChoice().make(backbone)(photos)
     np.testing.assert_allclose(answer, model(photos, training=False), rtol=1e-4, atol=1e-5)
     assert_is_plain(backbone)
 

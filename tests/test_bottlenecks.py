@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_retraining import bottlenecks
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, FileState, Recipe
+from image_retraining import photo_files
+from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.errors import CacheError
+from image_retraining.photo_files import FileState, PhotoFiles
 from image_retraining.records import Floats
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -57,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The clock of the cache; an hour on, so that new files look like old ones."""
     clock = SimpleNamespace(now=time.time_ns() + 3600 * SECOND)
     clocks = {**vars(time), "time_ns": lambda: clock.now}
-    monkeypatch.setattr(bottlenecks, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(photo_files, "time", SimpleNamespace(**clocks))
     return clock
 
 
@@ -69,7 +70,7 @@ def photo(tmp_path: Path) -> str:
 
 
 def remember(cache: BottleneckCache, path: str, photo: bytes = digest(0)) -> None:
-    cache.remember_photos({path: (FileState.of(path), photo)})
+    PhotoFiles(cache.file).remember({path: (FileState.of(path), photo)})
 
 
 # Vectors
@@ -201,10 +202,10 @@ def test_damaged_vectors_count_as_missing_with_one_warning(
 def test_a_cache_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path, journal: str) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 2")
+    execute(tmp_path, "PRAGMA user_version = 3")
     assert execute(tmp_path, f"PRAGMA journal_mode = {journal}") == (journal.lower(),)
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CacheError, match=r"of version 1 or older\. Got version 2") as raised:
+    with pytest.raises(CacheError, match=r"of version 2 or older\. Got version 3") as raised:
         BottleneckCache(str(tmp_path))
     assert str(tmp_path / FILE_NAME) in str(raised.value)
     assert (tmp_path / FILE_NAME).read_bytes() == before
@@ -213,13 +214,20 @@ def test_a_cache_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path, jo
 @pytest.mark.parametrize(
     "contents", [b"no database at all " * 100, b"SQLite format 3\0" + b"\7" * 4080, b"short"]
 )
-def test_a_file_that_is_no_cache_is_refused_and_left_alone(tmp_path: Path, contents: bytes) -> None:
+def test_a_file_that_is_no_cache_is_set_aside(
+    tmp_path: Path, contents: bytes, logged: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / FILE_NAME
     file.write_bytes(contents)
-    with pytest.raises(CacheError, match="move it away") as raised:
-        BottleneckCache(str(tmp_path))
-    assert str(file) in str(raised.value)
-    assert file.read_bytes() == contents
+    vectors = numbered(range(3))
+    with BottleneckCache(str(tmp_path)) as cache:
+        cache.store(RECIPE, vectors)
+        assert bits(cache.vectors(RECIPE, list(vectors), SIZE)) == bits(vectors)
+    (aside,) = tmp_path.glob(f"{FILE_NAME}.damaged-*")
+    assert aside.read_bytes() == contents
+    (warning,) = logged.messages
+    assert str(file) in warning
+    assert aside.name in warning
 
 
 def test_the_folder_is_made(tmp_path: Path) -> None:
@@ -233,9 +241,9 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_unchanged_photos_are_known(cache: BottleneckCache, photo: str, tmp_path: Path) -> None:
-    assert cache.known_photos([photo]) == {}
+    assert PhotoFiles(cache.file).known([photo]) == {}
     remember(cache, photo)
-    assert cache.known_photos([photo, str(tmp_path / "other.jpg")]) == {photo: digest(0)}
+    assert PhotoFiles(cache.file).known([photo, str(tmp_path / "other.jpg")]) == {photo: digest(0)}
 
 
 @pytest.mark.usefixtures("clock")
@@ -243,7 +251,7 @@ def test_photos_stay_known_over_reopening(tmp_path: Path, photo: str) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         remember(cache, photo)
     with BottleneckCache(str(tmp_path)) as cache:
-        assert cache.known_photos([photo]) == {photo: digest(0)}
+        assert PhotoFiles(cache.file).known([photo]) == {photo: digest(0)}
 
 
 @pytest.mark.usefixtures("clock")
@@ -253,8 +261,10 @@ def test_thousands_of_photos_are_known(cache: BottleneckCache, tmp_path: Path) -
         path = tmp_path / f"{number}.jpg"
         path.touch()
         known[str(path)] = digest(number)
-    cache.remember_photos({path: (FileState.of(path), photo) for path, photo in known.items()})
-    assert cache.known_photos(list(known)) == known
+    PhotoFiles(cache.file).remember(
+        {path: (FileState.of(path), photo) for path, photo in known.items()}
+    )
+    assert PhotoFiles(cache.file).known(list(known)) == known
 
 
 @pytest.mark.usefixtures("clock")
@@ -265,8 +275,8 @@ def test_each_part_of_the_state_tells_a_changed_photo(
 ) -> None:
     state = FileState.of(photo)
     was = replace(state, **{field: getattr(state, field) + difference})
-    cache.remember_photos({photo: (was, digest(0))})
-    assert cache.known_photos([photo]) == {}
+    PhotoFiles(cache.file).remember({photo: (was, digest(0))})
+    assert PhotoFiles(cache.file).known([photo]) == {}
 
 
 @pytest.mark.usefixtures("clock")
@@ -281,14 +291,14 @@ def test_a_photo_edited_behind_its_time_stamp_is_not_known(
         os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert os.stat(photo).st_size == before.st_size
     assert os.stat(photo).st_mtime_ns == before.st_mtime_ns
-    assert cache.known_photos([photo]) == {}
+    assert PhotoFiles(cache.file).known([photo]) == {}
 
 
 @pytest.mark.usefixtures("clock")
 def test_a_photo_that_is_gone_is_not_known(cache: BottleneckCache, photo: str) -> None:
     remember(cache, photo)
     os.unlink(photo)
-    assert cache.known_photos([photo]) == {}
+    assert PhotoFiles(cache.file).known([photo]) == {}
 
 
 @pytest.mark.parametrize(
@@ -309,7 +319,7 @@ def test_a_photo_changed_just_now_is_not_remembered(
     os.utime(photo, ns=(mtime, mtime))
     clock.now = (os.stat(photo).st_ctime_ns if stamp == "ctime" else mtime) + age
     remember(cache, photo)
-    assert cache.known_photos([photo]) == ({photo: digest(0)} if is_known else {})
+    assert PhotoFiles(cache.file).known([photo]) == ({photo: digest(0)} if is_known else {})
 
 
 def test_a_photo_is_as_fresh_as_when_its_state_was_taken(
@@ -319,8 +329,8 @@ def test_a_photo_is_as_fresh_as_when_its_state_was_taken(
     clock.now = os.stat(photo).st_ctime_ns + SECOND
     state = FileState.of(photo)
     clock.now += 10 * SECOND
-    cache.remember_photos({photo: (state, digest(0))})
-    assert cache.known_photos([photo]) == {}
+    PhotoFiles(cache.file).remember({photo: (state, digest(0))})
+    assert PhotoFiles(cache.file).known([photo]) == {}
 
 
 @pytest.mark.usefixtures("clock")
@@ -328,7 +338,7 @@ def test_a_path_that_is_not_utf8_is_known(cache: BottleneckCache, tmp_path: Path
     path = os.fsdecode(os.fsencode(tmp_path) + b"/ros\xff\xe9.jpg")
     Path(path).touch()
     remember(cache, path)
-    assert cache.known_photos([path]) == {path: digest(0)}
+    assert PhotoFiles(cache.file).known([path]) == {path: digest(0)}
 
 
 @pytest.mark.usefixtures("clock")
@@ -338,7 +348,7 @@ def test_a_photo_is_known_however_its_path_is_spelled(
     monkeypatch.chdir(os.path.dirname(photo))
     remember(cache, "rose.jpg")
     for path in (photo, "rose.jpg", "./rose.jpg", f"../{Path.cwd().name}/rose.jpg"):
-        assert cache.known_photos([path]) == {path: digest(0)}
+        assert PhotoFiles(cache.file).known([path]) == {path: digest(0)}
 
 
 @pytest.mark.usefixtures("clock")
@@ -347,7 +357,10 @@ def test_two_spellings_of_one_path_are_both_known(
 ) -> None:
     monkeypatch.chdir(os.path.dirname(photo))
     remember(cache, photo)
-    assert cache.known_photos([photo, "rose.jpg"]) == {photo: digest(0), "rose.jpg": digest(0)}
+    assert PhotoFiles(cache.file).known([photo, "rose.jpg"]) == {
+        photo: digest(0),
+        "rose.jpg": digest(0),
+    }
 
 
 # At once
@@ -365,7 +378,7 @@ def test_threads_may_share_a_cache(cache: BottleneckCache, photo: str) -> None:
                 cache.store(RECIPE, numbered(range(n, n + 1)))
                 remember(cache, photo)
                 assert set(cache.vectors(RECIPE, [digest(n)], SIZE)) == {digest(n)}
-                assert cache.known_photos([photo]) == {photo: digest(0)}
+                assert PhotoFiles(cache.file).known([photo]) == {photo: digest(0)}
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from image_retraining import builtin_module, hub_module
 from image_retraining.backbone import load_backbone
+from image_retraining.engines import EngineChoice
 from image_retraining.errors import ModuleError
 
 SIZE = (96, 96)
@@ -39,7 +40,7 @@ def test_it_works_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = load_backbone("builtin")
     assert (backbone.handle, backbone.image_size) == ("builtin", SIZE)
     assert backbone.feature_size == FEATURE_SIZE
-    features = backbone.extractor()(smooth_photos(3))
+    features = EngineChoice().make(backbone)(smooth_photos(3))
     assert (features.shape, features.dtype) == ((3, FEATURE_SIZE), tf.float32)
 
 
@@ -57,12 +58,14 @@ def test_it_is_the_same_each_time() -> None:
     assert one.graph_def.SerializeToString(deterministic=True) == (
         other.graph_def.SerializeToString(deterministic=True)
     )
-    np.testing.assert_array_equal(one.extractor()(photos), other.extractor()(photos))
+    np.testing.assert_array_equal(
+        EngineChoice().make(one)(photos), EngineChoice().make(other)(photos)
+    )
 
 
 def test_its_graph_gives_what_its_function_gives() -> None:
     photos = smooth_photos(4)
-    frozen = load_backbone("builtin").extractor()(photos)
+    frozen = EngineChoice().make(load_backbone("builtin"))(photos)
     np.testing.assert_allclose(frozen, builtin_module.features(photos), rtol=1e-4, atol=1e-5)
 
 

@@ -11,6 +11,7 @@ from conftest import COLOURS, encoded, solid
 from image_retraining import images
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.distorted_photos import DistortedPhotos
+from image_retraining.engines import EngineChoice
 from image_retraining.errors import PhotoError
 from image_retraining.images import Distortion
 from image_retraining.progress import Progress
@@ -67,7 +68,12 @@ def source(
     seed: int = 5,
 ) -> DistortedPhotos:
     return DistortedPhotos(
-        training, backbone, distortion, batch_size=BATCH_SIZE, seed=seed, progress=progress
+        training,
+        EngineChoice().make(backbone),
+        distortion,
+        batch_size=BATCH_SIZE,
+        seed=seed,
+        progress=progress,
     )
 
 
@@ -143,7 +149,7 @@ def test_without_distortions_the_photos_are_as_they_are(
     features, _ = batches(plain, range(2, 6))
     sampler = training_sampler(training, seed=5)
     pixels = [images.pixels(Path(path).read_bytes(), (8, 8)) for path in training.paths]
-    vectors = backbone.extractor()(tf.stack(pixels)).numpy()
+    vectors = EngineChoice().make(backbone)(tf.stack(pixels).numpy())
     for row, step in zip(features, range(2, 6), strict=True):
         expected = vectors[sampler.draw(step, BATCH_SIZE)]
         np.testing.assert_allclose(row, expected, rtol=1e-6, atol=1e-6)

@@ -14,12 +14,14 @@ import pytest
 import tensorflow as tf
 from conftest import colour_statistics, encoded, save_module, solid
 
-from image_retraining import bottlenecks, images
+from image_retraining import images, photo_files
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import BottleneckCache
 from image_retraining.catalog import scan
+from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice
 from image_retraining.errors import PhotoError
-from image_retraining.extraction import BATCH_SIZE, extract
+from image_retraining.extraction import extract
+from image_retraining.freezing import Frozen
 from image_retraining.records import Catalog, Extraction, ImageRecord, Split
 
 PHOTO_COUNT = 90
@@ -32,20 +34,30 @@ class WatchedBackbone(Backbone):
     batches: list[int] = field(default_factory=list)
     interrupted_at: int | None = None
 
-    def extractor(self) -> Callable[[Any], Any]:
-        run = super().extractor()
-
-        def watched(photos: Any) -> Any:
-            if len(self.batches) == self.interrupted_at:
-                raise KeyboardInterrupt
-            self.batches.append(int(np.count_nonzero(photos.numpy().any(axis=(1, 2, 3)))))
-            return run(photos)
-
-        return watched
-
     @property
     def computed(self) -> int:
         return sum(self.batches)
+
+
+class WatchedEngine:
+    def __init__(self, engine: Engine, watching: WatchedBackbone) -> None:
+        self.engine = engine
+        self.watching = watching
+        self.image_size = engine.image_size
+        self.feature_size = engine.feature_size
+
+    def __call__(self, photos: Any) -> Any:
+        if len(self.watching.batches) == self.watching.interrupted_at:
+            raise KeyboardInterrupt
+        self.watching.batches.append(int(np.count_nonzero(photos.any(axis=(1, 2, 3)))))
+        return self.engine(photos)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedEngineChoice(EngineChoice):
+    def make(self, frozen: Frozen, *, batch_size: int = BATCH_SIZE) -> Engine:
+        engine = EngineChoice.make(self, frozen, batch_size=batch_size)
+        return WatchedEngine(engine, frozen) if isinstance(frozen, WatchedBackbone) else engine
 
 
 def watched(backbone: Backbone, *, interrupted_at: int | None = None) -> WatchedBackbone:
@@ -80,7 +92,7 @@ def cache_folder(tmp_path: Path) -> Path:
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the cache believe that files written just now were written an hour ago."""
     clocks = {**vars(time), "time_ns": lambda: time.time_ns() + 3600 * 10**9}
-    monkeypatch.setattr(bottlenecks, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(photo_files, "time", SimpleNamespace(**clocks))
 
 
 def cataloged(folder: Path, validation: int = 20, testing: int = 20) -> Catalog:
@@ -91,7 +103,13 @@ def extracted(
     catalog: Catalog, backbone: Backbone, cache_folder: Path, *, fail_on_bad_image: bool = False
 ) -> Extraction:
     with BottleneckCache(str(cache_folder)) as cache:
-        return extract(catalog, backbone, cache, fail_on_bad_image=fail_on_bad_image)
+        return extract(
+            catalog,
+            backbone,
+            cache,
+            engine=WatchedEngineChoice(),
+            fail_on_bad_image=fail_on_bad_image,
+        )
 
 
 def by_path(extraction: Extraction) -> dict[str, bytes]:
@@ -482,7 +500,9 @@ def test_a_photo_that_may_not_be_read_is_left_out(
     catalog = Catalog(("a", "b", "c"), tuple(records))
     with BottleneckCache(str(cache_folder)) as cache:
         request.getfixturevalue("nobody")
-        extraction = extract(catalog, backbone, cache, fail_on_bad_image=False)
+        extraction = extract(
+            catalog, backbone, cache, engine=EngineChoice(), fail_on_bad_image=False
+        )
     (photo,) = extraction.unreadable
     assert photo.path == records[1].path
     assert photo.reason == os.strerror(errno.EACCES)

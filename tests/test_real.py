@@ -16,6 +16,7 @@ import retrain
 from image_retraining.backbone import load_backbone
 from image_retraining.bottlenecks import BottleneckCache
 from image_retraining.config import RetrainConfig
+from image_retraining.engines import EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.records import Catalog, Extraction, ImageRecord, Split
 
@@ -41,6 +42,7 @@ def vectors(module: Path, paths: list[str], cache: Path) -> Extraction:
             Catalog(("daisy", "other"), records),
             load_backbone(str(module)),
             opened,
+            engine=EngineChoice(),
             fail_on_bad_image=True,
         )
 

@@ -6,6 +6,7 @@ from conftest import COLOURS, encoded, solid
 
 from image_retraining import frozen_graph
 from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.engines import EngineChoice
 from image_retraining.errors import PhotoError, VerificationError
 from image_retraining.images import pixels
 from image_retraining.records import FeatureSet, Head
@@ -23,6 +24,7 @@ def backbone(colour_module: Path) -> Backbone:
 @pytest.fixture
 def photos(tmp_path: Path, backbone: Backbone) -> FeatureSet:
     """Six photos of class 0, two of class 1, one of class 2, with their true vectors."""
+    engine = EngineChoice().make(backbone)
     label_ids = [0] * 6 + [1, 1, 2]
     paths, vectors = [], []
     for number, label_id in enumerate(label_ids):
@@ -31,7 +33,7 @@ def photos(tmp_path: Path, backbone: Backbone) -> FeatureSet:
         path = tmp_path / f"{number}.png"
         path.write_bytes(contents)
         paths.append(str(path))
-        vectors.append(backbone.extractor()(pixels(contents, (8, 8))[np.newaxis]).numpy()[0])
+        vectors.append(engine(pixels(contents, (8, 8)).numpy()[np.newaxis])[0])
     return FeatureSet(np.stack(vectors), np.array(label_ids, np.int32), tuple(paths))
 
 

@@ -1,0 +1,141 @@
+"""What a cache folder holds, told to people; and old vectors deleted. Needs no TensorFlow."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from absl import logging
+
+from image_retraining.bottlenecks import FILE_NAME, SECONDS_A_DAY
+from image_retraining.cache_file import CacheFile, Database
+from image_retraining.errors import SettingError
+
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The vectors of one recipe."""
+
+    module: str
+    fingerprint: str
+    size: str
+    precision: str
+    count: int
+    vector_bytes: int
+    used_day: int
+
+
+def care(folder: str, *, prune_days: int) -> None:
+    """Deletes what was not used for long, if asked to, and prints what the cache holds.
+
+    Args:
+        folder: the cache folder.
+        prune_days: vectors that were not used in so many days are deleted; -1 keeps all.
+
+    Raises:
+        SettingError: the folder has no cache.
+        CacheError: the cache cannot be read, or not be written to, or is of a newer version.
+    """
+    path = Path(folder) / FILE_NAME
+    if not path.is_file():
+        raise SettingError(
+            f"--bottleneck_dir must hold a bottleneck cache. Got {folder}, which has no "
+            f"{FILE_NAME}."
+        )
+    file = CacheFile(path)
+    try:
+        if prune_days >= 0:
+            _prune(file, prune_days)
+        sys.stdout.write(_description(file))
+    finally:
+        file.close()
+
+
+def _prune(file: CacheFile, days: int) -> None:
+    before = file.size
+    oldest = int(time.time()) // SECONDS_A_DAY - days
+
+    def delete(database: Database) -> int:
+        deleted = database.execute("DELETE FROM bottlenecks WHERE used_day < ?", [oldest]).rowcount
+        database.execute("DELETE FROM claims WHERE until < ?", [time.time()])
+        database.execute("DELETE FROM recipes WHERE id NOT IN (SELECT recipe_id FROM bottlenecks)")
+        database.execute(
+            "DELETE FROM modules WHERE fingerprint NOT IN (SELECT fingerprint FROM recipes)"
+        )
+        database.execute("DELETE FROM files WHERE photo NOT IN (SELECT photo FROM bottlenecks)")
+        return int(deleted)
+
+    deleted = file.write(delete)
+    file.give_back_space()
+    logging.info(
+        "Deleted %d feature vectors that were not used in %d days; %.1f MB of disk space are free.",
+        deleted,
+        days,
+        (before - file.size) / _MEGABYTE,
+    )
+
+
+def _description(file: CacheFile) -> str:
+    kept = file.read(_kept)
+    gone = file.read(_gone_photos)
+    photo_count = file.read(lambda db: db.execute("SELECT COUNT(*) FROM files").fetchone()[0])
+    lines = [f"{file}: {file.size / _MEGABYTE:.1f} MB on disk", ""]
+    if kept:
+        rows = [("Module", "Content", "Photos of", "Precision", "Vectors", "MB", "Last used")]
+        rows += [
+            (
+                one.module,
+                one.fingerprint[:8],
+                one.size,
+                one.precision,
+                str(one.count),
+                f"{one.vector_bytes / _MEGABYTE:.1f}",
+                _date(one.used_day),
+            )
+            for one in kept
+        ]
+        lines += [*_aligned(rows), ""]
+    count = sum(one.count for one in kept)
+    lines += [f"Feature vectors: {count}", f"Photo files known: {photo_count}"]
+    lines += [f"Photo files no longer on disk: {len(gone)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _kept(database: Database) -> list[_Kept]:
+    """Returns the recipes with vectors, the largest first."""
+    rows = database.execute(
+        "SELECT (SELECT handle FROM modules WHERE modules.fingerprint = recipes.fingerprint), "
+        "fingerprint, height || ' x ' || width, "
+        "precision || CASE view WHEN '' THEN '' ELSE ', ' || view END, "
+        "COUNT(*), SUM(LENGTH(vector)), MAX(used_day) "
+        "FROM recipes JOIN bottlenecks ON recipe_id = id GROUP BY id ORDER BY 6 DESC"
+    )
+    return [_Kept(handle or "(unnamed)", *rest) for handle, *rest in rows.fetchall()]
+
+
+def _gone_photos(database: Database) -> list[bytes]:
+    """Returns the paths of photo files that were read once and are no longer there."""
+    paths = [path for (path,) in database.execute("SELECT path FROM files").fetchall()]
+    return [path for path in paths if not os.path.lexists(path)]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Returns the rows as lines; numbers, which are the columns before the last, to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.rjust(width) if place in (last - 2, last - 1) else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * SECONDS_A_DAY, UTC).date().isoformat()

@@ -1,0 +1,205 @@
+"""Frozen module + batch of photos → feature vectors: TensorFlow, or OpenVINO, which is faster.
+
+Both compute batches of one size, of which callers fill up the last, so that a photo's vector never
+depends on its neighbours. In float32 both give the same vectors to 1e-4 of their largest number,
+which is checked on sample photos before a module is trusted to OpenVINO.
+"""
+
+import importlib.util
+import logging as standard_logging
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from image_retraining.errors import EngineError
+from image_retraining.freezing import Frozen, sample_photos
+from image_retraining.plain_graph import graph_bytes
+from image_retraining.records import Floats
+
+BATCH_SIZE = 32
+
+_FLOAT32, _BFLOAT16 = "float32", "bfloat16"
+_TENSORFLOW, _OPENVINO = "tensorflow", "openvino"
+_INSTALL_OPENVINO = "Install it: pip install -r requirements-openvino.txt."
+# How far the engines' vectors may be apart, relative to the largest number in them.
+_TOLERANCE = 1e-4
+# The words by which Linux tells of bfloat16 arithmetic, on x86 and on ARM.
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+class Engine(Protocol):
+    """Computes the feature vectors of a batch of photos.
+
+    Attributes:
+        image_size: (H, W).
+        feature_size: D.
+    """
+
+    image_size: tuple[int, int]
+    feature_size: int
+
+    def __call__(self, photos: Floats) -> Floats:
+        """Returns float32 [32, D] for float32 [32, H, W, 3], RGB, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """Which engine is to compute, and how exactly; cheap, where making the engine takes a second.
+
+    Attributes:
+        name: "tensorflow" or "openvino".
+        precision: "float32" or "bfloat16".
+        may_stand_in: TensorFlow may compute instead what OpenVINO does not take.
+    """
+
+    name: str = _TENSORFLOW
+    precision: str = _FLOAT32
+    may_stand_in: bool = False
+
+    @property
+    def recipe_precision(self) -> str:
+        """The precision as a recipe has it: vectors in bfloat16 differ between the engines."""
+        is_same = self.precision == _FLOAT32
+        return self.precision if is_same else f"{self.precision} {self.name}"
+
+    def make(self, frozen: Frozen, *, batch_size: int = BATCH_SIZE) -> Engine:
+        """Returns the engine, ready to compute batches of one size.
+
+        Raises:
+            EngineError: OpenVINO does not take the module and TensorFlow may not stand in.
+        """
+        if self.name == _TENSORFLOW:
+            return _TensorFlowEngine(frozen, self.precision)
+        try:
+            engine = _OpenVinoEngine(frozen, self.precision, batch_size)
+            engine.check(frozen)
+        except EngineError as error:
+            if not self.may_stand_in or self.precision != _FLOAT32:
+                raise
+            logging.info("%s TensorFlow computes instead.", error)
+            return _TensorFlowEngine(frozen, self.precision)
+        return engine
+
+
+def choose_engine(wanted: str, precision: str) -> EngineChoice:
+    """Returns which engine computes, after checking that the machine can.
+
+    Args:
+        wanted: "tensorflow", "openvino", or "auto": OpenVINO where it is installed and there is no
+            GPU, else TensorFlow.
+        precision: "float32" or "bfloat16".
+
+    Raises:
+        EngineError: OpenVINO is not installed, or the processor knows no bfloat16.
+    """
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    if wanted == _OPENVINO and not has_openvino:
+        raise EngineError(
+            f"--bottleneck_engine=openvino needs OpenVINO, which is missing. {_INSTALL_OPENVINO}"
+        )
+    prefers_openvino = has_openvino and not has_gpu
+    name = wanted if wanted != "auto" else _OPENVINO if prefers_openvino else _TENSORFLOW
+    if precision == _BFLOAT16:
+        if has_gpu and name == _TENSORFLOW:
+            raise EngineError(
+                "--bottleneck_precision=bfloat16 is for processors; TensorFlow computes on a GPU "
+                "here. Use float32, or --bottleneck_engine=openvino."
+            )
+        if not _has_bfloat16():
+            raise EngineError(
+                "--bottleneck_precision=bfloat16 needs a processor with bfloat16 arithmetic "
+                "(avx512_bf16, amx_bf16 or bf16 in /proc/cpuinfo), which this one lacks. Use "
+                "float32."
+            )
+    return EngineChoice(name, precision, may_stand_in=wanted == "auto")
+
+
+class _TensorFlowEngine:
+    def __init__(self, frozen: Frozen, precision: str) -> None:
+        self.image_size, self.feature_size = frozen.image_size, frozen.feature_size
+        v1 = tf.compat.v1
+        with tf.Graph().as_default() as graph:
+            photos, vectors = tf.graph_util.import_graph_def(
+                frozen.graph_def, return_elements=[frozen.input_name, frozen.output_name], name=""
+            )
+        # Unlike a function's, a session's options do not spill over to the rest of the process.
+        config = v1.ConfigProto()
+        if precision == _BFLOAT16:
+            rewriting = config.graph_options.rewrite_options
+            rewriting.auto_mixed_precision_onednn_bfloat16 = rewriting.ON
+        self._run = v1.Session(graph=graph, config=config).make_callable(vectors, [photos])
+
+    def __call__(self, photos: Floats) -> Floats:
+        return np.asarray(self._run(photos), np.float32)
+
+
+class _OpenVinoEngine:
+    def __init__(self, frozen: Frozen, precision: str, batch_size: int) -> None:
+        openvino = _imported_openvino()
+        self.image_size, self.feature_size = frozen.image_size, frozen.feature_size
+        core = openvino.Core()
+        try:
+            with tempfile.NamedTemporaryFile(suffix=".pb") as file:
+                file.write(graph_bytes(frozen.graph_def))
+                file.flush()
+                model = core.read_model(file.name)
+            model.reshape([batch_size, *frozen.image_size, 3])
+            compiled = core.compile_model(
+                model,
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": {_FLOAT32: "f32", _BFLOAT16: "bf16"}[precision],
+                    # All cores on one batch; batches come one after the other.
+                    "PERFORMANCE_HINT": "LATENCY",
+                },
+            )
+        # What OpenVINO raises for ops and shapes that it does not know.
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise EngineError(f"OpenVINO does not take this module ({reason}).") from error
+        self._precision = precision
+        self._batch_size = batch_size
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, photos: Floats) -> Floats:
+        (vectors,) = self._request.infer([photos]).values()
+        return np.array(vectors, np.float32)
+
+    def check(self, frozen: Frozen) -> None:
+        """Raises EngineError unless sample photos get the vectors that TensorFlow gave them."""
+        samples = sample_photos(frozen.image_size)
+        photos = np.zeros([self._batch_size, *samples.shape[1:]], np.float32)
+        photos[: len(samples)] = samples
+        got, wanted = self(photos)[: len(samples)], frozen.sample_vectors
+        if got.shape != wanted.shape:
+            raise EngineError("OpenVINO gives vectors of another length for this module.")
+        difference = float(np.abs(got - wanted).max() / np.abs(wanted).max())
+        if self._precision == _FLOAT32 and not difference <= _TOLERANCE:
+            raise EngineError(f"OpenVINO's vectors for this module are off by {difference:.1g}.")
+
+
+def _imported_openvino() -> Any:
+    """Returns OpenVINO, kept from two things that its import does by itself.
+
+    It reports its use to its makers over the network unless openvino_telemetry cannot be imported,
+    and it takes absl's handler from the root logger, with the format of all our lines.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    handlers = list(standard_logging.root.handlers)
+    import openvino  # noqa: PLC0415 - an extra
+
+    standard_logging.root.handlers = handlers
+    return openvino
+
+
+def _has_bfloat16() -> bool:
+    """Whether Linux says that the processor computes in bfloat16."""
+    description = Path("/proc/cpuinfo")
+    return description.exists() and bool(_BFLOAT16_FLAGS & {*description.read_text().split()})

@@ -1,0 +1,102 @@
+"""The first stages of retrain.py, up to the vectors: what each makes of the settings, and says."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from absl import logging
+
+from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.config import RetrainConfig
+from image_retraining.engines import EngineChoice, choose_engine
+from image_retraining.errors import PhotoError
+from image_retraining.extraction import extract as extract_features
+from image_retraining.importing import import_bottlenecks
+from image_retraining.kept_modules import KeptModules
+from image_retraining.records import Catalog, Extraction, Split, Unreadable
+
+
+def load(config: RetrainConfig, cache: BottleneckCache) -> Backbone:
+    """Returns the backbone; the built-in one if the default module cannot be downloaded."""
+    backbone = load_backbone(
+        config.tfhub_module,
+        image_size=config.open_image_size,
+        is_default="tfhub_module" not in config.named,
+        kept=KeptModules(cache.file),
+    )
+    logging.info(
+        "Module %s: photos of %d x %d pixels, %d features",
+        backbone.handle,
+        *backbone.image_size,
+        backbone.feature_size,
+    )
+    return backbone
+
+
+def extract(
+    config: RetrainConfig, catalog: Catalog, backbone: Backbone, cache: BottleneckCache
+) -> Extraction:
+    """Returns the feature vectors of all photos, after checking that there is what to learn."""
+    engine = choose_engine(config.bottleneck_engine, config.bottleneck_precision)
+    exactly = choose_engine(config.bottleneck_engine, "float32")
+    if config.import_bottlenecks:
+        import_bottlenecks(
+            config.import_bottlenecks, catalog, backbone, cache, exactly.make(backbone)
+        )
+    extractions = [
+        extract_features(
+            replace(catalog, records=tuple(r for r in catalog.records if r.split in splits)),
+            backbone,
+            cache,
+            engine=chosen,
+            fail_on_bad_image=config.on_bad_image == "fail",
+        )
+        for chosen, splits in _parts(catalog, engine, exactly)
+    ]
+    extraction = _joined(catalog, extractions)
+    learnt = set(extraction.sets[Split.TRAINING].label_ids.tolist())
+    if len(learnt) < 2:
+        raise PhotoError(
+            "At least 2 classes must have training photos. "
+            f"Got {len(learnt)} of {len(catalog.labels)}. Add photos, or lower "
+            "--testing_percentage and --validation_percentage."
+        )
+    return extraction
+
+
+def _parts(
+    catalog: Catalog, engine: EngineChoice, exactly: EngineChoice
+) -> list[tuple[EngineChoice, set[Split]]]:
+    """Returns which engine computes which splits.
+
+    The written graph computes in float32. So do the photos that it is judged by and proven on,
+    whatever the precision of the others.
+    """
+    if engine == exactly:
+        return [(engine, set(Split))]
+    present = {record.split for record in catalog.records}
+    judged = next(
+        split for split in (Split.TESTING, Split.VALIDATION, Split.TRAINING) if split in present
+    )
+    logging.info(
+        "In %s but the %s photos, which are in float32, as the written graph will compute.",
+        engine.precision,
+        judged.value,
+    )
+    parts = [(engine, present - {judged}), (exactly, {judged})]
+    return [(chosen, splits) for chosen, splits in parts if splits]
+
+
+def _joined(catalog: Catalog, extractions: Iterable[Extraction]) -> Extraction:
+    """Returns extractions of different splits as one."""
+    sets = {}
+    unreadable: list[Unreadable] = []
+    for extraction in extractions:
+        for split, photos in extraction.sets.items():
+            if len(photos) or split not in sets:
+                sets[split] = photos
+        unreadable += extraction.unreadable
+    if unreadable:
+        places = {record.path: place for place, record in enumerate(catalog.records)}
+        unreadable.sort(key=lambda photo: places[photo.path])
+    return Extraction(sets, tuple(unreadable))

@@ -1,0 +1,90 @@
+"""Which content the photo files had when they were read, so that they need not be read again."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from image_retraining.cache_file import CacheFile, Database, chunks, execute_in
+
+# A file changed as lately as this may change again without its time stamp showing it.
+_SETTLED_AFTER_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What tells a changed file from an unchanged one without reading it."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    # When the state was taken.
+    taken_ns: int = field(default=0, compare=False)
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """Returns the present state of a file.
+
+        Raises:
+            OSError: there is no such file, or it cannot be asked about.
+        """
+        status = os.stat(path)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, time.time_ns())
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last change was so long ago that another would show."""
+        return self.taken_ns - max(self.mtime_ns, self.ctime_ns) > _SETTLED_AFTER_NS
+
+
+class PhotoFiles:
+    """The photo files that a cache file knows."""
+
+    def __init__(self, file: CacheFile) -> None:
+        """Takes the file that keeps them."""
+        self._file = file
+
+    def known(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Returns path → SHA-256 for the files that have not changed since they were remembered."""
+        known = {}
+        keys = {path: _path_key(path) for path in paths}
+        rows = self._file.read(lambda database: _rows(database, keys.values()))
+        remembered = {key: (FileState(*state), photo) for key, *state, photo in rows}
+        for path, key in keys.items():
+            if key in remembered:
+                state, photo = remembered[key]
+                # In a damaged file a value may even be of another type.
+                if isinstance(photo, bytes) and _has_state(path, state):
+                    known[path] = photo
+        return known
+
+    def remember(self, photos: Mapping[str, tuple[FileState, bytes]]) -> None:
+        """Keeps path → (state when read, SHA-256), in one transaction."""
+        rows = [
+            (_path_key(path), state.size, state.mtime_ns, state.ctime_ns, photo)
+            for path, (state, photo) in photos.items()
+            if state.settled
+        ]
+        if rows:
+            self._file.write(
+                lambda database: database.executemany(
+                    "REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows
+                )
+            )
+
+
+def _rows(database: Database, keys: Iterable[bytes]) -> list[tuple[Any, ...]]:
+    query = "SELECT path, size, mtime_ns, ctime_ns, photo FROM files WHERE path IN ({})"
+    return [row for some in chunks(keys) for row in execute_in(database, query, some)]
+
+
+def _path_key(path: str) -> bytes:
+    return os.fsencode(os.path.abspath(path))
+
+
+def _has_state(path: str, state: FileState) -> bool:
+    try:
+        return FileState.of(path) == state
+    except OSError:
+        return False

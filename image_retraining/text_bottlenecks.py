@@ -1,0 +1,105 @@
+"""The text files in which TensorFlow Hub's image_retraining example kept feature vectors.
+
+A photo's file is `<class folder>/<photo>_<module>.txt`: the numbers, separated by commas. In the
+module's name "://", ":", "/" and the backslash stand as "~". The files say nothing of the content
+of photo or module, so that they are believed only for a module of just that name, for photos that
+have not changed since, and after some of them were computed anew and found right.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from image_retraining.records import Catalog, Floats
+
+
+@dataclass(slots=True)
+class TextBottlenecks:
+    """What was found in a folder of text files.
+
+    Attributes:
+        vectors: position in the catalog → float32 [D].
+        without: photos that have no file.
+        outdated: photos changed after their file was written.
+        unusable: path of a file → what is wrong with it.
+    """
+
+    vectors: dict[int, Floats] = field(default_factory=dict)
+    without: int = 0
+    outdated: int = 0
+    unusable: dict[str, str] = field(default_factory=dict)
+
+
+def read_text_bottlenecks(
+    folder: str, catalog: Catalog, handle: str, *, feature_size: int
+) -> TextBottlenecks:
+    """Returns the vectors that a folder has for the photos of a catalog.
+
+    Args:
+        folder: the example's --bottleneck_dir.
+        catalog: the photos.
+        handle: the module, named as it was then.
+        feature_size: D.
+    """
+    found = TextBottlenecks()
+    for position, record in enumerate(catalog.records):
+        name = f"{os.path.basename(record.path)}_{module_part(handle)}.txt"
+        path = os.path.join(folder, catalog.labels[record.label_id], name)
+        try:
+            written = os.stat(path).st_mtime_ns
+            with open(path, encoding="ascii") as file:
+                text = file.read()
+            changed = os.stat(record.path).st_mtime_ns
+        except FileNotFoundError:
+            found.without += 1
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            found.unusable[path] = str(error)
+            continue
+        if changed > written:
+            found.outdated += 1
+            continue
+        try:
+            found.vectors[position] = _vector(text, feature_size)
+        except ValueError as error:
+            found.unusable[path] = str(error)
+    return found
+
+
+def module_part(handle: str) -> str:
+    """Returns how a module's handle stands in the names of text files."""
+    for part in ("://", "/", ":", "\\"):
+        handle = handle.replace(part, "~")
+    return handle
+
+
+def modules_named(folder: str, labels: tuple[str, ...]) -> Mapping[str, int]:
+    """Returns the modules that the files' names tell of, and how many files each has.
+
+    Of a name without '~', which no URL has, it cannot be told where the module begins.
+    """
+    counts: dict[str, int] = {}
+    for label in labels:
+        place = os.path.join(folder, label)
+        for name in os.listdir(place) if os.path.isdir(place) else ():
+            start = name.find("_http")
+            if start >= 0 and name.endswith(".txt"):
+                module = name[start + 1 : -len(".txt")]
+                counts[module] = counts.get(module, 0) + 1
+    return counts
+
+
+def _vector(text: str, size: int) -> Floats:
+    """Returns float32 [size].
+
+    Raises:
+        ValueError: the text is not so many finite numbers.
+    """
+    vector = np.array(text.split(","), np.float32)
+    if vector.shape != (size,):
+        raise ValueError(f"it holds {len(vector)} numbers where the module gives {size}")
+    if not np.isfinite(vector).all():
+        raise ValueError("it holds numbers that are not finite")
+    return vector
