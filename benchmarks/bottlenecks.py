@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,14 @@ def forward_seconds(choice: Any, backbone: Any, size: int) -> float:
     """Returns the seconds a photo of the frozen module alone."""
     import numpy as np  # noqa: PLC0415 - after TensorFlow
 
-    engine = choice.make(backbone, batch_size=size)
+    engine = choice.make(backbone)
     shape = [size, *backbone.image_size, 3]
     photos = np.random.default_rng(0).random(shape, np.float32)
-    engine(photos)
-    count = FORWARD_PHOTOS // size
-    return seconds(lambda: [engine(photos) for _ in range(count)]) / (count * size)
+    batches = [photos] * (FORWARD_PHOTOS // size)
+    with ThreadPoolExecutor(engine.streams) as workers:
+        list(workers.map(engine, [photos] * engine.streams))
+        spent = seconds(lambda: list(workers.map(engine, batches)))
+    return spent / (len(batches) * size)
 
 
 def decode(paths: list[str], image_size: tuple[int, int]) -> None:

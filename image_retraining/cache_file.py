@@ -19,7 +19,7 @@ from typing import TypeVar
 import psutil
 from absl import logging
 
-from image_retraining.cache_schema import SCHEMA_SCRIPTS, SCHEMA_VERSION, checksum
+from image_retraining.cache_schema import SCHEMA_SCRIPTS, SCHEMA_VERSION, TABLES, checksum
 from image_retraining.errors import CacheError
 
 _Result = TypeVar("_Result")
@@ -38,6 +38,10 @@ _WAIT_FOR_OTHERS_SECONDS = 60
 # SQLite's name for a database that is no file.
 _IN_MEMORY = ":memory:"
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class _ForeignFileError(sqlite3.DatabaseError):
+    """The file is a database, but not of ours."""
 
 
 class CacheFile:
@@ -175,7 +179,7 @@ class CacheFile:
 
     def _prepare(self) -> None:
         """Makes the tables of a new file; brings an old one up to date."""
-        self._version()
+        self._check_tables(self._version())
         self._use_write_ahead_log()
         # With WAL this loses nothing when the process dies, only the last batches with the power.
         self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -190,6 +194,15 @@ class CacheFile:
                 for statement in filter(str.strip, script.split(";")):
                     self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _check_tables(self, version: int) -> None:
+        """Raises _ForeignFileError for a file without our tables, or a new one with others."""
+        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        names = {name for (name,) in rows.fetchall()}
+        # Another process may be making the tables of a new file at this moment.
+        is_ours = names >= TABLES[version] if version else names <= TABLES[SCHEMA_VERSION]
+        if not is_ours:
+            raise _ForeignFileError(f"it has the tables {', '.join(sorted(map(str, names)))}")
 
     def _version(self) -> int:
         """Returns the version of the file, 0 for a new one, before anything is changed in it."""
@@ -232,9 +245,11 @@ def execute_in(
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether an error tells of a file that is damaged or no database."""
-    # Python's own error for text that is not UTF-8 comes without a code.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    """Whether an error tells of a file that is damaged or no cache."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        # Ours for missing tables, and Python's own for text that is not UTF-8.
+        return isinstance(error, _ForeignFileError | sqlite3.OperationalError)
     return code & 0xFF in _DAMAGED
 
 

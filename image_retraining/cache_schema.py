@@ -62,6 +62,11 @@ CREATE TABLE claims (
 ) WITHOUT ROWID;
 """
 
+# Version → names of its tables.
+TABLES = {
+    1: {"recipes", "bottlenecks", "files"},
+    2: {"recipes", "bottlenecks", "files", "modules", "claims"},
+}
 # SCHEMA_SCRIPTS[version] brings a file from that version to the next.
 SCHEMA_SCRIPTS = (_SCHEMA_1, _FROM_1_TO_2)
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)

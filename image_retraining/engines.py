@@ -5,10 +5,15 @@ depends on its neighbours. In float32 both give the same vectors to 1e-4 of thei
 which is checked on sample photos before a module is trusted to OpenVINO.
 """
 
+import collections
 import importlib.util
+import itertools
 import logging as standard_logging
 import sys
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,10 +24,14 @@ from absl import logging
 
 from image_retraining.errors import EngineError
 from image_retraining.freezing import Frozen, sample_photos
+from image_retraining.photo_batches import PhotoBatch, Positions
 from image_retraining.plain_graph import graph_bytes
 from image_retraining.records import Floats
 
 BATCH_SIZE = 32
+
+# What OpenVINO computes of it in one go: the layers' results stay in the caches of a core.
+_OPENVINO_SLICE = 8
 
 _FLOAT32, _BFLOAT16 = "float32", "bfloat16"
 _TENSORFLOW, _OPENVINO = "tensorflow", "openvino"
@@ -34,15 +43,19 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 class Engine(Protocol):
-    """Computes the feature vectors of a batch of photos.
+    """Computes the feature vectors of a batch of photos."""
 
-    Attributes:
-        image_size: (H, W).
-        feature_size: D.
-    """
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W)."""
 
-    image_size: tuple[int, int]
-    feature_size: int
+    @property
+    def feature_size(self) -> int:
+        """D."""
+
+    @property
+    def streams(self) -> int:
+        """How many batches are best computed at a time, each by a thread of the caller."""
 
     def __call__(self, photos: Floats) -> Floats:
         """Returns float32 [32, D] for float32 [32, H, W, 3], RGB, 0 to 1."""
@@ -68,8 +81,8 @@ class EngineChoice:
         is_same = self.precision == _FLOAT32
         return self.precision if is_same else f"{self.precision} {self.name}"
 
-    def make(self, frozen: Frozen, *, batch_size: int = BATCH_SIZE) -> Engine:
-        """Returns the engine, ready to compute batches of one size.
+    def make(self, frozen: Frozen) -> Engine:
+        """Returns the engine, ready to compute.
 
         Raises:
             EngineError: OpenVINO does not take the module and TensorFlow may not stand in.
@@ -77,7 +90,7 @@ class EngineChoice:
         if self.name == _TENSORFLOW:
             return _TensorFlowEngine(frozen, self.precision)
         try:
-            engine = _OpenVinoEngine(frozen, self.precision, batch_size)
+            engine = _OpenVinoEngine(frozen, self.precision)
             engine.check(frozen)
         except EngineError as error:
             if not self.may_stand_in or self.precision != _FLOAT32:
@@ -121,9 +134,34 @@ def choose_engine(wanted: str, precision: str) -> EngineChoice:
     return EngineChoice(name, precision, may_stand_in=wanted == "auto")
 
 
+def computed(
+    batches: Iterator[PhotoBatch], make_engine: Callable[[], Engine]
+) -> Iterator[tuple[Positions, Floats]]:
+    """Yields the positions and vectors of batches; while these are stored, others are computed.
+
+    The engine is made for the first batch, if there is one.
+    """
+    first = next(batches, None)
+    if first is None:
+        return
+    engine = make_engine()
+    computing: collections.deque[tuple[Positions, Future[Floats]]] = collections.deque()
+    with ThreadPoolExecutor(max_workers=engine.streams) as workers:
+        for batch in itertools.chain([first], batches):
+            vectors = workers.submit(engine, batch.padded(BATCH_SIZE))
+            computing.append((batch.positions, vectors))
+            if len(computing) > engine.streams:
+                positions, vectors = computing.popleft()
+                yield positions, vectors.result()[: len(positions)]
+        for positions, vectors in computing:
+            yield positions, vectors.result()[: len(positions)]
+
+
 class _TensorFlowEngine:
     def __init__(self, frozen: Frozen, precision: str) -> None:
         self.image_size, self.feature_size = frozen.image_size, frozen.feature_size
+        # They share one pool of threads; two fill each other's gaps.
+        self.streams = 2
         v1 = tf.compat.v1
         with tf.Graph().as_default() as graph:
             photos, vectors = tf.graph_util.import_graph_def(
@@ -141,7 +179,7 @@ class _TensorFlowEngine:
 
 
 class _OpenVinoEngine:
-    def __init__(self, frozen: Frozen, precision: str, batch_size: int) -> None:
+    def __init__(self, frozen: Frozen, precision: str) -> None:
         openvino = _imported_openvino()
         self.image_size, self.feature_size = frozen.image_size, frozen.feature_size
         core = openvino.Core()
@@ -150,14 +188,16 @@ class _OpenVinoEngine:
                 file.write(graph_bytes(frozen.graph_def))
                 file.flush()
                 model = core.read_model(file.name)
-            model.reshape([batch_size, *frozen.image_size, 3])
+            model.reshape([_OPENVINO_SLICE, *frozen.image_size, 3])
             compiled = core.compile_model(
                 model,
                 "CPU",
                 {
                     "INFERENCE_PRECISION_HINT": {_FLOAT32: "f32", _BFLOAT16: "bf16"}[precision],
-                    # All cores on one batch; batches come one after the other.
-                    "PERFORMANCE_HINT": "LATENCY",
+                    # A core or few compute a batch alone: none waits for all to do their part.
+                    "PERFORMANCE_HINT": "THROUGHPUT",
+                    # Decoding needs the cores as well: nobody is to wait for one of them.
+                    "ENABLE_CPU_PINNING": False,
                 },
             )
         # What OpenVINO raises for ops and shapes that it does not know.
@@ -165,17 +205,23 @@ class _OpenVinoEngine:
             reason = str(error).strip().splitlines()[-1]
             raise EngineError(f"OpenVINO does not take this module ({reason}).") from error
         self._precision = precision
-        self._batch_size = batch_size
-        self._request = compiled.create_infer_request()
+        self._compiled = compiled
+        self.streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._of_thread = threading.local()
 
     def __call__(self, photos: Floats) -> Floats:
-        (vectors,) = self._request.infer([photos]).values()
-        return np.array(vectors, np.float32)
+        if not hasattr(self._of_thread, "request"):
+            self._of_thread.request = self._compiled.create_infer_request()
+        vectors = np.empty([len(photos), self.feature_size], np.float32)
+        for start in range(0, len(photos), _OPENVINO_SLICE):
+            slice_ = slice(start, start + _OPENVINO_SLICE)
+            (vectors[slice_],) = self._of_thread.request.infer([photos[slice_]]).values()
+        return vectors
 
     def check(self, frozen: Frozen) -> None:
         """Raises EngineError unless sample photos get the vectors that TensorFlow gave them."""
         samples = sample_photos(frozen.image_size)
-        photos = np.zeros([self._batch_size, *samples.shape[1:]], np.float32)
+        photos = np.zeros([BATCH_SIZE, *samples.shape[1:]], np.float32)
         photos[: len(samples)] = samples
         got, wanted = self(photos)[: len(samples)], frozen.sample_vectors
         if got.shape != wanted.shape:

@@ -1,14 +1,10 @@
 """Catalog → feature vectors: those that the cache has, and the rest computed and stored."""
 
-import collections
 import hashlib
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
-import numpy.typing as npt
 from absl import logging
 
 from image_retraining import images
@@ -18,9 +14,9 @@ from image_retraining.bottlenecks import (
     Recipe,
     imported_recipe,
 )
-from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice
+from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice, computed
 from image_retraining.feature_table import FeatureTable
-from image_retraining.photo_batches import limited_groups, photo_batches
+from image_retraining.photo_batches import PhotoBatch, Positions, limited_groups, photo_batches
 from image_retraining.photo_files import FileState, PhotoFiles
 from image_retraining.progress import Progress
 from image_retraining.records import Catalog, Extraction, Floats, ImageRecord
@@ -141,23 +137,26 @@ class _Work:
 
     def _run_through(self, missing: list[int], progress: Progress) -> None:
         """Computes and stores the vectors of those of the photos that no other run has claimed."""
-        with ThreadPoolExecutor(max_workers=1) as worker:
-            computing: collections.deque[tuple[npt.NDArray[np.int64], Future[Floats]]]
-            computing = collections.deque()
-            for batch in photo_batches(
-                self._contents(missing, progress),
-                lambda contents, _: images.pixels(contents, self._backbone.image_size),
-                batch_size=BATCH_SIZE,
-            ):
-                if batch.images is not None:
-                    vectors = worker.submit(self._compute, batch.padded(BATCH_SIZE))
-                    computing.append((batch.positions, vectors))
-                self._note_undecodable(batch.undecodable, progress)
-                # While one batch is stored, the next is computed.
-                while len(computing) > 1:
-                    self._keep(*computing.popleft(), progress)
-            while computing:
-                self._keep(*computing.popleft(), progress)
+        batches = self._batches(missing, progress)
+        for positions, vectors in computed(batches, self._made_engine):
+            self._keep(positions, vectors)
+            progress.advance(len(positions))
+
+    def _batches(self, missing: list[int], progress: Progress) -> Iterator[PhotoBatch]:
+        """Yields the photos to compute, decoded; notes those that cannot be."""
+        for batch in photo_batches(
+            self._contents(missing, progress),
+            lambda contents, _: images.pixels(contents, self._backbone.image_size),
+            batch_size=BATCH_SIZE,
+        ):
+            self._note_undecodable(batch.undecodable, progress)
+            if batch.images is not None:
+                yield batch
+
+    def _made_engine(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._engine_choice.make(self._backbone)
+        return self._engine
 
     def _left_by_others(self, progress: Progress) -> list[int]:
         """Waits for what other runs are computing; returns what they will not compute any more."""
@@ -242,20 +241,11 @@ class _Work:
             found += self._table.take_cached(waiting, vectors)
         return found
 
-    def _compute(self, photos: Floats) -> Floats:
-        if self._engine is None:
-            self._engine = self._engine_choice.make(self._backbone)
-        return self._engine(photos)
-
-    def _keep(
-        self, positions: npt.NDArray[np.int64], computed: Future[Floats], progress: Progress
-    ) -> None:
-        """Stores the vectors of a batch, of which there may be more than positions."""
-        vectors = computed.result()[: len(positions)]
+    def _keep(self, positions: Positions, vectors: Floats) -> None:
+        """Stores the vectors of a batch."""
         digests = [self._here.pop(position) for position in positions.tolist()]
         self._cache.store(self._recipe, dict(zip(digests, vectors, strict=True)))
         self._table.take_computed(positions, vectors)
-        progress.advance(len(positions))
 
     def _note_undecodable(self, positions: Sequence[int], progress: Progress) -> None:
         for position in positions:

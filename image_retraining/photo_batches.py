@@ -17,6 +17,9 @@ from image_retraining.records import Floats
 
 _Item = TypeVar("_Item")
 
+# Numbers by which a caller knows its photos.
+Positions = npt.NDArray[np.int64]
+
 _BATCHES_AHEAD = 2
 # A group of photos ends when it holds so many bytes, to bound the memory that large ones take.
 _LARGEST_GROUP = 16_000_000
@@ -32,7 +35,7 @@ class PhotoBatch:
         undecodable: numbers of photos given before the last of these that cannot be decoded.
     """
 
-    positions: npt.NDArray[np.int64]
+    positions: Positions
     images: Any
     undecodable: tuple[int, ...]
 

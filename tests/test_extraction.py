@@ -45,6 +45,7 @@ class WatchedEngine:
         self.watching = watching
         self.image_size = engine.image_size
         self.feature_size = engine.feature_size
+        self.streams = engine.streams
 
     def __call__(self, photos: Any) -> Any:
         if len(self.watching.batches) == self.watching.interrupted_at:
@@ -55,8 +56,8 @@ class WatchedEngine:
 
 @dataclass(frozen=True, slots=True)
 class WatchedEngineChoice(EngineChoice):
-    def make(self, frozen: Frozen, *, batch_size: int = BATCH_SIZE) -> Engine:
-        engine = EngineChoice.make(self, frozen, batch_size=batch_size)
+    def make(self, frozen: Frozen) -> Engine:
+        engine = EngineChoice.make(self, frozen)
         return WatchedEngine(engine, frozen) if isinstance(frozen, WatchedBackbone) else engine
 
 

@@ -5,7 +5,9 @@ reference_bottlenecks holds vectors that TF Hub's own mobilenet_v2_100_224 gave 
 by TF Hub's image_retraining example.
 """
 
+import hashlib
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ import numpy as np
 import pytest
 
 import retrain
+from image_retraining import gathering
 from image_retraining.backbone import load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.bottlenecks import BottleneckCache, open_cache
+from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
-from image_retraining.engines import EngineChoice
+from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.extraction import extract
+from image_retraining.images import pixels, read
 from image_retraining.records import Catalog, Extraction, ImageRecord, Split
 
 pytestmark = pytest.mark.real
@@ -79,3 +84,40 @@ def test_flowers_are_learnt(
     assert float(match[1]) >= 80
     (line,) = [line for line in logged.messages if line.startswith("Verified")]
     assert float(line.split()[-1]) < 1e-4
+
+
+def test_openvino_gives_the_vectors_of_tensorflow(real_data: Path) -> None:
+    backbone = load_backbone(str(real_data / "modules" / "mobilenet_v2_100_224"))
+    paths = sorted((real_data / "flower_photos" / "tulips").iterdir())[:BATCH_SIZE]
+    photos = np.stack([pixels(read(path), backbone.image_size).numpy() for path in paths])
+    ours, theirs = (
+        EngineChoice(name).make(backbone)(photos) for name in ("tensorflow", "openvino")
+    )
+    assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(ours).max()
+
+
+def test_the_ancestor_s_text_files_are_taken_in(
+    real_data: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    url = "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/1"
+    hub_cache = tmp_path / "hub"
+    # Where tensorflow_hub keeps what it has downloaded from there.
+    kept = hub_cache / hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()
+    shutil.copytree(real_data / "modules" / "mobilenet_v2_100_224", kept)
+    shutil.copytree(real_data / "reference_bottlenecks", tmp_path / "text" / "daisy")
+    for file in (tmp_path / "text" / "daisy").iterdir():
+        file.touch()
+    with pytest.MonkeyPatch.context() as patch, open_cache(str(tmp_path / "cache")) as cache:
+        patch.setenv("TFHUB_CACHE_DIR", str(hub_cache))
+        config = RetrainConfig(tfhub_module=url, import_bottlenecks=str(tmp_path / "text"))
+        photos = real_data / "flower_photos"
+        catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
+        few = [record for place, record in enumerate(catalog.records) if place % 10 == 0]
+        few += [record for record in catalog.records if record.label_id == 0]
+        catalog = Catalog(catalog.labels, tuple(dict.fromkeys(few)))
+        gathering.extract(config, catalog, gathering.load(config, cache), cache)
+    messages = "\n".join(logged.messages)
+    assert "Imported the bottlenecks of 40 photos" in messages
+    assert (
+        f"{len(catalog.records) - 40} computed, 0 copies of others, 40 from the cache" in messages
+    )
