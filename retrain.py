@@ -6,8 +6,8 @@ import sys
 from absl import logging
 
 from image_retraining import catalog as catalogs
-from image_retraining.bottlenecks import open_cache
 from image_retraining.cache_care import care
+from image_retraining.cache_folder import open_cache
 from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.config import RetrainConfig
 

@@ -9,8 +9,6 @@ not. Breaking this would mix vectors of different photos or modules, which no la
 The file format is written down in bottleneck_cache/README.md.
 """
 
-import errno
-import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -24,7 +22,6 @@ from absl import logging
 from image_retraining.cache_file import CacheFile, Database, chunks, execute_in
 from image_retraining.cache_schema import checksum
 from image_retraining.claims import Claims
-from image_retraining.errors import SettingError
 from image_retraining.records import Floats
 
 _Rows = list[tuple[Any, ...]]
@@ -93,8 +90,10 @@ class BottleneckCache:
 
     def close(self) -> None:
         """Ends this run's claims and closes the file; everything stored is on disk already."""
-        self.file.write(self._claims.drop_mine)
-        self.file.close()
+        try:
+            self.file.write(self._claims.drop_mine)
+        finally:
+            self.file.close()
 
     def vectors(self, recipe: Recipe, photos: Collection[bytes], size: int) -> dict[bytes, Floats]:
         """Returns SHA-256 → feature vector float32 [size] for those of the photos that are kept.
@@ -104,13 +103,13 @@ class BottleneckCache:
         """
         today = _today()
         found: dict[bytes, Floats] = {}
-        damaged = 0
+        damaged: list[bytes] = []
         for some in chunks(photos):
             rows = self.file.read(partial(_stored, recipe=recipe, photos=some))
             long_unused = []
             for photo, crc, used_day, stored in rows:
                 if not _is_sound(recipe, photo, crc, stored, size):
-                    damaged += 1
+                    damaged.append(photo)
                     continue
                 found[photo] = np.frombuffer(stored, "<f4").astype(np.float32, copy=False)
                 if used_day != today:
@@ -118,7 +117,8 @@ class BottleneckCache:
             if long_unused:
                 self._note_use(recipe, long_unused, today)
         if damaged:
-            logging.warning("%d damaged vectors in %s are computed anew.", damaged, self.file)
+            self._forget_damaged(recipe, damaged, size)
+            logging.warning("%d damaged vectors in %s are computed anew.", len(damaged), self.file)
         return found
 
     def claim(self, recipe: Recipe, photos: Collection[bytes]) -> set[bytes]:
@@ -166,6 +166,22 @@ class BottleneckCache:
 
         self.file.write(store)
 
+    def _forget_damaged(self, recipe: Recipe, photos: Sequence[bytes], size: int) -> None:
+        """Deletes damaged vectors, which would count as stored and not be handed out otherwise."""
+
+        def forget(database: Database) -> None:
+            recipe_id = _recipe_id(database, recipe)
+            for some in chunks(photos):
+                # Another run may have replaced some meanwhile.
+                for photo, crc, _, stored in _stored(database, recipe=recipe, photos=some):
+                    if not _is_sound(recipe, photo, crc, stored, size):
+                        database.execute(
+                            "DELETE FROM bottlenecks WHERE recipe_id = ? AND photo = ?",
+                            [recipe_id, photo],
+                        )
+
+        self.file.write(forget)
+
     def _note_use(self, recipe: Recipe, photos: Sequence[bytes], day: int) -> None:
         self.file.write(
             lambda database: execute_in(
@@ -178,72 +194,31 @@ class BottleneckCache:
         )
 
 
-def open_cache(folder: str) -> BottleneckCache:
-    """Returns the cache of a folder, or one in memory, with a warning, if it cannot be written to.
-
-    Raises:
-        CacheError: the cache file is of a newer version, or cannot be opened.
-        SettingError: there is a file where the folder should be.
-    """
-    reason = _why_read_only(Path(folder))
-    if reason:
-        logging.warning(
-            "WARNING: --bottleneck_dir cannot be written to (%s: %s). This run goes on without a "
-            "cache, and the next one will compute everything again.",
-            folder,
-            reason,
-        )
-    return BottleneckCache(None if reason else folder)
-
-
-def _why_read_only(folder: Path) -> str:
-    """Returns why a folder, which is made if it is missing, cannot keep a cache, '' if it can."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise SettingError(
-            f"--bottleneck_dir must be a folder. Got {folder}: {error.strerror}."
-        ) from error
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise SettingError(
-                f"--bottleneck_dir must lie in a folder that can be made. Got {folder}: "
-                f"{error.strerror}."
-            ) from error
-        return error.strerror or str(error)
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return "the folder is read-only"
-    file = folder / FILE_NAME
-    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-        return f"{FILE_NAME} is read-only"
-    return ""
-
-
 def _stored(
     database: Database, *, recipe: Recipe, photos: Sequence[bytes]
 ) -> list[tuple[Any, ...]]:
     """Returns photo, crc, used_day and vector of those of the photos that are kept."""
-    row = _recipe_row(database, recipe)
-    if row is None:
+    recipe_id = _known_recipe_id(database, recipe)
+    if recipe_id is None:
         return []
     query = (
         "SELECT photo, crc, used_day, vector FROM bottlenecks WHERE recipe_id = ? AND photo IN ({})"
     )
-    return execute_in(database, query, photos, *row).fetchall()
+    return execute_in(database, query, photos, recipe_id).fetchall()
 
 
-def _is_sound(recipe: Recipe, photo: bytes, crc: object, stored: object, size: int) -> bool:
+def _is_sound(recipe: Recipe, photo: object, crc: object, stored: object, size: int) -> bool:
     # In a damaged file a value may even be of another type.
-    if not isinstance(stored, bytes) or len(stored) != 4 * size:
+    if not (isinstance(photo, bytes) and isinstance(stored, bytes) and len(stored) == 4 * size):
         return False
     return checksum(*astuple(recipe), photo, stored) == crc
 
 
 def _recipe_id(database: Database, recipe: Recipe) -> int:
     """Returns the row number of a recipe, adding it when it is new."""
-    row = _recipe_row(database, recipe)
-    if row is not None:
-        return int(row[0])
+    known = _known_recipe_id(database, recipe)
+    if known is not None:
+        return known
     added = database.execute(
         "INSERT INTO recipes (fingerprint, height, width, pixels, precision, view) "
         "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
@@ -252,13 +227,13 @@ def _recipe_id(database: Database, recipe: Recipe) -> int:
     return int(added.fetchone()[0])
 
 
-def _recipe_row(database: Database, recipe: Recipe) -> tuple[Any] | None:
+def _known_recipe_id(database: Database, recipe: Recipe) -> int | None:
     row: tuple[Any] | None = database.execute(
         "SELECT id FROM recipes WHERE (fingerprint, height, width, pixels, precision, view) "
         "= (?, ?, ?, ?, ?, ?)",
         astuple(recipe),
     ).fetchone()
-    return row
+    return row[0] if row and isinstance(row[0], int) else None
 
 
 def _today() -> int:

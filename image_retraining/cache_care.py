@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date, timedelta
 from pathlib import Path
 
 from absl import logging
@@ -42,7 +42,8 @@ def care(folder: str, *, prune_days: int) -> None:
         CacheError: the cache cannot be read, or not be written to, or is of a newer version.
     """
     path = Path(folder) / FILE_NAME
-    if not path.is_file():
+    # Unlike the method of Path, this raises nothing where the folder may not be entered.
+    if not os.path.isfile(path):
         raise SettingError(
             f"--bottleneck_dir must hold a bottleneck cache. Got {folder}, which has no "
             f"{FILE_NAME}."
@@ -89,8 +90,8 @@ def _description(file: CacheFile) -> str:
         rows = [("Module", "Content", "Photos of", "Precision", "Vectors", "MB", "Last used")]
         rows += [
             (
-                one.module,
-                one.fingerprint[:8],
+                str(one.module),
+                str(one.fingerprint)[:8],
                 one.size,
                 one.precision,
                 str(one.count),
@@ -121,7 +122,7 @@ def _kept(database: Database) -> list[_Kept]:
 def _gone_photos(database: Database) -> list[bytes]:
     """Returns the paths of photo files that were read once and are no longer there."""
     paths = [path for (path,) in database.execute("SELECT path FROM files").fetchall()]
-    return [path for path in paths if not os.path.lexists(path)]
+    return [path for path in paths if isinstance(path, bytes) and not os.path.lexists(path)]
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -138,4 +139,8 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _date(day: int) -> str:
-    return datetime.fromtimestamp(day * SECONDS_A_DAY, UTC).date().isoformat()
+    try:
+        return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+    # In a damaged file this may be anything.
+    except (OverflowError, TypeError):
+        return "unknown"

@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 from absl import logging
 
 from image_retraining.cache_schema import SCHEMA_SCRIPTS, SCHEMA_VERSION, TABLES, checksum
@@ -27,11 +26,6 @@ _Result = TypeVar("_Result")
 # An open database, as `read` and `write` hand it out.
 Database = sqlite3.Connection
 
-# How the names of such begin.
-_NETWORK_FILE_SYSTEMS = (
-    *("9p", "afs", "afpfs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs"),
-    *("smb", "sshfs", "webdav"),
-)
 # SQLite takes 32766 values a statement; a few hundred are as fast and keep memory flat.
 _KEYS_A_QUERY = 500
 _WAIT_FOR_OTHERS_SECONDS = 60
@@ -61,8 +55,6 @@ class CacheFile:
         self._lock = threading.Lock()
         with self._in_words():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            if path:
-                _warn_of_network(path.parent)
             self._connect_to_sound_file()
 
     def __str__(self) -> str:
@@ -114,7 +106,7 @@ class CacheFile:
         with self._lock, self._in_words():
             try:
                 return work(self._connection)
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not _is_damage(error):
                     raise
                 self._connection.close()
@@ -125,14 +117,14 @@ class CacheFile:
     def _connect_to_sound_file(self) -> None:
         try:
             self._connect()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if not _is_damage(error):
                 raise
             self._set_aside(error)
             self._connect()
 
     def _connect(self) -> None:
-        with contextlib.ExitStack() as on_failure:
+        with self._locked(fcntl.LOCK_SH), contextlib.ExitStack() as on_failure:
             self._connection = sqlite3.connect(
                 self._path,
                 timeout=_WAIT_FOR_OTHERS_SECONDS,
@@ -140,23 +132,22 @@ class CacheFile:
                 check_same_thread=False,
             )
             on_failure.callback(self._connection.close)
+            # In a damaged file text may be no UTF-8; it will then be no text that is looked for.
+            self._connection.text_factory = lambda text: text.decode(errors="backslashreplace")
             self._identity = _identity(self._path)
             self._prepare()
             on_failure.pop_all()
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _set_aside(self, error: Exception) -> None:
         """Renames the damaged file that is open, unless another process was faster."""
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        with self._locked(fcntl.LOCK_EX):
             if _identity(self._path) != self._identity:
                 return
-            aside = Path(f"{self._path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+            stamp = time.strftime("%Y%m%d-%H%M%S")
+            aside = _free_name(f"{self._path}.damaged-{stamp}-{os.getpid()}")
             for ending in ("-shm", "-wal", ""):
                 with contextlib.suppress(FileNotFoundError):
                     Path(f"{self._path}{ending}").rename(f"{aside}{ending}")
-        finally:
-            os.close(folder)
         logging.warning(
             "WARNING: %s is damaged or no bottleneck cache (%s). It is kept as %s, and a new one "
             "is begun.",
@@ -164,6 +155,21 @@ class CacheFile:
             error,
             aside.name,
         )
+
+    @contextlib.contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        """Keeps other processes from setting the file aside while this one opens it."""
+        if str(self._path) == _IN_MEMORY:
+            yield
+            return
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            # Not every network folder can be locked.
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, kind)
+            yield
+        finally:
+            os.close(folder)
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -200,7 +206,8 @@ class CacheFile:
         rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         names = {name for (name,) in rows.fetchall()}
         # Another process may be making the tables of a new file at this moment.
-        is_ours = names >= TABLES[version] if version else names <= TABLES[SCHEMA_VERSION]
+        wanted = TABLES.get(version, set())
+        is_ours = names >= wanted if wanted else version == 0 and names <= TABLES[SCHEMA_VERSION]
         if not is_ours:
             raise _ForeignFileError(f"it has the tables {', '.join(sorted(map(str, names)))}")
 
@@ -244,27 +251,22 @@ def execute_in(
     return database.execute(query.format(",".join("?" * len(keys))), [*before, *keys])
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_damage(error: Exception) -> bool:
     """Whether an error tells of a file that is damaged or no cache."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        # Ours for missing tables, and Python's own for text that is not UTF-8.
-        return isinstance(error, _ForeignFileError | sqlite3.OperationalError)
-    return code & 0xFF in _DAMAGED
+        # Ours for missing tables, or Python's for a message of SQLite that quotes garbage.
+        return isinstance(error, _ForeignFileError | UnicodeDecodeError)
+    # Our queries are right: it is the file that has no such column, or two rows of one key.
+    is_odd = isinstance(error, sqlite3.IntegrityError) or str(error).startswith("no such ")
+    return code & 0xFF in _DAMAGED or is_odd
 
 
-def _warn_of_network(folder: Path) -> None:
-    """Warns of a folder on a network, by the file system that it is mounted with."""
-    place = folder.resolve()
-    mounts = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
-    home = next((mounts[parent] for parent in (place, *place.parents) if parent in mounts), "")
-    if home.removeprefix("fuse.").startswith(_NETWORK_FILE_SYSTEMS):
-        logging.warning(
-            "WARNING: %s is on a network (%s), where SQLite's locks are not reliable. Name a "
-            "folder on a local disk with --bottleneck_dir, at least when several runs share it.",
-            folder,
-            home,
-        )
+def _free_name(beginning: str) -> Path:
+    """Returns this path, or the first with a number after it that is not taken."""
+    endings = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    paths = (Path(f"{beginning}{ending}") for ending in endings)
+    return next(path for path in paths if not path.exists())
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

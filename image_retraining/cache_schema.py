@@ -34,11 +34,14 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 """
 _FROM_1_TO_2 = """
+DELETE FROM bottlenecks WHERE typeof(photo) != 'blob' OR typeof(vector) != 'blob'
+    OR recipe_id NOT IN (SELECT id FROM recipes);
 ALTER TABLE bottlenecks ADD COLUMN used_day INTEGER NOT NULL DEFAULT 0;
 UPDATE bottlenecks SET used_day = strftime('%s', 'now') / 86400, crc = (
     SELECT checksum(fingerprint, height, width, pixels, precision, view, photo, vector)
     FROM recipes WHERE id = recipe_id
 ) WHERE crc = crc32(vector);
+ALTER TABLE files ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE modules (
     fingerprint TEXT NOT NULL,
     freezing INTEGER NOT NULL,

@@ -42,14 +42,16 @@ class Claims:
         rows = execute_in(
             database,
             "SELECT photo, run, host, process, started, until FROM claims "
-            "WHERE recipe_id = ? AND photo IN ({})",
+            # In a damaged file a value may even be of another type.
+            "WHERE recipe_id = ? AND photo IN ({}) AND typeof(process) = 'integer' "
+            "AND process > 0 AND typeof(started) = 'real' AND typeof(until) = 'real'",
             photos,
             recipe_id,
         )
         taken = {
             photo
             for photo, run, *process, until in rows.fetchall()
-            if run != self._run and until > now and self._may_live(*process)
+            if run != self._run and now < until <= now + _LASTS_SECONDS and self._may_live(*process)
         }
         mine = set(photos) - taken
         me = (self._run, self._host, self._process, self._started)

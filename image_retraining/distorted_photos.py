@@ -79,7 +79,8 @@ class DistortedPhotos:
                 yield number, images.read(path)
             except OSError as error:
                 raise PhotoError(
-                    f"{path} could be read before and cannot any more: {error.strerror}. Run again."
+                    f"{path} could be read before and cannot any more: {error.strerror or error}. "
+                    "Run again."
                 ) from error
 
     def _distorted(self, contents: Any, number: Any) -> Any:

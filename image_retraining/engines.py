@@ -6,6 +6,7 @@ which is checked on sample photos before a module is trusted to OpenVINO.
 """
 
 import collections
+import copy
 import importlib.util
 import itertools
 import logging as standard_logging
@@ -38,6 +39,8 @@ _TENSORFLOW, _OPENVINO = "tensorflow", "openvino"
 _INSTALL_OPENVINO = "Install it: pip install -r requirements-openvino.txt."
 # How far the engines' vectors may be apart, relative to the largest number in them.
 _TOLERANCE = 1e-4
+# OpenVINO's own explanations go on for pages.
+_REASON_LENGTH = 400
 # The words by which Linux tells of bfloat16 arithmetic, on x86 and on ARM.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
@@ -165,7 +168,10 @@ class _TensorFlowEngine:
         v1 = tf.compat.v1
         with tf.Graph().as_default() as graph:
             photos, vectors = tf.graph_util.import_graph_def(
-                frozen.graph_def, return_elements=[frozen.input_name, frozen.output_name], name=""
+                # Importing a graph fills in attributes in the message that it is given.
+                copy.deepcopy(frozen.graph_def),
+                return_elements=[frozen.input_name, frozen.output_name],
+                name="",
             )
         # Unlike a function's, a session's options do not spill over to the rest of the process.
         config = v1.ConfigProto()
@@ -202,7 +208,7 @@ class _OpenVinoEngine:
             )
         # What OpenVINO raises for ops and shapes that it does not know.
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = " ".join(str(error).split())[:_REASON_LENGTH]
             raise EngineError(f"OpenVINO does not take this module ({reason}).") from error
         self._precision = precision
         self._compiled = compiled
@@ -226,9 +232,12 @@ class _OpenVinoEngine:
         got, wanted = self(photos)[: len(samples)], frozen.sample_vectors
         if got.shape != wanted.shape:
             raise EngineError("OpenVINO gives vectors of another length for this module.")
-        difference = float(np.abs(got - wanted).max() / np.abs(wanted).max())
-        if self._precision == _FLOAT32 and not difference <= _TOLERANCE:
-            raise EngineError(f"OpenVINO's vectors for this module are off by {difference:.1g}.")
+        difference, largest = float(np.abs(got - wanted).max()), float(np.abs(wanted).max())
+        if self._precision == _FLOAT32 and not difference <= _TOLERANCE * largest:
+            raise EngineError(
+                f"OpenVINO's vectors for this module are off by {difference:.1g}, where the "
+                f"largest number is {largest:.1g}."
+            )
 
 
 def _imported_openvino() -> Any:
@@ -239,9 +248,12 @@ def _imported_openvino() -> Any:
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     handlers = list(standard_logging.root.handlers)
-    import openvino  # noqa: PLC0415 - an extra
-
-    standard_logging.root.handlers = handlers
+    try:
+        import openvino  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise EngineError(f"OpenVINO cannot be imported: {error}.") from error
+    finally:
+        standard_logging.root.handlers = handlers
     return openvino
 
 

@@ -35,6 +35,7 @@ def extract(
     *,
     engine: EngineChoice,
     fail_on_bad_image: bool,
+    fail_on_none: bool = True,
 ) -> Extraction:
     """Returns the feature vectors of all photos that can be read.
 
@@ -47,6 +48,7 @@ def extract(
         cache: where vectors are looked up and stored.
         engine: computes those that are not cached.
         fail_on_bad_image: stop at the first photo that cannot be read, instead of leaving it out.
+        fail_on_none: raise when not one can be read.
 
     Raises:
         PhotoError: a photo cannot be read, and that is to stop the run; or none can be read.
@@ -75,6 +77,8 @@ def extract(
         table.done_count - table.computed_count - table.copied_count,
         time.monotonic() - started,
     )
+    if fail_on_none:
+        table.check_any()
     return table.extraction()
 
 
@@ -198,15 +202,16 @@ class _Work:
             unknown = {position: digests[position] for position in contents.keys() - set(found)}
             mine = self._cache.claim(self._recipe, set(unknown.values()))
             for position, digest in sorted(unknown.items()):
+                if digest not in mine:
+                    self._elsewhere[position] = digest
+                    continue
                 first = firsts.setdefault(digest, position)
                 if first != position:
                     self._table.note_copy(position, first)
                     progress.advance()
-                elif digest in mine:
+                else:
                     self._here[position] = digest
                     yield position, contents[position]
-                else:
-                    self._elsewhere[position] = digest
 
     def _read(self, missing: list[int], progress: Progress) -> Iterator[tuple[int, bytes]]:
         """Yields position and bytes of the photos that can be read."""

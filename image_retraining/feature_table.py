@@ -102,18 +102,17 @@ class FeatureTable:
             )
         self.unreadable[position] = Unreadable(path, reason)
 
-    def extraction(self) -> Extraction:
-        """Returns what was gathered, by split.
-
-        Raises:
-            PhotoError: no photo could be read.
-        """
+    def check_any(self) -> None:
+        """Raises PhotoError when photos were left out and no other is there."""
         if self.unreadable and not self._done.any():
             first = self.unreadable[min(self.unreadable)]
             raise PhotoError(
                 f"--image_dir must hold photos that can be read. Got {len(self.unreadable)} files, "
                 f"none of which can; the first is {first.path}: {first.reason}."
             )
+
+    def extraction(self) -> Extraction:
+        """Returns what was gathered, by split."""
         splits = np.array([list(Split).index(record.split) for record in self._records])
         return Extraction(
             sets={

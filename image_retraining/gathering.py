@@ -50,6 +50,7 @@ def extract(
             cache,
             engine=chosen,
             fail_on_bad_image=config.on_bad_image == "fail",
+            fail_on_none=len(splits) == len(Split),
         )
         for chosen, splits in _parts(catalog, engine, exactly)
     ]

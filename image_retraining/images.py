@@ -13,11 +13,18 @@ from typing import Any
 
 import tensorflow as tf
 
+from image_retraining.photo_header import pixel_count
+
 PIPELINE_VERSION = 1
 
 _RGB = 3
+# Of a file, and of the pixels to decode: photos beyond either would take the machine's memory.
+_LARGEST_FILE = 500_000_000
+_MOST_PIXELS = 200_000_000
 # How files of these kinds begin: RE2, of which \C is any byte.
 _WEBP_START = r"RIFF\C{4}WEBP"
+_EXTENDED_WEBP_START = r"RIFF\C{4}WEBPVP8X\C*"
+_ANIMATION_FLAG, _ALPHA_FLAG = 0x02, 0x10
 _BMP_START = r"BM\C*"
 
 
@@ -84,10 +91,19 @@ def read(path: str | os.PathLike[str]) -> bytes:
     """Returns the bytes of a photo file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or decoding it would take the machine's memory.
     """
     with open(path, "rb") as file:
-        return file.read()
+        size = os.fstat(file.fileno()).st_size
+        if size > _LARGEST_FILE:
+            raise OSError(f"the file has {size / 1e6:.0f} MB, more than {_LARGEST_FILE / 1e6:.0f}")
+        contents = file.read()
+    count = pixel_count(contents)
+    if count > _MOST_PIXELS:
+        raise OSError(
+            f"the photo has {count / 1e6:.0f} megapixels, more than {_MOST_PIXELS / 1e6:.0f}"
+        )
+    return contents
 
 
 def why_unreadable(contents: bytes) -> str:
@@ -99,6 +115,9 @@ def why_unreadable(contents: bytes) -> str:
     except tf.errors.InvalidArgumentError as error:
         message = str(error.message).partition("}} ")[2] or str(error.message)
         return " ".join(message.partition(" [Op:")[0].split()).rstrip(".")
+    except UnicodeDecodeError:
+        # TensorFlow quotes the file's bytes in its message, which Python takes for text.
+        return "the file is damaged"
     return ""
 
 
@@ -131,8 +150,30 @@ def _colours(contents: Any) -> Any:
 
 
 def _webp_colours(contents: Any) -> Any:
-    """Returns uint8 [h, w, 3] of a WebP, without the transparency that TensorFlow refuses."""
-    return tf.io.decode_webp(contents, channels=0)[0, :, :, :_RGB]
+    """Returns uint8 [h, w, 3] of a WebP, without the transparency that TensorFlow refuses.
+
+    TensorFlow 2.21 decodes all pictures of an animation, with transparency, into memory for three
+    channels if the file says that it has none, and so writes beyond it. Such a file is made to say
+    that it has transparency.
+    """
+    is_extended = tf.strings.regex_full_match(contents, _EXTENDED_WEBP_START)
+    flags = tf.io.decode_raw(_part(contents, 20, 1), tf.uint8)[0]
+    is_animation = tf.bitwise.bitwise_and(flags, _ANIMATION_FLAG) != 0
+
+    def with_transparency() -> Any:
+        parts = [
+            _part(contents, 0, 20),
+            tf.constant(bytes([_ANIMATION_FLAG | _ALPHA_FLAG])),
+            _part(contents, 21, tf.strings.length(contents)),
+        ]
+        return tf.io.decode_webp(tf.strings.join(parts), channels=4)
+
+    image = tf.cond(
+        tf.logical_and(is_extended, is_animation),
+        with_transparency,
+        lambda: tf.io.decode_webp(contents, channels=0),
+    )
+    return image[0, :, :, :_RGB]
 
 
 def _bmp_colours(contents: Any) -> Any:
@@ -143,16 +184,25 @@ def _bmp_colours(contents: Any) -> Any:
     image = _colours(contents)
 
     def number(offset: int, kind: Any = tf.int32) -> Any:
-        return tf.io.decode_raw(tf.strings.substr(contents, offset, kind.size), kind)[0]
+        return tf.io.decode_raw(_part(contents, offset, kind.size), kind)[0]
 
     def looked_up() -> Any:
         used = number(46)
         size = 4 * tf.where(used == 0, 256, used)
-        palette = tf.io.decode_raw(tf.strings.substr(contents, 14 + number(14), size), tf.uint8)
+        palette = tf.io.decode_raw(_part(contents, 14 + number(14), size), tf.uint8)
         blue_green_red = tf.reshape(palette, [-1, 4])[:, :_RGB]
         return tf.gather(blue_green_red[:, ::-1], tf.cast(image[..., 0], tf.int32))
 
     return tf.cond(number(28, tf.uint16) == 8, looked_up, lambda: image)
+
+
+def _part(contents: Any, start: Any, size: Any) -> Any:
+    """Returns so many bytes, or fewer at the end, and none beyond it.
+
+    TensorFlow's error for that would quote the file, whose bytes Python cannot take for text.
+    """
+    start = tf.clip_by_value(start, 0, tf.strings.length(contents))
+    return tf.strings.substr(contents, start, tf.maximum(size, 0))
 
 
 def _resize(image: Any, size: Any) -> Any:

@@ -85,6 +85,7 @@ def _refuse_none(folder: str, catalog: Catalog, backbone: Backbone, texts: TextB
 def _test(texts: TextBottlenecks, catalog: Catalog, engine: Engine) -> None:
     """Computes a batch of the vectors, taken from all over the catalog, and compares."""
     positions = sorted(texts.vectors)
+    tested = 0
     some = positions[:: -(-len(positions) // BATCH_SIZE)]
     for batch in photo_batches(
         _contents(some, catalog),
@@ -95,6 +96,7 @@ def _test(texts: TextBottlenecks, catalog: Catalog, engine: Engine) -> None:
             continue
         computed = engine(batch.padded(BATCH_SIZE))[: len(batch.positions)]
         for position, vector in zip(batch.positions.tolist(), computed, strict=True):
+            tested += 1
             difference = _difference(texts.vectors[position], vector)
             if difference > _TOLERANCE:
                 raise ImportedError(
@@ -103,6 +105,11 @@ def _test(texts: TextBottlenecks, catalog: Catalog, engine: Engine) -> None:
                     f"by {difference:.2g} of the largest number; nothing was imported. Was "
                     "it another version of the module, or another photo of that name?"
                 )
+    if not tested:
+        raise ImportedError(
+            "--import_bottlenecks must belong to photos that can be read, for some of them are "
+            f"computed anew as a test. Of {len(some)} photos that were chosen for it none can be."
+        )
 
 
 def _store(

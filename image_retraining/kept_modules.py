@@ -6,7 +6,7 @@ goes by its content, the size of photos it was asked to take, and the version of
 
 import json
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class KeptModules:
         crc, description, sample, graph = row
         if not isinstance(sample, bytes) or not isinstance(graph, bytes):
             return None
-        if _checksum(str(description), sample, graph) != crc:
+        if _checksum(key, str(description), sample, graph) != crc:
             return None
         rest = json.loads(description)
         features = rest.pop("features")
@@ -85,8 +85,9 @@ class KeptModules:
         description = json.dumps({**rest, "features": vectors.shape[1]}, sort_keys=True)
         sample = vectors.astype("<f4").tobytes()
         values = (
-            *(key.fingerprint, key.freezing, key.asked_size, handle),
-            *(_checksum(description, sample, graph), description, sample, graph),
+            *astuple(key),
+            handle.encode(errors="backslashreplace").decode(),
+            *(_checksum(key, description, sample, graph), description, sample, graph),
         )
         self._file.write(
             lambda database: database.execute(
@@ -104,5 +105,7 @@ def _row(database: Database, key: ModuleKey) -> tuple[Any, ...] | None:
     return row
 
 
-def _checksum(description: str, sample: bytes, graph: bytes) -> int:
-    return zlib.crc32(graph, zlib.crc32(sample, zlib.crc32(description.encode())))
+def _checksum(key: ModuleKey, description: str, sample: bytes, graph: bytes) -> int:
+    """Returns the CRC-32 over the fields of the key, each with a line feed, then the rest."""
+    text = "".join(f"{value}\n" for value in astuple(key)) + description
+    return zlib.crc32(graph, zlib.crc32(sample, zlib.crc32(text.encode())))

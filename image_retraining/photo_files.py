@@ -19,6 +19,8 @@ class FileState:
     size: int
     mtime_ns: int
     ctime_ns: int
+    # A folder that is renamed leaves the times of its files; another file has another number.
+    inode: int
     # When the state was taken.
     taken_ns: int = field(default=0, compare=False)
 
@@ -30,7 +32,8 @@ class FileState:
             OSError: there is no such file, or it cannot be asked about.
         """
         status = os.stat(path)
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, time.time_ns())
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        return cls(status.st_size, *times, status.st_ino, time.time_ns())
 
     @property
     def settled(self) -> bool:
@@ -62,20 +65,22 @@ class PhotoFiles:
     def remember(self, photos: Mapping[str, tuple[FileState, bytes]]) -> None:
         """Keeps path → (state when read, SHA-256), in one transaction."""
         rows = [
-            (_path_key(path), state.size, state.mtime_ns, state.ctime_ns, photo)
+            (_path_key(path), state.size, state.mtime_ns, state.ctime_ns, state.inode, photo)
             for path, (state, photo) in photos.items()
             if state.settled
         ]
         if rows:
             self._file.write(
                 lambda database: database.executemany(
-                    "REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows
+                    "REPLACE INTO files (path, size, mtime_ns, ctime_ns, inode, photo) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    rows,
                 )
             )
 
 
 def _rows(database: Database, keys: Iterable[bytes]) -> list[tuple[Any, ...]]:
-    query = "SELECT path, size, mtime_ns, ctime_ns, photo FROM files WHERE path IN ({})"
+    query = "SELECT path, size, mtime_ns, ctime_ns, inode, photo FROM files WHERE path IN ({})"
     return [row for some in chunks(keys) for row in execute_in(database, query, some)]
 
 

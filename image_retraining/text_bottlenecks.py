@@ -14,6 +14,9 @@ import numpy as np
 
 from image_retraining.records import Catalog, Floats
 
+# An error may quote the whole file.
+_REASON_LENGTH = 200
+
 
 @dataclass(slots=True)
 class TextBottlenecks:
@@ -44,9 +47,15 @@ def read_text_bottlenecks(
         feature_size: D.
     """
     found = TextBottlenecks()
+    image_dir = os.path.commonpath([record.path for record in catalog.records])
     for position, record in enumerate(catalog.records):
+        label = catalog.labels[record.label_id]
+        # The example knew no folders below those of the classes.
+        if os.path.dirname(record.path) != os.path.join(image_dir, label):
+            found.without += 1
+            continue
         name = f"{os.path.basename(record.path)}_{module_part(handle)}.txt"
-        path = os.path.join(folder, catalog.labels[record.label_id], name)
+        path = os.path.join(folder, label, name)
         try:
             written = os.stat(path).st_mtime_ns
             with open(path, encoding="ascii") as file:
@@ -56,7 +65,7 @@ def read_text_bottlenecks(
             found.without += 1
             continue
         except (OSError, UnicodeDecodeError) as error:
-            found.unusable[path] = str(error)
+            found.unusable[path] = str(error)[:_REASON_LENGTH]
             continue
         if changed > written:
             found.outdated += 1
@@ -64,7 +73,7 @@ def read_text_bottlenecks(
         try:
             found.vectors[position] = _vector(text, feature_size)
         except ValueError as error:
-            found.unusable[path] = str(error)
+            found.unusable[path] = str(error)[:_REASON_LENGTH]
     return found
 
 
@@ -83,7 +92,8 @@ def modules_named(folder: str, labels: tuple[str, ...]) -> Mapping[str, int]:
     counts: dict[str, int] = {}
     for label in labels:
         place = os.path.join(folder, label)
-        for name in os.listdir(place) if os.path.isdir(place) else ():
+        can_list = os.path.isdir(place) and os.access(place, os.R_OK)
+        for name in os.listdir(place) if can_list else ():
             start = name.find("_http")
             if start >= 0 and name.endswith(".txt"):
                 module = name[start + 1 : -len(".txt")]
@@ -97,7 +107,8 @@ def _vector(text: str, size: int) -> Floats:
     Raises:
         ValueError: the text is not so many finite numbers.
     """
-    vector = np.array(text.split(","), np.float32)
+    with np.errstate(over="ignore"):
+        vector = np.array(text.split(","), np.float64).astype(np.float32)
     if vector.shape != (size,):
         raise ValueError(f"it holds {len(vector)} numbers where the module gives {size}")
     if not np.isfinite(vector).all():

@@ -17,7 +17,8 @@ import pytest
 import retrain
 from image_retraining import gathering
 from image_retraining.backbone import load_backbone
-from image_retraining.bottlenecks import BottleneckCache, open_cache
+from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache_folder import open_cache
 from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice

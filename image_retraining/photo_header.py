@@ -1,0 +1,74 @@
+"""How many pixels a photo file will be decoded to, told by its header before memory is spent.
+
+Formats: PNG (W3C, section 11.2.1), GIF89a (CompuServe, sections 18 and 20), BMP (BITMAPINFOHEADER)
+and WebP (RFC 9649). JPEG is not looked into: TensorFlow refuses one of more than 2**29 values by
+itself.
+"""
+
+from collections.abc import Iterator
+
+
+def pixel_count(contents: bytes) -> int:
+    """Returns how many pixels decoding takes, of all pictures that are decoded; 0 if unknown.
+
+    Args:
+        contents: a photo file, which may be cut short or damaged anywhere.
+    """
+    if contents.startswith(b"\x89PNG"):
+        return _big(contents, 16) * _big(contents, 20)
+    if contents.startswith(b"BM"):
+        return abs(_signed(contents, 18) * _signed(contents, 22))
+    if contents.startswith(b"GIF8"):
+        screen = _little(contents, 6, 2) * _little(contents, 8, 2)
+        return max(screen, sum(_gif_pictures(contents)))
+    if contents.startswith(b"RIFF") and contents[8:12] == b"WEBP":
+        return _webp_pixels(contents)
+    return 0
+
+
+def _webp_pixels(contents: bytes) -> int:
+    kind = contents[12:16]
+    if kind == b"VP8X":
+        # All pictures of an animation are decoded, each as large as the canvas.
+        pictures = max(1, contents.count(b"ANMF"))
+        return (_little(contents, 24, 3) + 1) * (_little(contents, 27, 3) + 1) * pictures
+    if kind == b"VP8L":
+        bits = _little(contents, 21, 4)
+        return ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
+    return (_little(contents, 26, 2) & 0x3FFF) * (_little(contents, 28, 2) & 0x3FFF)
+
+
+def _gif_pictures(contents: bytes) -> Iterator[int]:
+    """Yields the pixels of each picture of a GIF, for all of them are decoded."""
+    place = 13 + _gif_table_size(contents, 10)
+    while place < len(contents):
+        block = contents[place]
+        if block == ord(","):
+            yield _little(contents, place + 5, 2) * _little(contents, place + 7, 2)
+            # The descriptor, its table of colours, and the code size of the data.
+            place += 10 + _gif_table_size(contents, place + 9) + 1
+        elif block == ord("!"):
+            place += 2
+        else:
+            return
+        while place < len(contents) and contents[place]:
+            place += 1 + contents[place]
+        place += 1
+
+
+def _gif_table_size(contents: bytes, place: int) -> int:
+    """Returns the bytes of the table of colours that a byte of flags tells of."""
+    flags = _little(contents, place, 1)
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _little(contents: bytes, start: int, size: int) -> int:
+    return int.from_bytes(contents[start : start + size], "little")
+
+
+def _big(contents: bytes, start: int) -> int:
+    return int.from_bytes(contents[start : start + 4], "big")
+
+
+def _signed(contents: bytes, start: int) -> int:
+    return int.from_bytes(contents[start : start + 4], "little", signed=True)

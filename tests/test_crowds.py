@@ -1,0 +1,656 @@
+"""Runs that are killed, stopped, interrupted, or many at once: real processes on one cache.
+
+Importing TensorFlow takes seconds, so one process does it and forks the runs, while no op of
+TensorFlow has run in it yet.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import tensorflow as tf
+from conftest import encoded, save_module, solid
+
+import retrain
+from image_retraining import images
+from image_retraining.backbone import load_backbone
+from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
+from image_retraining.catalog import scan
+from image_retraining.config import RetrainConfig
+from image_retraining.engines import BATCH_SIZE, EngineChoice
+from image_retraining.errors import CacheError, EngineError
+from image_retraining.extraction import extract
+
+ROOT = Path(__file__).resolve().parent.parent
+LABELS = ("ash", "fern")
+PHOTO_COUNT = 1280
+# Of them, how many runs take where fewer will do.
+FEWER = 480
+INTERRUPTIONS = 3
+# What a run may have begun and not stored: TensorFlow computes two batches while one is stored.
+UNSTORED = 3 * BATCH_SIZE
+# How often to look, 2 ms apart, for what takes a second or so.
+PATIENCE = 15_000
+WAITING = "Waiting for photos whose bottlenecks another run is computing."
+
+# Forks a run for each line of settings; for a number, waits for the end of that process.
+FORKS = """
+import json, os, signal, sys, time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow
+from absl import logging
+
+from image_retraining import claims, extraction, images
+from image_retraining.backbone import load_backbone
+from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.catalog import scan
+from image_retraining.engines import EngineChoice
+from image_retraining.kept_modules import KeptModules
+
+
+@dataclass(frozen=True)
+class SlowEngineChoice(EngineChoice):
+    settings: object = None
+
+    def make(self, frozen, **more):
+        engine = super().make(frozen, **more)
+
+        def compute(photos):
+            note(self.settings, np.count_nonzero(photos.any(axis=(1, 2, 3))))
+            time.sleep(self.settings["pause"])
+            while not os.path.exists(self.settings["engine_gate"]):
+                time.sleep(0.002)
+            return engine(photos)
+
+        compute.streams = engine.streams
+        return compute
+
+
+class TimedCache(BottleneckCache):
+    longest_store = 0.0
+
+    def store(self, *what):
+        started = time.monotonic()
+        super().store(*what)
+        self.longest_store = max(self.longest_store, time.monotonic() - started)
+
+
+def note(settings, what):
+    with open(settings["name"] + ".journal", "a") as file:
+        file.write(f"{what}\\n")
+
+
+def extract(catalog, backbone, cache, engine):
+    return extraction.extract(catalog, backbone, cache, engine=engine, fail_on_bad_image=True)
+
+
+def run(settings):
+    catalog = scan(settings["photos"], validation_percentage=10, testing_percentage=10)
+    catalog = replace(catalog, records=catalog.records[: settings["count"]])
+    with BottleneckCache(settings["kept_modules"]) as kept:
+        backbone = load_backbone(settings["module"], kept=KeptModules(kept.file))
+    with BottleneckCache(None) as nothing:
+        one = replace(catalog, records=catalog.records[:1])
+        extract(one, backbone, nothing, EngineChoice())
+    if settings["claims_last"]:
+        claims._LASTS_SECONDS = settings["claims_last"]
+    read = images.read
+    images.read = lambda path: time.sleep(settings["photo_pause"]) or read(path)
+    note(settings, "ready")
+    while not os.path.exists(settings["gate"]):
+        time.sleep(0.002)
+    with TimedCache(settings["cache"]) as cache:
+        gathered = extract(catalog, backbone, cache, SlowEngineChoice(settings=settings))
+    parts = gathered.sets.values()
+    np.savez(
+        settings["name"],
+        paths=[path for part in parts for path in part.paths],
+        vectors=np.concatenate([part.features for part in parts]),
+        longest_store=cache.longest_store,
+    )
+
+
+print("ready", flush=True)
+for line in sys.stdin:
+    settings = json.loads(line)
+    if isinstance(settings, int):
+        answer = os.waitstatus_to_exitcode(os.waitpid(settings, 0)[1])
+    else:
+        answer = os.fork()
+        if answer == 0:
+            break
+    print(answer, flush=True)
+else:
+    sys.exit()
+# A shell's background job ignores SIGINT, and hands that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with open(settings["name"] + ".log", "w") as log:
+    os.dup2(log.fileno(), 2)
+logging.set_verbosity(logging.INFO)
+try:
+    run(settings)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the extraction, in a process of its own.
+
+    Attributes:
+        process: its id.
+        name: its files, but for their endings.
+    """
+
+    process: int
+    name: Path
+
+    @property
+    def log(self) -> str:
+        return self.name.with_suffix(".log").read_text()
+
+    @property
+    def batches(self) -> list[int]:
+        """How many photos were in each batch that it began to compute."""
+        return [int(line) for line in self._journal()[1:]]
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._journal())
+
+    @property
+    def vectors(self) -> dict[str, bytes]:
+        """Path → bits of the feature vector; of a run that has come to its end."""
+        return by_path(self._outcome["paths"], self._outcome["vectors"])
+
+    @property
+    def longest_store(self) -> float:
+        return float(self._outcome["longest_store"])
+
+    @property
+    def _outcome(self) -> Any:
+        return np.load(self.name.with_suffix(".npz"))
+
+    def _journal(self) -> list[str]:
+        journal = self.name.with_suffix(".journal")
+        return journal.read_text().splitlines() if journal.exists() else []
+
+
+class Forks:
+    """The process that forks the runs."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._living: set[int] = set()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", FORKS],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+        self._count = 0
+
+    def start(self, cache: Path, gate: Path, **settings: Any) -> Run:
+        """Forks a run that waits, with all but the extraction done, until the gate exists."""
+        self._count += 1
+        name = self._folder / f"run{self._count}"
+        paths = {"name": str(name), "cache": str(cache), "gate": str(gate)}
+        run = Run(self._ask({**self._settings, **paths, **settings}), name)
+        self._living.add(run.process)
+        return run
+
+    def exit_code(self, run: Run) -> int:
+        """Waits for the end of a run; the number of a signal that ended it is negative."""
+        wait_until(lambda: psutil.Process(run.process).status() == psutil.STATUS_ZOMBIE)
+        code = self._ask(run.process)
+        self._living.remove(run.process)
+        return code
+
+    def close(self) -> None:
+        for process in self._living:
+            os.kill(process, signal.SIGKILL)
+        self._process.communicate()
+
+    def _ask(self, question: Any) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    for _ in range(PATIENCE):
+        if condition():
+            return
+        time.sleep(0.002)
+    raise AssertionError("waited in vain")
+
+
+def begin(runs: list[Run], gate: Path) -> None:
+    """Lets runs extract features as soon as all are ready."""
+    wait_until(lambda: all(run.is_ready for run in runs))
+    gate.touch()
+
+
+def wait_for_batches(run: Run, count: int) -> None:
+    wait_until(lambda: len(run.batches) >= count)
+
+
+def by_path(paths: Any, vectors: Any) -> dict[str, bytes]:
+    return {str(path): vector.tobytes() for path, vector in zip(paths, vectors, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(PHOTO_COUNT):
+        label = folder / LABELS[number % len(LABELS)]
+        label.mkdir(exist_ok=True)
+        contents = encoded(solid((100, 120, 140), noise=90, seed=number, size=8))
+        (label / f"{number}.png").write_bytes(contents)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    weights = np.random.default_rng(0).normal(size=[8 * 8 * 3, 50]).astype(np.float32)
+
+    def mix(photos: Any) -> Any:
+        return tf.matmul(tf.reshape(photos, [-1, len(weights)]), weights)
+
+    return save_module(tmp_path_factory.mktemp("modules") / "mix", mix)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    photos: Path, module: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """Path → bits of the vector that a run gives which nothing happens to."""
+    catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
+    with BottleneckCache(str(tmp_path_factory.mktemp("cache"))) as cache:
+        gathered = extract(
+            catalog,
+            load_backbone(str(module)),
+            cache,
+            engine=EngineChoice(),
+            fail_on_bad_image=True,
+        )
+    vectors: dict[str, bytes] = {}
+    for part in gathered.sets.values():
+        vectors |= by_path(part.paths, part.features)
+    assert len(set(vectors.values())) == PHOTO_COUNT
+    return vectors
+
+
+@pytest.fixture(scope="module")
+def forks(photos: Path, module: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    folder = tmp_path_factory.mktemp("runs")
+    opened = Forks(
+        folder,
+        photos=str(photos),
+        count=PHOTO_COUNT,
+        module=str(module),
+        kept_modules=str(folder / "modules"),
+        engine_gate="/",
+        pause=0.0,
+        photo_pause=0.0,
+        claims_last=None,
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    return tmp_path / "gate"
+
+
+def asked(cache: Path, query: str) -> list[Any]:
+    """Returns the rows of a query to a cache that may be in use."""
+    with closing(sqlite3.connect(cache / FILE_NAME)) as database:
+        return database.execute(query).fetchall()
+
+
+def stored_after_death(cache: Path) -> int:
+    """Returns how many sound vectors a cache holds; leaves all as it lies, for the next run."""
+    if not cache.exists():
+        return 0
+    copy = cache.with_name("copy")
+    shutil.copytree(cache, copy)
+    assert asked(copy, "PRAGMA integrity_check") == [("ok",)]
+    tables = asked(copy, "SELECT count(*) FROM sqlite_schema WHERE name = 'bottlenecks'")
+    ((count,),) = asked(copy, "SELECT count(*) FROM bottlenecks") if tables == [(1,)] else [(0,)]
+    shutil.rmtree(copy)
+    return int(count)
+
+
+def set_aside(cache: Path) -> list[str]:
+    return [path.name for path in cache.iterdir() if "damaged" in path.name]
+
+
+def test_twenty_kills_cost_no_more_than_was_being_computed(
+    forks: Forks, cache: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    rng = random.Random(20)  # noqa: S311 - not for safety
+    # Each run is made ready while the one before works, and starts when it is dead.
+    gates = [tmp_path / f"gate{number}" for number in range(21)]
+    runs = [forks.start(cache, gates[0], pause=0.06)]
+    stored = lost = 0
+    for number in range(20):
+        runs.append(forks.start(cache, gates[number + 1], pause=0.06))
+        run = runs[number]
+        begin([run], gates[number])
+        if number % 4:
+            wait_for_batches(run, rng.randint(1, 4))
+            time.sleep(rng.uniform(0, 0.06))
+        else:
+            time.sleep(rng.uniform(0, 0.4))
+        os.kill(run.process, signal.SIGKILL)
+        assert forks.exit_code(run) == -signal.SIGKILL
+        before, stored = stored, stored_after_death(cache)
+        wasted = sum(run.batches) - (stored - before)
+        assert 0 <= wasted <= UNSTORED
+        lost += wasted
+    # That kills struck in the middle of things.
+    assert lost > 0
+    assert 0 < stored < PHOTO_COUNT
+
+    begin(runs[-1:], gates[-1])
+    assert forks.exit_code(runs[-1]) == 0
+    assert sum(runs[-1].batches) == PHOTO_COUNT - stored
+    assert runs[-1].vectors == undisturbed
+    assert stored_after_death(cache) == PHOTO_COUNT
+    assert asked(cache, "SELECT * FROM claims") == []
+    assert set_aside(cache) == []
+    for run in runs:
+        assert WAITING not in run.log
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_runs_at_once_compute_each_photo_once(
+    forks: Forks, cache: Path, gate: Path, undisturbed: dict[str, bytes], number: int
+) -> None:
+    runs = [forks.start(cache, gate, pause=0.03) for _ in range(number)]
+    begin(runs, gate)
+    assert [forks.exit_code(run) for run in runs] == [0] * number
+    for run in runs:
+        assert run.vectors == undisturbed
+        # SQLite itself would wait for a lock for a minute.
+        assert run.longest_store < 2
+    assert sum(sum(run.batches) for run in runs) == PHOTO_COUNT
+    # That several were at work at one time.
+    assert sum(bool(run.batches) for run in runs) > 1
+    assert asked(cache, "SELECT * FROM claims") == []
+
+
+class Holder:
+    """A run that has claimed photos, and computes none of them before it is told to go on."""
+
+    def __init__(self, forks: Forks, cache: Path, folder: Path, claims_last: float | None) -> None:
+        self._cache = cache
+        self._go_on = folder / "go_on"
+        gate = folder / "holder_gate"
+        gate.touch()
+        self.run = forks.start(
+            cache, gate, count=FEWER, engine_gate=str(self._go_on), claims_last=claims_last
+        )
+        # It reads on, and claims, until it has a few batches in store; then it is idle. A process
+        # that is stopped while it writes would keep all others from writing.
+        claims = [0, 0, 1]
+        while len(set(claims[-3:])) > 1 or not claims[-1]:
+            time.sleep(0.1)
+            claims.append(self._claim_count() if self.run.batches else 0)
+        assert BATCH_SIZE <= claims[-1] < FEWER
+
+    def send(self, number: int) -> None:
+        os.kill(self.run.process, number)
+
+    def go_on(self) -> None:
+        self._go_on.touch()
+        self.send(signal.SIGCONT)
+
+    def _claim_count(self) -> int:
+        ((count,),) = asked(self._cache, "SELECT count(*) FROM claims")
+        return int(count)
+
+
+def first_of(vectors: dict[str, bytes]) -> dict[str, bytes]:
+    """Returns the vectors of the first photos of the catalog."""
+    paths = sorted(vectors, key=lambda path: (Path(path).parent.name, path))
+    return {path: vectors[path] for path in paths[:FEWER]}
+
+
+def test_a_stopped_run_holds_nobody_up_for_ever(
+    forks: Forks, cache: Path, gate: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    others = [forks.start(cache, gate, count=FEWER) for _ in range(2)]
+    wait_until(lambda: all(other.is_ready for other in others))
+    holder = Holder(forks, cache, tmp_path, claims_last=3)
+    holder.send(signal.SIGSTOP)
+    gate.touch()
+    assert [forks.exit_code(other) for other in others] == [0, 0]
+    assert sum(sum(other.batches) for other in others) == FEWER
+    # It awakes to find that others have done its work.
+    holder.go_on()
+    assert forks.exit_code(holder.run) == 0
+    for run in (*others, holder.run):
+        assert run.vectors == first_of(undisturbed)
+    assert asked(cache, "SELECT * FROM claims") == []
+
+
+@pytest.mark.parametrize("is_waited_for", [False, True], ids=["before", "while_waited_for"])
+def test_a_killed_runs_photos_are_taken_over_at_once(
+    forks: Forks,
+    cache: Path,
+    gate: Path,
+    tmp_path: Path,
+    undisturbed: dict[str, bytes],
+    *,
+    is_waited_for: bool,
+) -> None:
+    others = [forks.start(cache, gate, count=FEWER) for _ in range(2)]
+    wait_until(lambda: all(other.is_ready for other in others))
+    holder = Holder(forks, cache, tmp_path, claims_last=None)
+    if is_waited_for:
+        gate.touch()
+        wait_until(lambda: all(WAITING in other.log for other in others))
+        holder.send(signal.SIGKILL)
+    else:
+        holder.send(signal.SIGKILL)
+        assert forks.exit_code(holder.run) == -signal.SIGKILL
+        gate.touch()
+    assert [forks.exit_code(other) for other in others] == [0, 0]
+    assert sum(sum(other.batches) for other in others) == FEWER
+    for run in others:
+        assert run.vectors == first_of(undisturbed)
+    if is_waited_for:
+        assert forks.exit_code(holder.run) == -signal.SIGKILL
+    assert set_aside(cache) == []
+
+
+def test_interruptions_keep_what_is_stored(
+    forks: Forks, cache: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    rng = random.Random(5)  # noqa: S311 - not for safety
+    gates = [tmp_path / f"gate{number}" for number in range(INTERRUPTIONS + 1)]
+    # Reading takes longer than computing, so that photos are on their way all the time.
+    runs = [forks.start(cache, gate, photo_pause=0.001) for gate in gates[:1]]
+    for number in range(INTERRUPTIONS):
+        runs.append(forks.start(cache, gates[number + 1], photo_pause=0.001))
+        run = runs[number]
+        begin([run], gates[number])
+        wait_for_batches(run, 1)
+        time.sleep(rng.uniform(0, 0.1))
+        os.kill(run.process, signal.SIGINT)
+        assert forks.exit_code(run) == 130
+        assert set_aside(cache) == []
+        ((stored,),) = asked(cache, "SELECT count(*) FROM bottlenecks")
+        assert f"The bottlenecks of {stored} of {PHOTO_COUNT} photos are kept" in run.log
+        assert asked(cache, "SELECT * FROM claims") == []
+
+    begin(runs[-1:], gates[-1])
+    assert forks.exit_code(runs[-1]) == 0
+    assert sum(runs[-1].batches) == PHOTO_COUNT - stored
+    assert runs[-1].vectors == undisturbed
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The photos that are read in this process, which takes longer than computing them."""
+    paths: list[str] = []
+    read = images.read
+
+    def read_slowly(path: str) -> bytes:
+        time.sleep(0.002)
+        paths.append(path)
+        return read(path)
+
+    monkeypatch.setattr(images, "read", read_slowly)
+    return paths
+
+
+def check_that_a_run_ends(
+    photos: Path, module: Path, cache: Path, reads: list[str], error: type[BaseException]
+) -> None:
+    catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
+    backbone = load_backbone(str(module))
+    with BottleneckCache(str(cache)) as opened, pytest.raises(error) as raised:
+        extract(catalog, backbone, opened, engine=EngineChoice(), fail_on_bad_image=True)
+    count = len(reads)
+    assert BATCH_SIZE <= count < PHOTO_COUNT
+    time.sleep(0.1)
+    assert len(reads) == count
+    assert set_aside(cache) == []
+    # Its traceback lives on until here, as that of retrain.py does until the process ends.
+    assert raised.tb is not None
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "error"),
+    [(EngineChoice, "make", EngineError), (BottleneckCache, "store", CacheError)],
+)
+def test_a_run_that_fails_reads_no_more_photos(
+    request: pytest.FixtureRequest, place: type, name: str, error: type[Exception]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    request.getfixturevalue("monkeypatch").setattr(place, name, fail)
+    photos, module, cache, reads = (
+        request.getfixturevalue(name) for name in ("photos", "module", "cache", "reads")
+    )
+    check_that_a_run_ends(photos, module, cache, reads, error)
+
+
+def test_a_run_that_is_interrupted_reads_no_more_photos(
+    photos: Path, module: Path, cache: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = images.read
+
+    def read_and_interrupt(path: str) -> bytes:
+        if len(reads) == 10 * BATCH_SIZE:
+            # It reaches the main thread, which waits for photos that TensorFlow is to hand over.
+            signal.raise_signal(signal.SIGINT)
+        return read(path)
+
+    monkeypatch.setattr(images, "read", read_and_interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        check_that_a_run_ends(photos, module, cache, reads, KeyboardInterrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_keeps_the_bottlenecks_and_the_same_command_goes_on(
+    tmp_path: Path, module: Path, cache: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    count = 300
+    # One photo, large enough to take a while, with as many endings, which decoders leave alone.
+    pixels = np.mgrid[:900, :1200, :3].sum(axis=0) % 256
+    contents = encoded(pixels.astype(np.uint8), "JPEG")
+    for number in range(count):
+        label = tmp_path / "photos" / LABELS[number % len(LABELS)]
+        label.mkdir(parents=True, exist_ok=True)
+        (label / f"{number}.jpg").write_bytes(contents + number.to_bytes(2, "big"))
+    settings: dict[str, Any] = {
+        "image_dir": str(tmp_path / "photos"),
+        "tfhub_module": str(module),
+        "bottleneck_dir": str(cache),
+        "output_graph": str(tmp_path / "graph.pb"),
+        "output_labels": str(tmp_path / "labels.txt"),
+        "summaries_dir": str(tmp_path / "logs"),
+        "checkpoint_path": str(tmp_path / "checkpoint"),
+        "how_many_training_steps": 1,
+    }
+    # A shell's background job ignores SIGINT, and hands that on.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with (tmp_path / "log").open("w") as log_file:
+        process = subprocess.Popen(
+            [sys.executable, "retrain.py", *(f"--{name}={to}" for name, to in settings.items())],
+            cwd=ROOT,
+            stderr=log_file,
+        )
+    signal.signal(signal.SIGINT, before)
+    try:
+        wait_until(lambda: vector_count(cache) > 2 * BATCH_SIZE or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: process.poll() is not None)
+    finally:
+        process.kill()
+        process.wait()
+    log = (tmp_path / "log").read_text()
+    assert process.returncode == 130, log
+    assert "Traceback" not in log
+    assert log.splitlines()[-1] == "ERROR: Interrupted."
+    match = re.search(r"The bottlenecks of (\d+) of 300 photos are kept; the same command", log)
+    assert match, log
+    kept = int(match[1])
+    assert 0 < kept < count
+    assert set_aside(cache) == []
+    assert asked(cache, "SELECT count(*) FROM bottlenecks") == [(kept,)]
+
+    logged.clear()
+    assert retrain.run(RetrainConfig(**settings, named=frozenset(settings))) == 0
+    expected = f"{count} photos: {count - kept} computed, 0 copies of others, {kept} from the cache"
+    assert any(expected in message for message in logged.messages)
+
+
+def vector_count(cache: Path) -> int:
+    """Returns how many vectors a cache holds that may not have been made yet."""
+    file = cache / FILE_NAME
+    if not file.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        tables = database.execute("SELECT name FROM sqlite_schema").fetchall()
+        if ("bottlenecks",) not in tables:
+            return 0
+        ((count,),) = database.execute("SELECT count(*) FROM bottlenecks").fetchall()
+        return int(count)
