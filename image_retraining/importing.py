@@ -121,19 +121,20 @@ def _store(
 ) -> None:
     vectors: dict[bytes, Floats] = {}
     files: dict[str, tuple[FileState, bytes]] = {}
-    for position, contents in _contents(positions, catalog):
+    for position in positions:
         path = catalog.records[position].path
-        state = FileState.of(path)
-        digest = hashlib.sha256(contents).digest()
-        files[path] = (state, digest)
-        vectors[digest] = texts.vectors[position]
+        # A photo that cannot be read is left out later, as always.
+        with contextlib.suppress(OSError):
+            state = FileState.of(path)
+            digest = hashlib.sha256(images.read(path)).digest()
+            files[path] = (state, digest)
+            vectors[digest] = texts.vectors[position]
     cache.store(imported_recipe(backbone.fingerprint, backbone.image_size), vectors)
     PhotoFiles(cache.file).remember(files)
 
 
 def _contents(positions: list[int], catalog: Catalog) -> Iterable[tuple[int, bytes]]:
     for position in positions:
-        # A photo that cannot be read is left out later, as always.
         with contextlib.suppress(OSError):
             yield position, images.read(catalog.records[position].path)
 

@@ -19,8 +19,7 @@ def pixel_count(contents: bytes) -> int:
     if contents.startswith(b"BM"):
         return abs(_signed(contents, 18) * _signed(contents, 22))
     if contents.startswith(b"GIF8"):
-        screen = _little(contents, 6, 2) * _little(contents, 8, 2)
-        return max(screen, sum(_gif_pictures(contents)))
+        return _gif_pixels(contents)
     if contents.startswith(b"RIFF") and contents[8:12] == b"WEBP":
         return _webp_pixels(contents)
     return 0
@@ -38,13 +37,24 @@ def _webp_pixels(contents: bytes) -> int:
     return (_little(contents, 26, 2) & 0x3FFF) * (_little(contents, 28, 2) & 0x3FFF)
 
 
-def _gif_pictures(contents: bytes) -> Iterator[int]:
-    """Yields the pixels of each picture of a GIF, for all of them are decoded."""
+def _gif_pixels(contents: bytes) -> int:
+    screen = _little(contents, 6, 2) * _little(contents, 8, 2)
+    pictures = [*_gif_pictures(contents)]
+    if not pictures:
+        return screen
+    # The canvas is as wide as the widest and as high as the highest. All pictures are unpacked, to
+    # a byte a pixel, where a pixel of the canvas takes twelve in the end.
+    canvas = max(width for width, _ in pictures) * max(height for _, height in pictures)
+    return max(screen, canvas, sum(width * height for width, height in pictures) // 12)
+
+
+def _gif_pictures(contents: bytes) -> Iterator[tuple[int, int]]:
+    """Yields width and height of each picture of a GIF."""
     place = 13 + _gif_table_size(contents, 10)
     while place < len(contents):
         block = contents[place]
         if block == ord(","):
-            yield _little(contents, place + 5, 2) * _little(contents, place + 7, 2)
+            yield _little(contents, place + 5, 2), _little(contents, place + 7, 2)
             # The descriptor, its table of colours, and the code size of the data.
             place += 10 + _gif_table_size(contents, place + 9) + 1
         elif block == ord("!"):

@@ -47,11 +47,12 @@ def read_text_bottlenecks(
         feature_size: D.
     """
     found = TextBottlenecks()
-    image_dir = os.path.commonpath([record.path for record in catalog.records])
+    firsts = {record.label_id: record.path for record in reversed(catalog.records)}
+    image_dir = os.path.commonpath(firsts.values())
     for position, record in enumerate(catalog.records):
         label = catalog.labels[record.label_id]
         # The example knew no folders below those of the classes.
-        if os.path.dirname(record.path) != os.path.join(image_dir, label):
+        if os.path.dirname(os.path.normpath(record.path)) != os.path.join(image_dir, label):
             found.without += 1
             continue
         name = f"{os.path.basename(record.path)}_{module_part(handle)}.txt"
