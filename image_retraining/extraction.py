@@ -1,9 +1,10 @@
 """Catalog → feature vectors: those that the cache has, and the rest computed and stored."""
 
+import contextlib
 import hashlib
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from absl import logging
 
@@ -141,12 +142,12 @@ class _Work:
 
     def _run_through(self, missing: list[int], progress: Progress) -> None:
         """Computes and stores the vectors of those of the photos that no other run has claimed."""
-        batches = self._batches(missing, progress)
-        for positions, vectors in computed(batches, self._made_engine):
-            self._keep(positions, vectors)
-            progress.advance(len(positions))
+        with contextlib.closing(self._batches(missing, progress)) as batches:
+            for positions, vectors in computed(batches, self._made_engine):
+                self._keep(positions, vectors)
+                progress.advance(len(positions))
 
-    def _batches(self, missing: list[int], progress: Progress) -> Iterator[PhotoBatch]:
+    def _batches(self, missing: list[int], progress: Progress) -> Generator[PhotoBatch, None, None]:
         """Yields the photos to compute, decoded; notes those that cannot be."""
         for batch in photo_batches(
             self._contents(missing, progress),

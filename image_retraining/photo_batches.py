@@ -5,6 +5,7 @@ reason asks `images.why_left_out`. So one bad photo costs nothing but itself.
 """
 
 import collections
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -83,9 +84,14 @@ def photo_batches(
         .batch(batch_size)
         .prefetch(_BATCHES_AHEAD)
     )
-    for positions, images in dataset:
-        numbers = positions.numpy()
-        yield PhotoBatch(numbers, images, tuple(feed.skipped_before(numbers.tolist())))
+    try:
+        for positions, images in dataset:
+            numbers = positions.numpy()
+            yield PhotoBatch(numbers, images, tuple(feed.skipped_before(numbers.tolist())))
+    except KeyboardInterrupt as interruption:
+        # Its traceback would keep tf.data's iterator, and with it the thread that draws photos.
+        traceback.clear_frames(interruption.__traceback__)
+        raise
     if feed.failure is not None:
         raise feed.failure
     if feed.drawn:

@@ -820,7 +820,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(derandomize=True, max_examples=70, deadline=None)
 @given(changes=CHANGES)
 def test_a_damaged_file_gives_what_was_stored_or_nothing(
     keepsake: Keepsake, changes: list[tuple[int, bytes]]

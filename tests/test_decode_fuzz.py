@@ -150,7 +150,7 @@ def test_the_files_are_sound_before(file: str) -> None:
 
 
 @given(contents=some_damage())
-@bounded(max_examples=1500)
+@bounded(max_examples=600)
 def test_damaged_photos_give_pixels_or_a_reason(contents: bytes) -> None:
     reason = images.why_unreadable(contents)
     try:
