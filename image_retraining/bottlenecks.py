@@ -28,7 +28,7 @@ _Rows = list[tuple[Any, ...]]
 
 FILE_NAME = "bottlenecks.sqlite3"
 
-SECONDS_A_DAY = 86400
+_SECONDS_A_DAY = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class BottleneckCache:
         A vector whose length or checksum is wrong counts as not kept, with a warning. That these
         vectors were used today is noted.
         """
-        today = _today()
+        today = today_number()
         found: dict[bytes, Floats] = {}
         damaged: list[bytes] = []
         for some in chunks(photos):
@@ -148,7 +148,7 @@ class BottleneckCache:
 
     def store(self, recipe: Recipe, vectors: Mapping[bytes, Floats]) -> None:
         """Keeps SHA-256 → feature vector float32 [D], in one transaction; ends claims on them."""
-        today = _today()
+        today = today_number()
 
         def store(database: Database) -> None:
             recipe_id = _recipe_id(database, recipe)
@@ -236,6 +236,6 @@ def _known_recipe_id(database: Database, recipe: Recipe) -> int | None:
     return row[0] if row and isinstance(row[0], int) else None
 
 
-def _today() -> int:
+def today_number() -> int:
     """Returns the days since 1970."""
-    return int(time.time()) // SECONDS_A_DAY
+    return int(time.time()) // _SECONDS_A_DAY

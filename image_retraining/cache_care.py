@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import logging
 
-from image_retraining.bottlenecks import FILE_NAME, SECONDS_A_DAY
+from image_retraining.bottlenecks import FILE_NAME, today_number
 from image_retraining.cache_file import CacheFile, Database
 from image_retraining.errors import SettingError
 
@@ -59,7 +59,7 @@ def care(folder: str, *, prune_days: int) -> None:
 
 def _prune(file: CacheFile, days: int) -> None:
     before = file.size
-    oldest = int(time.time()) // SECONDS_A_DAY - days
+    oldest = today_number() - days
 
     def delete(database: Database) -> int:
         deleted = database.execute("DELETE FROM bottlenecks WHERE used_day < ?", [oldest]).rowcount

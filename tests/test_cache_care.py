@@ -13,7 +13,7 @@ import pytest
 from conftest import as_nobody, mode_of
 from test_bottlenecks import RECIPE, REPOSITORY, SIZE, bits, digest, execute, numbered
 
-from image_retraining import cache_care
+from image_retraining import bottlenecks, cache_care
 from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.cache_care import care
 from image_retraining.cache_folder import open_cache
@@ -39,7 +39,8 @@ MODULE = KeptModule(
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Noon of the day that is today."""
     clocks = {**vars(time), "time": lambda: (TODAY + 0.5) * 86400}
-    monkeypatch.setattr(cache_care, "time", SimpleNamespace(**clocks))
+    for room in (bottlenecks, cache_care):
+        monkeypatch.setattr(room, "time", SimpleNamespace(**clocks))
 
 
 def large(numbers: range) -> dict[bytes, Floats]:
