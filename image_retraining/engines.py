@@ -227,7 +227,7 @@ class _OpenVinoEngine:
     def check(self, frozen: Frozen) -> None:
         """Raises EngineError unless sample photos get the vectors that TensorFlow gave them."""
         samples = sample_photos(frozen.image_size)
-        photos = np.zeros([BATCH_SIZE, *samples.shape[1:]], np.float32)
+        photos = np.zeros([_OPENVINO_SLICE, *samples.shape[1:]], np.float32)
         photos[: len(samples)] = samples
         got, wanted = self(photos)[: len(samples)], frozen.sample_vectors
         difference, largest = float(np.abs(got - wanted).max()), float(np.abs(wanted).max())

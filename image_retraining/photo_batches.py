@@ -21,7 +21,8 @@ _Item = TypeVar("_Item")
 # Numbers by which a caller knows its photos.
 Positions = npt.NDArray[np.int64]
 
-_BATCHES_AHEAD = 2
+# Decoding goes on while the engine, of which one core is busy for half a second, is made.
+_BATCHES_AHEAD = 8
 # A group of photos ends when it holds so many bytes, to bound the memory that large ones take.
 _LARGEST_GROUP = 16_000_000
 
