@@ -138,13 +138,10 @@ def forward_seconds(choice: Any, backbone: Any, size: int) -> float:
 def decode(paths: list[str], image_size: tuple[int, int]) -> None:
     """Reads, decodes and resizes photos, and does nothing with them."""
     from image_retraining import images  # noqa: PLC0415 - after TensorFlow
-    from image_retraining.photo_batches import photo_batches  # noqa: PLC0415
+    from image_retraining.photo_batches import Photo, photo_batches  # noqa: PLC0415
 
-    for _ in photo_batches(
-        ((position, images.read(path)) for position, path in enumerate(paths)),
-        lambda contents, _: images.pixels(contents, image_size),
-        batch_size=32,
-    ):
+    photos = (Photo.plain(number, images.read(path)) for number, path in enumerate(paths))
+    for _ in photo_batches(photos, image_size, batch_size=32):
         pass
 
 

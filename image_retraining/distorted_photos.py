@@ -4,7 +4,6 @@ Every step sees new variations, so every step runs the module on as many photos 
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,12 +11,12 @@ import tensorflow as tf
 from image_retraining import images
 from image_retraining.engines import BATCH_SIZE, Engine
 from image_retraining.errors import PhotoError
-from image_retraining.images import Distortion
-from image_retraining.photo_batches import photo_batches
+from image_retraining.photo_batches import Photo, photo_batches
 from image_retraining.progress import Progress
 from image_retraining.records import FeatureSet
 from image_retraining.sampling import Indices
 from image_retraining.training import StepBatches, training_sampler
+from image_retraining.variations import Distortion, draw
 
 
 class DistortedPhotos:
@@ -56,14 +55,13 @@ class DistortedPhotos:
         draws = np.stack([self._sampler.draw(step, self._batch_size) for step in steps])
         features = np.empty([draws.size, self._engine.feature_size], np.float32)
         first = steps[0] * self._batch_size
-        for batch in photo_batches(
-            self._contents(draws, first), self._distorted, batch_size=BATCH_SIZE
-        ):
-            for position in batch.undecodable:
-                path = self._training.paths[draws.flat[position - first]]
+        photos = self._photos(draws, first)
+        for batch in photo_batches(photos, self._engine.image_size, batch_size=BATCH_SIZE):
+            for number in batch.undecodable:
+                path = self._training.paths[draws.flat[number - first]]
                 raise PhotoError(f"{path} could be read before and cannot any more. Run again.")
-            rows = self._engine(batch.padded(BATCH_SIZE))[: len(batch.positions)]
-            features[batch.positions - first] = rows
+            rows = self._engine(batch.padded(BATCH_SIZE))[: len(batch.numbers)]
+            features[batch.numbers - first] = rows
             self._progress.advance(len(rows))
         return StepBatches(
             tf.constant(features),
@@ -71,22 +69,16 @@ class DistortedPhotos:
             np.arange(draws.size).reshape(draws.shape),
         )
 
-    def _contents(self, draws: Indices, first: int) -> Iterator[tuple[int, bytes]]:
+    def _photos(self, draws: Indices, first: int) -> Iterator[Photo]:
         """Yields the drawn photos, numbered over the whole training."""
         for number, index in enumerate(draws.flat, start=first):
             path = self._training.paths[index]
             try:
-                yield number, images.read(path)
+                contents = images.read(path)
             except OSError as error:
                 raise PhotoError(
                     f"{path} could be read before and cannot any more: {error.strerror or error}. "
                     "Run again."
                 ) from error
-
-    def _distorted(self, contents: Any, number: Any) -> Any:
-        return images.distorted_pixels(
-            contents,
-            self._engine.image_size,
-            distortion=self._distortion,
-            seed=tf.stack([tf.constant(self._seed, tf.int64), number]),
-        )
+            key = f"{self._seed} {number}".encode()
+            yield Photo(contents, {number: draw(self._distortion, key)})

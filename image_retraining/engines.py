@@ -25,7 +25,7 @@ from absl import logging
 
 from image_retraining.errors import EngineError
 from image_retraining.freezing import Frozen, sample_photos
-from image_retraining.photo_batches import PhotoBatch, Positions
+from image_retraining.photo_batches import Numbers, PhotoBatch
 from image_retraining.plain_graph import graph_bytes
 from image_retraining.records import Floats
 
@@ -139,8 +139,8 @@ def choose_engine(wanted: str, precision: str) -> EngineChoice:
 
 def computed(
     batches: Iterator[PhotoBatch], make_engine: Callable[[], Engine]
-) -> Iterator[tuple[Positions, Floats]]:
-    """Yields the positions and vectors of batches; while these are stored, others are computed.
+) -> Iterator[tuple[Numbers, Floats]]:
+    """Yields the numbers and vectors of batches; while these are stored, others are computed.
 
     The engine is made for the first batch, if there is one.
     """
@@ -148,16 +148,16 @@ def computed(
     if first is None:
         return
     engine = make_engine()
-    computing: collections.deque[tuple[Positions, Future[Floats]]] = collections.deque()
+    computing: collections.deque[tuple[Numbers, Future[Floats]]] = collections.deque()
     with ThreadPoolExecutor(max_workers=engine.streams) as workers:
         for batch in itertools.chain([first], batches):
             vectors = workers.submit(engine, batch.padded(BATCH_SIZE))
-            computing.append((batch.positions, vectors))
+            computing.append((batch.numbers, vectors))
             if len(computing) > engine.streams:
-                positions, vectors = computing.popleft()
-                yield positions, vectors.result()[: len(positions)]
-        for positions, vectors in computing:
-            yield positions, vectors.result()[: len(positions)]
+                numbers, vectors = computing.popleft()
+                yield numbers, vectors.result()[: len(numbers)]
+        for numbers, vectors in computing:
+            yield numbers, vectors.result()[: len(numbers)]
 
 
 class _TensorFlowEngine:

@@ -1,6 +1,11 @@
-"""The feature vectors of a catalog while they are being gathered; photos go by their positions."""
+"""The feature vectors of a catalog while they are being gathered.
+
+A row is one vector: of a photo itself, whose number is the photo's position in the catalog, or of a
+distorted view of a training photo; these follow.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,78 +20,107 @@ from image_retraining.records import (
     Unreadable,
 )
 
+Rows = npt.NDArray[np.int64]
+
 
 class FeatureTable:
-    """One row a photo of the catalog, filled in any order.
+    """The rows of a catalog, filled in any order.
 
     Attributes:
         unreadable: position → photo that is left out.
         computed_count: how many vectors were computed.
-        copied_count: how many photos got the vector of another with equal content.
+        copied_count: how many rows got the vector of another photo with equal content.
+        positions: int64 [R], the photo of each row.
+        views: int64 [R], which view of it the row is; 0 is the photo itself.
+        feature_size: D.
     """
 
     def __init__(
-        self, records: Sequence[ImageRecord], feature_size: int, *, fail_on_bad_image: bool
+        self,
+        records: Sequence[ImageRecord],
+        feature_size: int,
+        *,
+        view_count: int = 0,
+        fail_on_bad_image: bool,
     ) -> None:
         """Begins with no vector.
 
         Args:
             records: the photos, in the order of the catalog.
             feature_size: D.
+            view_count: K, distorted views of each training photo.
             fail_on_bad_image: whether a photo that cannot be read is to raise.
         """
         self.unreadable: dict[int, Unreadable] = {}
         self.computed_count = self.copied_count = 0
         self._records = records
         self._fail_on_bad_image = fail_on_bad_image
-        self._rows = np.empty([len(records), feature_size], np.float32)
-        self._done = np.zeros([len(records)], np.bool_)
+        self._view_count = view_count
+        self._viewed = np.array(
+            [n for n, record in enumerate(records) if record.split is Split.TRAINING], np.int64
+        )
+        self.positions: Rows = np.concatenate(
+            [np.arange(len(records)), np.repeat(self._viewed, view_count)]
+        )
+        self.views: Rows = np.concatenate(
+            [np.zeros([len(records)], int), np.tile(np.arange(view_count) + 1, len(self._viewed))]
+        )
+        self.feature_size = feature_size
+        self._digests: dict[int, bytes] = {}
+        self._vectors = np.empty([len(self.positions), feature_size], np.float32)
+        self._done = np.zeros([len(self.positions)], np.bool_)
         self._copies: list[tuple[int, int]] = []
 
     @property
     def done_count(self) -> int:
-        """How many photos have their vector."""
+        """How many rows have their vector."""
         return int(self._done.sum())
 
     def missing(self) -> list[int]:
-        """Returns the positions without a vector."""
-        positions: list[int] = np.flatnonzero(~self._done).tolist()
-        return positions
+        """Returns the rows without a vector, those of a photo one after the other."""
+        rows = np.flatnonzero(~self._done)
+        in_order: list[int] = rows[np.argsort(self.positions[rows], kind="stable")].tolist()
+        return in_order
 
     def take_cached(
         self, digests: Mapping[int, bytes], vectors: Mapping[bytes, Floats]
     ) -> list[int]:
-        """Fills in those positions whose content has a vector; returns them.
+        """Fills in those rows whose content has a vector; returns them.
 
         Args:
-            digests: position → SHA-256 of the content.
+            digests: row → SHA-256 of the content.
             vectors: SHA-256 → float32 [D].
         """
-        found = [position for position, digest in digests.items() if digest in vectors]
-        for position in found:
-            self._rows[position] = vectors[digests[position]]
+        found = [row for row, digest in digests.items() if digest in vectors]
+        for row in found:
+            self._vectors[row] = vectors[digests[row]]
         self._done[found] = True
         return found
 
-    def take_computed(self, positions: npt.NDArray[np.int64], vectors: Floats) -> None:
-        """Fills in the rows of some positions, float32 [n, D]."""
-        self._rows[positions] = vectors
-        self._done[positions] = True
-        self.computed_count += len(positions)
+    def take_computed(self, rows: Rows, vectors: Floats) -> None:
+        """Fills in some rows with float32 [n, D]."""
+        self._vectors[rows] = vectors
+        self._done[rows] = True
+        self.computed_count += len(rows)
 
-    def note_copy(self, position: int, first: int) -> None:
-        """Notes that a photo has the content of another, and will get what that one gets."""
-        self._copies.append((position, first))
+    def note_content(self, position: int, digest: bytes) -> None:
+        """Notes the SHA-256 of a photo."""
+        self._digests[position] = digest
+
+    def note_copy(self, row: int, first: int) -> None:
+        """Notes that a row's photo has the content of another, and will get that one's vector."""
+        self._copies.append((row, first))
 
     def share_with_copies(self) -> None:
-        """Gives files of equal content the vector, or the failure, of the first of them."""
-        for position, first in self._copies:
+        """Gives photos of equal content the vectors, or the failure, of the first of them."""
+        for row, first in self._copies:
             if self._done[first]:
-                self._rows[position] = self._rows[first]
-                self._done[position] = True
+                self._vectors[row] = self._vectors[first]
+                self._done[row] = True
                 self.copied_count += 1
             else:
-                self.note_unreadable(position, self.unreadable[first].reason)
+                reason = self.unreadable[int(self.positions[first])].reason
+                self.note_unreadable(int(self.positions[row]), reason)
 
     def note_unreadable(self, position: int, reason: str) -> None:
         """Leaves a photo out.
@@ -102,30 +136,48 @@ class FeatureTable:
             )
         self.unreadable[position] = Unreadable(path, reason)
 
-    def check_any(self) -> None:
-        """Raises PhotoError when photos were left out and no other is there."""
-        if self.unreadable and not self._done.any():
-            first = self.unreadable[min(self.unreadable)]
-            raise PhotoError(
-                f"--image_dir must hold photos that can be read. Got {len(self.unreadable)} files, "
-                f"none of which can; the first is {first.path}: {first.reason}."
-            )
-
     def extraction(self) -> Extraction:
         """Returns what was gathered, by split."""
-        splits = np.array([list(Split).index(record.split) for record in self._records])
+        is_done, views = self._done[: len(self._records)].copy(), None
+        if self._view_count:
+            shape = [len(self._viewed), self._view_count]
+            has_views = self._done[len(self._records) :].reshape(shape).all(axis=1)
+            is_done[self._viewed] &= has_views
+            views = self._vectors[len(self._records) :].reshape([*shape, self.feature_size])
+            kept = is_done[self._viewed]
+            # They may fill the memory: not to be copied unless some are left out.
+            views = views if kept.all() else views[kept]
+        splits = np.array([list(Split).index(record.split) for record in self._records], int)
+        sets = {
+            split: self._feature_set(np.flatnonzero(is_done & (splits == number)))
+            for number, split in enumerate(Split)
+        }
+        sets[Split.TRAINING] = replace(sets[Split.TRAINING], views=views)
         return Extraction(
-            sets={
-                split: self._feature_set(np.flatnonzero(self._done & (splits == number)))
-                for number, split in enumerate(Split)
-            },
+            sets=sets,
             unreadable=tuple(self.unreadable[position] for position in sorted(self.unreadable)),
         )
 
-    def _feature_set(self, positions: npt.NDArray[np.intp]) -> FeatureSet:
-        records = [self._records[position] for position in positions.tolist()]
+    def _feature_set(self, positions: Rows) -> FeatureSet:
+        listed = positions.tolist()
+        records = [self._records[position] for position in listed]
         return FeatureSet(
-            features=self._rows[positions],
+            features=self._vectors[positions],
             label_ids=np.array([record.label_id for record in records], np.int32),
             paths=tuple(record.path for record in records),
+            contents=tuple(self._digests.get(position, b"") for position in listed),
+        )
+
+
+def check_any(extraction: Extraction) -> None:
+    """Checks that not all photos were left out.
+
+    Raises:
+        PhotoError: they were.
+    """
+    if extraction.unreadable and not any(len(photos) for photos in extraction.sets.values()):
+        first = extraction.unreadable[0]
+        raise PhotoError(
+            f"--image_dir must hold photos that can be read. Got {len(extraction.unreadable)} "
+            f"files, none of which can; the first is {first.path}: {first.reason}."
         )

@@ -11,6 +11,7 @@ from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice, choose_engine
 from image_retraining.errors import PhotoError
 from image_retraining.extraction import extract as extract_features
+from image_retraining.feature_table import check_any
 from image_retraining.importing import import_bottlenecks
 from image_retraining.kept_modules import KeptModules
 from image_retraining.records import Catalog, Extraction, Split, Unreadable
@@ -50,11 +51,11 @@ def extract(
             cache,
             engine=chosen,
             fail_on_bad_image=config.on_bad_image == "fail",
-            fail_on_none=len(splits) == len(Split),
         )
         for chosen, splits in _parts(catalog, engine, exactly)
     ]
     extraction = _joined(catalog, extractions)
+    check_any(extraction)
     learnt = set(extraction.sets[Split.TRAINING].label_ids.tolist())
     if len(learnt) < 2:
         raise PhotoError(

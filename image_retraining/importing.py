@@ -12,7 +12,7 @@ from image_retraining.backbone import Backbone
 from image_retraining.bottlenecks import BottleneckCache, imported_recipe
 from image_retraining.engines import BATCH_SIZE, Engine
 from image_retraining.errors import ImportedError
-from image_retraining.photo_batches import photo_batches
+from image_retraining.photo_batches import Photo, photo_batches
 from image_retraining.photo_files import FileState, PhotoFiles
 from image_retraining.records import Catalog, Floats
 from image_retraining.text_bottlenecks import (
@@ -87,15 +87,11 @@ def _test(texts: TextBottlenecks, catalog: Catalog, engine: Engine) -> None:
     positions = sorted(texts.vectors)
     tested = 0
     some = positions[:: -(-len(positions) // BATCH_SIZE)]
-    for batch in photo_batches(
-        _contents(some, catalog),
-        lambda contents, _: images.pixels(contents, engine.image_size),
-        batch_size=BATCH_SIZE,
-    ):
+    for batch in photo_batches(_photos(some, catalog), engine.image_size, batch_size=BATCH_SIZE):
         if batch.images is None:
             continue
-        computed = engine(batch.padded(BATCH_SIZE))[: len(batch.positions)]
-        for position, vector in zip(batch.positions.tolist(), computed, strict=True):
+        computed = engine(batch.padded(BATCH_SIZE))[: len(batch.numbers)]
+        for position, vector in zip(batch.numbers.tolist(), computed, strict=True):
             tested += 1
             difference = _difference(texts.vectors[position], vector)
             if difference > _TOLERANCE:
@@ -133,10 +129,10 @@ def _store(
     PhotoFiles(cache.file).remember(files)
 
 
-def _contents(positions: list[int], catalog: Catalog) -> Iterable[tuple[int, bytes]]:
+def _photos(positions: list[int], catalog: Catalog) -> Iterable[Photo]:
     for position in positions:
         with contextlib.suppress(OSError):
-            yield position, images.read(catalog.records[position].path)
+            yield Photo.plain(position, images.read(catalog.records[position].path))
 
 
 def _difference(one: Floats, other: Floats) -> float:

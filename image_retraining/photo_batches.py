@@ -1,4 +1,6 @@
-"""Photos' bytes → batches of pixels, decoded in parallel while the caller computes.
+"""Photos' bytes → batches of pictures, decoded in parallel while the caller computes.
+
+A picture is the photo itself or a variation of it; a photo is decoded once for all of its pictures.
 
 A photo that cannot be decoded is left out of the batches and named beside them; whoever wants the
 reason asks `images.why_left_out`. So one bad photo costs nothing but itself.
@@ -6,20 +8,22 @@ reason asks `images.why_left_out`. So one bad photo costs nothing but itself.
 
 import collections
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from image_retraining import images
 from image_retraining.records import Floats
+from image_retraining.variations import PLAIN, Variation
 
 _Item = TypeVar("_Item")
 
-# Numbers by which a caller knows its photos.
-Positions = npt.NDArray[np.int64]
+# Numbers by which a caller knows its pictures.
+Numbers = npt.NDArray[np.int64]
 
 # Decoding goes on while the engine, of which one core is busy for half a second, is made.
 _BATCHES_AHEAD = 8
@@ -28,16 +32,35 @@ _LARGEST_GROUP = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoBatch:
-    """Some photos, decoded.
+class Photo:
+    """A photo to decode.
 
     Attributes:
-        positions: int64 [n], the caller's numbers of the photos, in the order they were given.
-        images: float32 [n, H, W, 3], RGB, 0 to 1; None when n is 0.
-        undecodable: numbers of photos given before the last of these that cannot be decoded.
+        contents: the bytes of its file.
+        pictures: which pictures to make of it, under numbers of the caller's choice; at least one.
     """
 
-    positions: Positions
+    contents: bytes
+    pictures: Mapping[int, Variation]
+
+    @classmethod
+    def plain(cls, number: int, contents: bytes) -> Self:
+        """Returns a photo of which one picture is to be made, the photo itself."""
+        return cls(contents, {number: PLAIN})
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoBatch:
+    """Some pictures.
+
+    Attributes:
+        numbers: int64 [n], the caller's numbers of the pictures, in the order they were given.
+        images: float32 [n, H, W, 3], RGB, from 0 up, to 1 in a photo itself; None when n is 0.
+        undecodable: numbers of pictures given before the last of these whose photo cannot be
+            decoded.
+    """
+
+    numbers: Numbers
     images: Any
     undecodable: tuple[int, ...]
 
@@ -46,49 +69,46 @@ class PhotoBatch:
 
         Batches of one size make a photo's vector independent of how many others came with it.
         """
-        missing = size - len(self.positions)
+        missing = size - len(self.numbers)
         images: Floats = self.images.numpy()
         return np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
 
 
 def photo_batches(
-    photos: Iterable[tuple[int, bytes]],
-    to_pixels: Callable[[Any, Any], Any],
-    *,
-    batch_size: int,
+    photos: Iterable[Photo], image_size: tuple[int, int], *, batch_size: int
 ) -> Iterator[PhotoBatch]:
-    """Yields the photos in batches, in their order.
+    """Yields the pictures of photos in batches, in their order.
 
     Every batch is full but the last; after it may come one of undecodable photos only.
 
     Args:
-        photos: pairs of a number of the caller's choice and a file's bytes; drawn from a thread.
-        to_pixels: from string and int64 scalars, such a pair, to float32 [H, W, 3]; traced.
-        batch_size: photos a batch.
+        photos: drawn from a thread.
+        image_size: (H, W).
+        batch_size: pictures a batch.
 
     Raises:
         Exception: whatever drawing from `photos` raises.
     """
     feed = _Feed(photos, batch_size)
+
+    def decode(contents: Any, numbers: Any, variations: Any) -> Any:
+        rows = tf.reshape(tf.io.decode_raw(variations, tf.float32), [-1, len(PLAIN)])
+        return tf.io.decode_raw(numbers, tf.int64), images.variations(contents, image_size, rows)
+
     dataset = (
         tf.data.Dataset.from_generator(
-            feed.groups,
-            output_signature=(tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.string)),
+            feed.groups, output_signature=(tf.TensorSpec([None], tf.string),) * 3
         )
         .unbatch()
-        .map(
-            lambda position, contents: (position, to_pixels(contents, position)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .ignore_errors(log_warning=False)
-        .batch(batch_size)
+        .rebatch(batch_size)
         .prefetch(_BATCHES_AHEAD)
     )
     try:
-        for positions, images in dataset:
-            numbers = positions.numpy()
-            yield PhotoBatch(numbers, images, tuple(feed.skipped_before(numbers.tolist())))
+        for numbers, pictures in dataset:
+            listed = numbers.numpy()
+            yield PhotoBatch(listed, pictures, tuple(feed.skipped_before(listed.tolist())))
     except KeyboardInterrupt as interruption:
         # Its traceback would keep tf.data's iterator, and with it the thread that draws photos.
         traceback.clear_frames(interruption.__traceback__)
@@ -125,31 +145,36 @@ class _Feed:
     """Draws photos for tf.data, in groups, because each hand-over costs half a millisecond.
 
     Attributes:
-        drawn: positions given to tf.data that have not come back yet, in order.
+        drawn: numbers given to tf.data that have not come back yet, in order.
         failure: what ended the drawing early. `ignore_errors` swallows the errors of the whole
             pipeline, not only those of decoding, so that tf.data would end as if all were drawn.
     """
 
-    def __init__(self, photos: Iterable[tuple[int, bytes]], group_size: int) -> None:
+    def __init__(self, photos: Iterable[Photo], group_size: int) -> None:
         self._photos = iter(photos)
         self._group_size = group_size
         self.drawn: collections.deque[int] = collections.deque()
         self.failure: BaseException | None = None
 
-    def groups(self) -> Iterator[tuple[list[int], list[bytes]]]:
+    def groups(self) -> Iterator[tuple[list[bytes], list[bytes], list[bytes]]]:
+        """Yields contents, numbers (int64) and variations (float32), the latter two as bytes."""
         try:
             for group in limited_groups(
-                self._photos, self._group_size, size_of=lambda photo: len(photo[1])
+                self._photos, self._group_size, size_of=lambda photo: len(photo.contents)
             ):
-                positions, contents = zip(*group, strict=True)
-                self.drawn.extend(positions)
-                yield list(positions), list(contents)
+                for photo in group:
+                    self.drawn.extend(photo.pictures)
+                yield (
+                    [photo.contents for photo in group],
+                    [np.array([*photo.pictures], np.int64).tobytes() for photo in group],
+                    [np.array([*photo.pictures.values()], np.float32).tobytes() for photo in group],
+                )
         except BaseException as error:
             self.failure = error
             raise
 
-    def skipped_before(self, positions: list[int]) -> Iterator[int]:
-        """Takes the positions off `drawn`; yields those before them that did not come back."""
-        for position in positions:
-            while (drawn := self.drawn.popleft()) != position:
+    def skipped_before(self, numbers: list[int]) -> Iterator[int]:
+        """Takes the numbers off `drawn`; yields those before them that did not come back."""
+        for number in numbers:
+            while (drawn := self.drawn.popleft()) != number:
                 yield drawn

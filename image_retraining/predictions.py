@@ -6,7 +6,7 @@ import numpy as np
 
 from image_retraining import images
 from image_retraining.frozen_graph import FrozenGraph
-from image_retraining.photo_batches import PhotoBatch, photo_batches
+from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
 from image_retraining.records import Floats, Prediction
 
 _BATCH_SIZE = 32
@@ -31,17 +31,15 @@ def predict(
     """
     unreadable: dict[int, str] = {}
 
-    def contents() -> Iterator[tuple[int, bytes]]:
+    def photos() -> Iterator[Photo]:
         for position, path in enumerate(paths):
             try:
-                yield position, images.read(path)
+                yield Photo.plain(position, images.read(path))
             except OSError as error:
                 unreadable[position] = error.strerror or str(error)
 
     next_position = 0
-    for batch in photo_batches(
-        contents(), lambda data, _: images.pixels(data, image_size), batch_size=_BATCH_SIZE
-    ):
+    for batch in photo_batches(photos(), image_size, batch_size=_BATCH_SIZE):
         for position in batch.undecodable:
             unreadable[position] = images.why_left_out(paths[position])
         scores = _scores(graph, batch, mean, std)
@@ -62,8 +60,8 @@ def _scores(graph: FrozenGraph, batch: PhotoBatch, mean: float, std: float) -> d
     pixels = batch.padded(_BATCH_SIZE)
     if (mean, std) != (0.0, 255.0):
         pixels = (pixels * 255.0 - mean) / std
-    scores = graph.scores(pixels)[: len(batch.positions)]
-    return dict(zip(batch.positions.tolist(), scores, strict=True))
+    scores = graph.scores(pixels)[: len(batch.numbers)]
+    return dict(zip(batch.numbers.tolist(), scores, strict=True))
 
 
 def top(scores: Floats, count: int) -> list[int]:

@@ -68,11 +68,15 @@ class FeatureSet:
         features: float32 [N, D].
         label_ids: int32 [N], ascending.
         paths: N file names, in the order of the rows.
+        contents: SHA-256 of each photo's bytes, in the order of the rows; () when unknown.
+        views: float32 [N, K, D], of K distorted views of each photo; None without.
     """
 
     features: Floats
     label_ids: Ints
     paths: tuple[str, ...]
+    contents: tuple[bytes, ...] = ()
+    views: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -17,7 +17,6 @@ from image_retraining.config import RetrainConfig
 from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.engines import choose_engine
 from image_retraining.evaluation import evaluate
-from image_retraining.images import Distortion
 from image_retraining.progress import Progress
 from image_retraining.records import (
     Catalog,
@@ -29,6 +28,7 @@ from image_retraining.records import (
 )
 from image_retraining.sampling import Sampler
 from image_retraining.summaries import TensorBoardWriter, log_report
+from image_retraining.variations import Distortion
 from image_retraining.verification import verify
 from image_retraining.whole_files import replacing
 

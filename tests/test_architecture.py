@@ -11,12 +11,21 @@ PACKAGE = ROOT / "image_retraining"
 # A room may import rooms that stand on lines above its own. CONTRIBUTING.md draws the same table.
 FLOORS = [
     {"errors", "records"},
-    {"whole_files", "config", "splits", "sampling", "evaluation", "cache_schema", "photo_header"},
+    {
+        "whole_files",
+        "config",
+        "splits",
+        "sampling",
+        "evaluation",
+        "cache_schema",
+        "photo_header",
+        "variations",
+    },
     {"cache_file", "feature_table", "text_bottlenecks"},
     {"catalog", "checkpoint", "images", "progress", "command_line"},
     {"claims", "photo_files", "kept_modules"},
     {"bottlenecks", "photo_batches", "hub_module", "builtin_module", "plain_graph"},
-    {"freezing"},
+    {"freezing", "row_cache"},
     {"backbone", "engines"},
     {"extraction", "importing", "cache_care", "cache_folder"},
     {"training", "summaries"},

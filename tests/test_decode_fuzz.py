@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from image_retraining import images
-from image_retraining.photo_batches import limited_groups, photo_batches
+from image_retraining.photo_batches import Photo, limited_groups, photo_batches
 
 SIZE = (5, 6)
 RANDOM = np.random.default_rng(5)
@@ -177,12 +177,11 @@ def test_damaged_photos_cost_no_other(photos: list[bytes]) -> None:
             expected[number] = images.pixels(contents, SIZE).numpy()
     got: dict[int, Any] = {}
     undecodable: list[int] = []
-    for batch in photo_batches(
-        enumerate(mixed), lambda contents, _: images.pixels(contents, SIZE), batch_size=8
-    ):
+    plain = (Photo.plain(number, contents) for number, contents in enumerate(mixed))
+    for batch in photo_batches(plain, SIZE, batch_size=8):
         undecodable += batch.undecodable
         if batch.images is not None:
-            got |= dict(zip(batch.positions.tolist(), batch.images.numpy(), strict=True))
+            got |= dict(zip(batch.numbers.tolist(), batch.images.numpy(), strict=True))
     assert undecodable == [number for number in range(len(mixed)) if number not in expected]
     assert list(got) == list(expected)
     for number, pixels in expected.items():

@@ -13,10 +13,10 @@ from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.engines import EngineChoice
 from image_retraining.errors import PhotoError
-from image_retraining.images import Distortion
 from image_retraining.progress import Progress
 from image_retraining.records import FeatureSet
 from image_retraining.training import StoredVectors, training_sampler
+from image_retraining.variations import Distortion
 
 BATCH_SIZE = 12
 DISTORTION = Distortion(flip_left_right=True, random_crop=30, random_scale=20, random_brightness=30)

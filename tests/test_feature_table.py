@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from image_retraining.errors import PhotoError
-from image_retraining.feature_table import FeatureTable
+from image_retraining.feature_table import FeatureTable, check_any
 from image_retraining.records import ImageRecord, Split, Unreadable
 
 SIZE = 3
@@ -198,7 +198,7 @@ def test_a_catalog_of_broken_photos_only_is_refused(table: FeatureTable) -> None
         table.note_unreadable(number, f"reason {number}")
     expected = "Got 3 files, none of which can; the first is photos/2.png: reason 2."
     with pytest.raises(PhotoError, match=re.escape(expected)):
-        table.check_any()
+        check_any(table.extraction())
 
 
 def test_one_sound_photo_is_enough(table: FeatureTable) -> None:

@@ -9,7 +9,8 @@ from conftest import encoded
 from PIL import Image
 
 from image_retraining import images
-from image_retraining.images import Distortion, distorted_pixels, pixels, why_unreadable
+from image_retraining.images import pixels, why_unreadable
+from image_retraining.variations import PLAIN, Distortion, Variation, draw
 
 RANDOM = np.random.default_rng(11)
 NOISE: Any = RANDOM.integers(0, 256, [7, 9, 3], np.uint8)
@@ -222,18 +223,17 @@ def test_a_good_photo_has_no_reason(file_format: str) -> None:
 
 # A photo whose red tells the column and whose green tells the row, exactly and in equal steps.
 STEPS: Any = np.arange(256, dtype=np.uint8)
-MAP = encoded(np.stack([*np.meshgrid(STEPS, STEPS), np.full([256, 256], 128)], axis=-1))
+MAP_PIXELS = np.stack([*np.meshgrid(STEPS, STEPS), np.full([256, 256], 128)], axis=-1)
+MAP = encoded(MAP_PIXELS)
 WANTED = (16, 12)
 ALL = Distortion(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
 
 
 @functools.cache
 def variations(contents: bytes, distortion: Distortion, count: int = 60) -> Any:
-    """Returns float32 [count, H, W, 3], a variation a seed."""
-    vary = tf.function(
-        lambda seed: distorted_pixels(contents, WANTED, distortion=distortion, seed=seed)
-    )
-    return np.stack([vary(tf.constant([5, number], tf.int64)).numpy() for number in range(count)])
+    """Returns float32 [count, H, W, 3], a variation a key."""
+    rows = [draw(distortion, b"5 %d" % number) for number in range(count)]
+    return images.variations(contents, WANTED, np.array(rows, np.float32)).numpy()
 
 
 def place(row: Any) -> tuple[float, float]:
@@ -247,12 +247,25 @@ def place(row: Any) -> tuple[float, float]:
     return float(row[0]) / step, 256 / 255 / step
 
 
-@pytest.mark.parametrize("distortion", [Distortion(), ALL])
-def test_a_variation_has_the_wanted_size(distortion: Distortion) -> None:
-    for size in [(16, 12), (1, 1), (300, 20)]:
-        varied = distorted_pixels(MAP, size, distortion=distortion, seed=tf.constant([1, 2]))
-        assert varied.shape == (*size, 3)
-        assert varied.dtype == tf.float32
+@pytest.mark.parametrize("variation", [PLAIN, draw(ALL, b"")])
+@pytest.mark.parametrize("size", [(16, 12), (1, 1), (300, 20)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_variations_have_the_wanted_size(
+    variation: Variation, size: tuple[int, int], count: int
+) -> None:
+    varied = images.variations(MAP, size, np.array([variation] * count, np.float32))
+    assert varied.shape == (count, *size, 3)
+    assert varied.dtype == tf.float32
+
+
+def test_the_corners_of_the_margin_are_reached_and_not_left() -> None:
+    corners = [Variation(2.0, 0.0, 0.0), Variation(2.0, 1.0, 1.0), Variation(2.0, 0.99, 0.5)]
+    varied = images.variations(MAP, WANTED, np.array(corners, np.float32)).numpy()
+    large = legacy_resized(MAP_PIXELS / 255, 32, 24)
+    for picture, (top, left) in zip(varied, [(0, 0), (16, 12), (16, 6)], strict=True):
+        np.testing.assert_allclose(
+            picture, large[top : top + 16, left : left + 12], rtol=0, atol=1e-5
+        )
 
 
 def test_no_distortion_gives_the_pixels() -> None:
@@ -269,14 +282,14 @@ def test_no_distortion_gives_the_pixels() -> None:
         ALL,
     ],
 )
-def test_seeds_decide_on_the_variation(distortion: Distortion) -> None:
+def test_keys_decide_on_the_variation(distortion: Distortion) -> None:
     varied = variations(MAP, distortion)
     np.testing.assert_array_equal(varied, variations.__wrapped__(MAP, distortion))
     assert len({variation.tobytes() for variation in varied}) > 40
-    for number, equal in [(5, True), (6, False)]:
-        seed = tf.constant([number, 0], tf.int64)
-        eager = distorted_pixels(MAP, WANTED, distortion=distortion, seed=seed)
-        assert np.allclose(eager, varied[0], rtol=0, atol=1e-6) is equal
+    for key, equal in [(b"5 0", True), (b"6 0", False)]:
+        row = np.array([draw(distortion, key)], np.float32)
+        alone = images.variations(MAP, WANTED, row)[0]
+        assert np.array_equal(alone, varied[0]) is equal
 
 
 def test_half_of_the_photos_are_mirrored() -> None:

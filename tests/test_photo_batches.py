@@ -1,16 +1,16 @@
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import encoded
 
-from image_retraining import images
 from image_retraining.errors import PhotoError
-from image_retraining.photo_batches import PhotoBatch, photo_batches
+from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
+from image_retraining.variations import PLAIN, Variation
 
 BATCH_SIZE = 4
+SIZE = (3, 5)
 BAD = (b"", b"no photo", b"\xff\xd8\xff")
 
 
@@ -18,27 +18,27 @@ def grey(level: int) -> bytes:
     return encoded(np.full([2, 2, 3], level))
 
 
-def to_pixels(contents: Any, _: Any) -> Any:
-    return images.pixels(contents, (3, 5))
+def plain(photos: Iterable[tuple[int, bytes]]) -> Iterator[Photo]:
+    return (Photo.plain(number, contents) for number, contents in photos)
 
 
 def batches_of(photos: Iterable[tuple[int, bytes]]) -> list[PhotoBatch]:
-    return list(photo_batches(photos, to_pixels, batch_size=BATCH_SIZE))
+    return list(photo_batches(plain(photos), SIZE, batch_size=BATCH_SIZE))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 11, 50])
 def test_photos_come_in_their_order_in_full_batches(count: int) -> None:
     batches = batches_of((100 - number, grey(number)) for number in range(count))
-    assert [len(batch.positions) for batch in batches] == [
+    assert [len(batch.numbers) for batch in batches] == [
         min(BATCH_SIZE, count - start) for start in range(0, count, BATCH_SIZE)
     ]
     number = 0
     for batch in batches:
-        assert batch.positions.dtype == np.int64
+        assert batch.numbers.dtype == np.int64
         assert batch.undecodable == ()
         assert batch.images.dtype == tf.float32
-        assert batch.images.shape == (len(batch.positions), 3, 5, 3)
-        for position, image in zip(batch.positions, batch.images.numpy(), strict=True):
+        assert batch.images.shape == (len(batch.numbers), 3, 5, 3)
+        for position, image in zip(batch.numbers, batch.images.numpy(), strict=True):
             assert position == 100 - number
             np.testing.assert_allclose(image, number / 255, rtol=0, atol=1e-6)
             number += 1
@@ -67,31 +67,49 @@ def test_photos_that_cannot_be_decoded_are_named_and_cost_no_other(
     photos = [(n, BAD[n % len(BAD)] if n in bad else grey(n)) for n in range(count)]
     batches = batches_of(photos)
     good = [number for number in range(count) if number not in bad]
-    assert [number for batch in batches for number in batch.positions.tolist()] == good
+    assert [number for batch in batches for number in batch.numbers.tolist()] == good
     assert [number for batch in batches for number in batch.undecodable] == sorted(bad)
-    full = [batch for batch in batches if len(batch.positions)]
-    assert [len(batch.positions) for batch in full] == [
+    full = [batch for batch in batches if len(batch.numbers)]
+    assert [len(batch.numbers) for batch in full] == [
         min(BATCH_SIZE, len(good) - start) for start in range(0, len(good), BATCH_SIZE)
     ]
     for batch in full:
         np.testing.assert_allclose(
-            batch.images.numpy()[:, 0, 0, 0], batch.positions / 255, rtol=0, atol=1e-6
+            batch.images.numpy()[:, 0, 0, 0], batch.numbers / 255, rtol=0, atol=1e-6
         )
-        assert all(number < batch.positions[-1] for number in batch.undecodable)
+        assert all(number < batch.numbers[-1] for number in batch.undecodable)
     for batch in batches[len(full) :]:
         assert batch.images is None
         assert batch.undecodable
     assert len(batches) - len(full) == (count - 1 in bad)
 
 
-def test_the_number_of_a_photo_comes_with_its_bytes() -> None:
-    def with_number(contents: Any, number: Any) -> Any:
-        return images.pixels(contents, (1, 1)) + tf.cast(number, tf.float32)
+def test_numbers_are_the_callers() -> None:
+    wanted = [10**15 + number * 64 for number in range(5)]
+    batches = batches_of((number, grey(1)) for number in wanted)
+    assert [number for batch in batches for number in batch.numbers.tolist()] == wanted
 
-    photos = [(10**9 + number * 64, grey(255)) for number in range(5)]
-    batches = list(photo_batches(photos, with_number, batch_size=2))
-    got = np.concatenate([batch.images.numpy()[:, 0, 0, 0] for batch in batches])
-    np.testing.assert_array_equal(got, [np.float32(1 + number) for number, _ in photos])
+
+MIRRORED = Variation(mirrored=1.0)
+BRIGHT = Variation(brightness=1.5)
+
+
+def test_a_photo_gives_all_its_pictures() -> None:
+    stripes = np.full([3, 5, 3], 90)
+    stripes[:, :2] = 30
+    photos = [
+        Photo(encoded(stripes), {7: PLAIN, 3: MIRRORED, 9: BRIGHT}),
+        Photo(b"no photo", {20: PLAIN, 21: BRIGHT}),
+        Photo(encoded(stripes), {1: MIRRORED}),
+        Photo.plain(2, encoded(stripes)),
+    ]
+    batches = list(photo_batches(photos, SIZE, batch_size=2))
+    assert [batch.numbers.tolist() for batch in batches] == [[7, 3], [9, 1], [2]]
+    assert [batch.undecodable for batch in batches] == [(), (20, 21), ()]
+    pictures = np.concatenate([batch.images.numpy() for batch in batches])
+    itself = stripes.astype(np.float32) / 255
+    expected = [itself, itself[:, ::-1], itself * 1.5, itself[:, ::-1], itself]
+    np.testing.assert_allclose(pictures, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -111,16 +129,16 @@ def test_what_drawing_photos_raises_reaches_the_caller(drawn: int, error: Except
         raise error
 
     got: list[int] = []
-    batches = photo_batches(photos(), to_pixels, batch_size=BATCH_SIZE)
+    batches = photo_batches(plain(photos()), SIZE, batch_size=BATCH_SIZE)
     with pytest.raises(type(error)) as caught:
-        got.extend(position for batch in batches for position in batch.positions.tolist())
+        got.extend(position for batch in batches for position in batch.numbers.tolist())
     assert caught.value is error
     assert got == list(range(drawn - drawn % BATCH_SIZE))
 
 
 def test_a_caller_may_stop_early() -> None:
-    batches = photo_batches(((n, grey(n % 250)) for n in range(1000)), to_pixels, batch_size=2)
-    assert next(batches).positions.tolist() == [0, 1]
+    batches = photo_batches(plain((n, grey(n % 250)) for n in range(1000)), SIZE, batch_size=2)
+    assert next(batches).numbers.tolist() == [0, 1]
     del batches
 
 

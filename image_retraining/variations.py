@@ -1,0 +1,111 @@
+"""How a photo is distorted: settings → what is done to it. Cached views rest on it: a promise.
+
+A variation is drawn from a key alone: bytes, of which SHA-512 makes even random numbers. So it is
+the same on every machine and in every release, and a view of a photo can be cached like the photo
+itself. Changing how it is drawn gives cached views that no longer are what they say.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Distortion:
+    """How training photos are varied at random.
+
+    Attributes:
+        flip_left_right: mirror half of them.
+        random_crop: margin to crop from, percent of the size.
+        random_scale: largest enlargement, percent.
+        random_brightness: largest change of brightness, percent, at most 100.
+    """
+
+    flip_left_right: bool = False
+    random_crop: int = 0
+    random_scale: int = 0
+    random_brightness: int = 0
+
+
+class Variation(NamedTuple):
+    """What is done to one photo.
+
+    Attributes:
+        enlargement: the photo is resized to this multiple of the wanted size; at least 1.
+        top: where the crop of the wanted size is taken, 0 (top) to 1 (bottom).
+        left: the same from left to right.
+        mirrored: 1 if it is mirrored left to right, else 0.
+        brightness: what it is multiplied by, 0 to 2.
+    """
+
+    enlargement: float = 1.0
+    top: float = 0.0
+    left: float = 0.0
+    mirrored: float = 0.0
+    brightness: float = 1.0
+
+
+# The photo itself.
+PLAIN = Variation()
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The variations of each photo that are cached. View 0 is the photo itself.
+
+    Attributes:
+        distortion: what to vary, and how much.
+        count: K, distorted views of a photo; their numbers are 1 to K.
+        seed: equal seeds give equal views.
+    """
+
+    distortion: Distortion = Distortion()
+    count: int = 0
+    seed: int = 0
+
+    def name(self, number: int) -> str:
+        """Returns all that decides a view but the photo; '' of the photo itself."""
+        if not number:
+            return ""
+        amounts = {
+            "random_crop": self.distortion.random_crop,
+            "random_scale": self.distortion.random_scale,
+            "random_brightness": self.distortion.random_brightness,
+        }
+        parts = ["flip_left_right"] * self.distortion.flip_left_right
+        parts += [f"{name}={amount}" for name, amount in amounts.items() if amount]
+        return " ".join([*parts, f"seed={self.seed}", f"view={number}"])
+
+    def variation(self, number: int, photo: bytes) -> Variation:
+        """Returns what view `number` does to the photo of this SHA-256."""
+        if not number:
+            return PLAIN
+        return draw(self.distortion, photo + self.name(number).encode())
+
+
+NO_VIEWS = Views()
+
+
+def draw(distortion: Distortion, key: bytes) -> Variation:
+    """Returns a random variation; equal keys give equal ones.
+
+    The distributions are those of TensorFlow Hub's image_retraining example.
+    """
+    scale, top, left, side, brightness = _uniform(key)
+    margin = 1 + distortion.random_crop / 100
+    strength = distortion.random_brightness / 100
+    return Variation(
+        enlargement=margin * (1 + scale * distortion.random_scale / 100),
+        top=top,
+        left=left,
+        mirrored=float(distortion.flip_left_right and side < 0.5),
+        brightness=1 - strength + 2 * strength * brightness,
+    )
+
+
+def _uniform(key: bytes) -> Iterator[float]:
+    """Yields five numbers from 0 to below 1, in steps of 2^-53."""
+    digest = hashlib.sha512(key).digest()
+    for start in range(0, 40, 8):
+        yield (int.from_bytes(digest[start : start + 8], "little") >> 11) * 2.0**-53
