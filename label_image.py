@@ -3,7 +3,7 @@
 import sys
 
 from image_retraining.command_line import import_tensorflow, run_script
-from image_retraining.config import LabelConfig
+from image_retraining.label_config import LabelConfig
 
 ABOUT = """
 Labels photos with a graph that retrain.py has written: the five best labels of each photo.

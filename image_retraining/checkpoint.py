@@ -1,7 +1,10 @@
 """State of the training ↔ one file, so that an interrupted training can go on.
 
 The file is NumPy's .npz format: `weights` and `bias` (float32), `step` (the steps done) and
-`inputs` (JSON: what the training learnt from, which must be equal to go on).
+`inputs` (JSON: what the training learnt from, which must be equal to go on). With Adam there are
+`mean_weights`, `mean_bias`, `square_weights` and `square_bias` (float32), its moments. With
+validation photos there are `best_weights` and `best_bias` (float32), the head chosen so far, and
+`best` (float64: after which step, its cross entropy, how many evaluations since).
 """
 
 import hashlib
@@ -18,7 +21,8 @@ import numpy as np
 from absl import logging
 
 from image_retraining.errors import CheckpointError
-from image_retraining.records import FeatureSet, Head
+from image_retraining.head_choice import HeadChoice
+from image_retraining.records import FeatureSet, Head, TrainingState
 from image_retraining.whole_files import replacing
 
 _SECONDS_BETWEEN_SAVES = 10.0
@@ -29,12 +33,12 @@ class Checkpoint:
     """Where a training stands.
 
     Attributes:
-        head: after so many steps.
-        step: how many steps are done.
+        state: after the last step.
+        choice: the best head so far; None where nothing is validated.
     """
 
-    head: Head
-    step: int
+    state: TrainingState
+    choice: HeadChoice | None = None
 
 
 class CheckpointFile:
@@ -61,7 +65,7 @@ class CheckpointFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        step = self._unsaved.step if self._unsaved else 0
+        step = self._unsaved.state.step if self._unsaved else 0
         self._save()
         if kind is KeyboardInterrupt and step:
             logging.info(
@@ -79,8 +83,7 @@ class CheckpointFile:
         try:
             # np.load leaves a file that it opened itself open when that is no archive.
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                head = Head(stored["weights"], stored["bias"])
-                step = int(stored["step"])
+                checkpoint = _checkpoint(stored)
                 inputs = json.loads(str(stored["inputs"]))
         except FileNotFoundError:
             return None
@@ -95,7 +98,7 @@ class CheckpointFile:
                     f"--resume must be given the inputs of the interrupted run. {name} was "
                     f"{inputs.get(name)}, and is {now}. Run without --resume to start anew."
                 )
-        return Checkpoint(head, step)
+        return checkpoint
 
     def update(self, checkpoint: Checkpoint) -> None:
         """Takes a newer state, to be written with the next save."""
@@ -107,19 +110,43 @@ class CheckpointFile:
         if self._unsaved is None:
             return
         with replacing(self._path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                weights=self._unsaved.head.weights,
-                bias=self._unsaved.head.bias,
-                step=np.int64(self._unsaved.step),
-                inputs=np.str_(json.dumps(self._inputs)),
-            )
+            np.savez(file, **_arrays(self._unsaved), inputs=np.str_(json.dumps(self._inputs)))
         self._saved_at = time.monotonic()
 
 
-def photos_digest(labels: Sequence[str], training: FeatureSet) -> str:
-    """Returns the start of a SHA-256 over what there is to learn, hexadecimal."""
+def _arrays(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Returns the arrays of the file."""
+    state, choice = checkpoint.state, checkpoint.choice
+    heads = {"": state.head}
+    if state.moments is not None:
+        heads |= dict(zip(("mean_", "square_"), state.moments, strict=True))
+    arrays: dict[str, Any] = {"step": np.int64(state.step)}
+    if choice is not None:
+        heads["best_"] = choice.head
+        arrays["best"] = np.array([choice.step, choice.cross_entropy, choice.waited], np.float64)
+    for name, head in heads.items():
+        arrays |= {f"{name}weights": head.weights, f"{name}bias": head.bias}
+    return arrays
+
+
+def _checkpoint(stored: Any) -> Checkpoint:
+    """Returns what the arrays of a file tell."""
+
+    def head(name: str) -> Head:
+        return Head(stored[f"{name}weights"], stored[f"{name}bias"])
+
+    moments = (head("mean_"), head("square_")) if "mean_weights" in stored else None
+    choice = None
+    if "best" in stored:
+        step, cross_entropy, waited = stored["best"].tolist()
+        choice = HeadChoice(head("best_"), int(step), cross_entropy, int(waited))
+    return Checkpoint(TrainingState(head(""), int(stored["step"]), moments), choice)
+
+
+def photos_digest(labels: Sequence[str], *sets: FeatureSet) -> str:
+    """Returns the start of a SHA-256 over labels and feature vectors, hexadecimal."""
     content = hashlib.sha256(json.dumps(list(labels)).encode())
-    content.update(np.ascontiguousarray(training.label_ids).data)
-    content.update(np.ascontiguousarray(training.features).data)
+    for photos in sets:
+        content.update(np.ascontiguousarray(photos.label_ids).data)
+        content.update(np.ascontiguousarray(photos.features).data)
     return content.hexdigest()[:16]

@@ -6,7 +6,6 @@ Every step sees new variations, so every step runs the module on as many photos 
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from image_retraining import images
 from image_retraining.engines import BATCH_SIZE, Engine
@@ -15,8 +14,8 @@ from image_retraining.photo_batches import Photo, photo_batches
 from image_retraining.progress import Progress
 from image_retraining.records import FeatureSet
 from image_retraining.sampling import Indices
-from image_retraining.training import StepBatches, training_sampler
-from image_retraining.variations import Distortion, draw
+from image_retraining.training import BatchDraw, StepBatches
+from image_retraining.variations import Distortion, drawn
 
 
 class DistortedPhotos:
@@ -28,7 +27,7 @@ class DistortedPhotos:
         engine: Engine,
         distortion: Distortion,
         *,
-        batch_size: int,
+        draw: BatchDraw,
         seed: int,
         progress: Progress,
     ) -> None:
@@ -38,23 +37,22 @@ class DistortedPhotos:
             training: the photos; their undistorted feature vectors are not used.
             engine: turns the distorted photos into feature vectors.
             distortion: what to vary.
-            batch_size: photos a step.
-            seed: of the draws and the distortions.
+            draw: step → int64 [B], the photos of its batch.
+            seed: of the distortions.
             progress: counts photos.
         """
         self._training = training
         self._engine = engine
         self._distortion = distortion
-        self._sampler = training_sampler(training, seed=seed)
-        self._batch_size = batch_size
+        self._draw = draw
         self._seed = seed
         self._progress = progress
 
     def batches(self, steps: range) -> StepBatches:
         """Returns the batches of some steps."""
-        draws = np.stack([self._sampler.draw(step, self._batch_size) for step in steps])
+        draws = np.stack([self._draw(step) for step in steps])
         features = np.empty([draws.size, self._engine.feature_size], np.float32)
-        first = steps[0] * self._batch_size
+        first = steps[0] * draws.shape[1]
         photos = self._photos(draws, first)
         for batch in photo_batches(photos, self._engine.image_size, batch_size=BATCH_SIZE):
             for number in batch.undecodable:
@@ -63,11 +61,7 @@ class DistortedPhotos:
             rows = self._engine(batch.padded(BATCH_SIZE))[: len(batch.numbers)]
             features[batch.numbers - first] = rows
             self._progress.advance(len(rows))
-        return StepBatches(
-            tf.constant(features),
-            tf.constant(self._training.label_ids[draws.ravel()]),
-            np.arange(draws.size).reshape(draws.shape),
-        )
+        return StepBatches(features.reshape([*draws.shape, -1]), self._training.label_ids[draws])
 
     def _photos(self, draws: Indices, first: int) -> Iterator[Photo]:
         """Yields the drawn photos, numbered over the whole training."""
@@ -81,4 +75,4 @@ class DistortedPhotos:
                     "Run again."
                 ) from error
             key = f"{self._seed} {number}".encode()
-            yield Photo(contents, {number: draw(self._distortion, key)})
+            yield Photo(contents, {number: drawn(self._distortion, key)})

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from image_retraining.records import Evaluation, Floats, Head, Ints
+from image_retraining.records import BATCH_FIGURES, HEAD_FIGURES, Evaluation, Floats, Head, Ints
 
 
 def evaluate(head: Head, features: Floats, label_ids: Ints) -> Evaluation:
@@ -22,6 +22,15 @@ def evaluate(head: Head, features: Floats, label_ids: Ints) -> Evaluation:
         accuracy=float(right.mean()),
         cross_entropy=float((_log_sum_exp(logits) - true_logits).mean()),
     )
+
+
+def figures(head: Head, evaluation: Evaluation) -> dict[str, Floats]:
+    """Returns what TrainingReport.scalars has, for one evaluation of a head: float32 [1] each."""
+    values = [evaluation.accuracy, evaluation.cross_entropy]
+    for part in (head.weights, head.bias):
+        values += [part.mean(), part.std(), part.max(), part.min()]
+    names = (*BATCH_FIGURES, *HEAD_FIGURES)
+    return {name: np.array([value], np.float32) for name, value in zip(names, values, strict=True)}
 
 
 def softmax(logits: Floats) -> Floats:

@@ -15,6 +15,7 @@ from image_retraining.feature_table import check_any
 from image_retraining.importing import import_bottlenecks
 from image_retraining.kept_modules import KeptModules
 from image_retraining.records import Catalog, Extraction, Split, Unreadable
+from image_retraining.variations import NO_VIEWS
 
 
 def load(config: RetrainConfig, cache: BottleneckCache) -> Backbone:
@@ -50,6 +51,7 @@ def extract(
             backbone,
             cache,
             engine=chosen,
+            views=config.views if Split.TRAINING in splits else NO_VIEWS,
             fail_on_bad_image=config.on_bad_image == "fail",
         )
         for chosen, splits in _parts(catalog, engine, exactly)

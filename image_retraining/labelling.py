@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 from image_retraining.catalog import photos_below
-from image_retraining.config import LabelConfig
 from image_retraining.errors import GraphError, PhotoError
 from image_retraining.frozen_graph import FrozenGraph, read_labels
+from image_retraining.label_config import LabelConfig
 from image_retraining.predictions import predict, top
 from image_retraining.records import Floats, Prediction
 

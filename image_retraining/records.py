@@ -150,6 +150,7 @@ class TrainingReport:
         head: after the last of the steps.
         train: of that head on the last step's batch, at evaluation steps, else None.
         validation: of that head on validation photos, at evaluation steps and if there are any.
+        whole_validation: the same on all validation photos.
     """
 
     steps: range
@@ -157,6 +158,22 @@ class TrainingReport:
     head: Head
     train: Evaluation | None
     validation: Evaluation | None
+    whole_validation: Evaluation | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Where a training stands.
+
+    Attributes:
+        head: what is trained.
+        step: how many steps are done.
+        moments: Adam's means of the gradients and of their squares; None before, and without.
+    """
+
+    head: Head
+    step: int = 0
+    moments: tuple[Head, Head] | None = None
 
 
 @dataclass(frozen=True, slots=True)

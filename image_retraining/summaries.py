@@ -15,13 +15,9 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from image_retraining.evaluation import softmax
+from image_retraining.evaluation import figures, softmax
 from image_retraining.records import (
-    BATCH_FIGURES,
-    HEAD_FIGURES,
-    Evaluation,
     Floats,
-    Head,
     TrainingReport,
 )
 
@@ -86,7 +82,14 @@ class TensorBoardWriter:
         if report.train is not None:
             self._write_histograms(last[0], report)
         if report.validation is not None:
-            scalars = _validation_scalars(report.head, report.validation)
+            scalars = figures(report.head, report.validation)
+            self._write_scalars("validation", last, scalars)
+        if report.whole_validation is not None:
+            whole = {
+                "whole_validation/accuracy": report.whole_validation.accuracy,
+                "whole_validation/cross_entropy": report.whole_validation.cross_entropy,
+            }
+            scalars = {name: np.array([value], np.float32) for name, value in whole.items()}
             self._write_scalars("validation", last, scalars)
         for writer in self._writers.values():
             writer.flush()
@@ -117,17 +120,6 @@ class TensorBoardWriter:
 
     def _add(self, run: str, step: int, summary: Any) -> None:
         self._writers[run].add_event(Event(wall_time=time.time(), step=step, summary=summary))
-
-
-def _validation_scalars(head: Head, evaluation: Evaluation) -> dict[str, Floats]:
-    """Returns for one evaluation what TrainingReport.scalars has for the training batches."""
-    figures = [evaluation.accuracy, evaluation.cross_entropy]
-    for values in (head.weights, head.bias):
-        figures += [values.mean(), values.std(), values.max(), values.min()]
-    names = (*BATCH_FIGURES, *HEAD_FIGURES)
-    return {
-        name: np.array([figure], np.float32) for name, figure in zip(names, figures, strict=True)
-    }
 
 
 def _remove_earlier(summaries_dir: str) -> None:

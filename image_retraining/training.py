@@ -1,11 +1,11 @@
-"""Feature vectors → Head: the softmax layer, trained by gradient descent.
+"""Feature vectors → Head: the softmax layer, trained step by step.
 
 The layer, its start values, the draws of photos and the order of training and evaluating are those
 of TensorFlow Hub's image_retraining example. What is new is that the steps between two evaluations
-run inside one TensorFlow function.
+run inside one TensorFlow function, and that there is Adam besides gradient descent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,21 +13,22 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining.evaluation import evaluate
+from image_retraining.gradient_steps import FIGURES, step_taker
 from image_retraining.records import (
-    BATCH_FIGURES,
-    HEAD_FIGURES,
     Evaluation,
     FeatureSet,
+    Floats,
     Head,
+    Ints,
     TrainingReport,
+    TrainingState,
 )
 from image_retraining.sampling import Indices, Sampler
 
-_TRAINING_DRAWS, _VALIDATION_DRAWS = 0, 1
+_TRAINING_DRAWS, _VALIDATION_DRAWS, _VIEW_DRAWS = 0, 1, 3
 _INITIAL_STDDEV = 0.001
 # Bounds the memory of a report, and how long Ctrl-C takes, when evaluations are far apart.
 _STEPS_AT_ONCE = 200
-_SCALARS = (*BATCH_FIGURES, *HEAD_FIGURES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,11 @@ class TrainingSettings:
 
     Attributes:
         steps: how many steps.
-        learning_rate: of gradient descent.
-        validation_batch_size: photos an evaluation, -1 for all.
+        learning_rate: size of a step.
+        optimizer: "gradient_descent" or "adam".
+        l2: times half the sum of the squared weights, is added to the loss; at least 0.
+        label_smoothing: share of the truth that goes evenly to all labels, 0 to below 1.
+        validation_batch_size: photos an evaluation that is reported, -1 for all.
         eval_step_interval: steps from one evaluation to the next.
         report_step_interval: a report ends at each multiple of this as well; 0 for none.
         seed: of all draws.
@@ -45,6 +49,9 @@ class TrainingSettings:
 
     steps: int
     learning_rate: float
+    optimizer: str = "gradient_descent"
+    l2: float = 0.0
+    label_smoothing: float = 0.0
     validation_batch_size: int
     eval_step_interval: int
     report_step_interval: int
@@ -56,14 +63,16 @@ class StepBatches:
     """What some steps learn from.
 
     Attributes:
-        features: float32 tensor [M, D].
-        label_ids: int32 tensor [M].
-        indices: int64 [steps, B], rows of the two for each step.
+        features: float32 [steps, B, D].
+        label_ids: int32 [steps, B].
     """
 
-    features: Any
-    label_ids: Any
-    indices: Indices
+    features: Floats
+    label_ids: Ints
+
+
+# Step → int64 [B], places of photos.
+BatchDraw = Callable[[int], Indices]
 
 
 class BatchSource(Protocol):
@@ -74,24 +83,45 @@ class BatchSource(Protocol):
 
 
 class StoredVectors:
-    """Batches drawn from feature vectors in memory."""
+    """Batches drawn from feature vectors in memory: of photos, and of their views if they have any.
 
-    def __init__(self, training: FeatureSet, *, batch_size: int, seed: int) -> None:
-        """Takes N feature vectors, N at least 1."""
-        self._features = tf.constant(training.features)
-        self._label_ids = tf.constant(training.label_ids)
-        self._sampler = training_sampler(training, seed=seed)
-        self._batch_size = batch_size
+    A photo and each of its views are equally likely.
+    """
+
+    def __init__(self, training: FeatureSet, *, draw: BatchDraw, seed: int) -> None:
+        """Prepares batches.
+
+        Args:
+            training: N photos, N at least 1.
+            draw: step → int64 [B], the photos of its batch.
+            seed: of the draws among a photo's views.
+        """
+        self._training = training
+        self._draw = draw
+        self._seed = seed
 
     def batches(self, steps: range) -> StepBatches:
         """Returns the batches of some steps."""
-        draws = [self._sampler.draw(step, self._batch_size) for step in steps]
-        return StepBatches(self._features, self._label_ids, np.stack(draws))
+        draws = np.stack([self._draw(step) for step in steps])
+        features = self._training.features[draws]
+        views = self._training.views
+        if views is not None:
+            for place, step in enumerate(steps):
+                random = np.random.default_rng([self._seed, _VIEW_DRAWS, step])
+                chosen = random.integers(1 + views.shape[1], size=draws.shape[1])
+                is_view = chosen > 0
+                features[place, is_view] = views[draws[place, is_view], chosen[is_view] - 1]
+        return StepBatches(features, self._training.label_ids[draws])
 
 
-def training_sampler(training: FeatureSet, *, seed: int) -> Sampler:
-    """Returns the sampler whose draw of number i is the batch of step i."""
-    return Sampler(training.label_ids, seed=seed, purpose=_TRAINING_DRAWS)
+def batch_draw(
+    training: FeatureSet, *, batch_size: int, seed: int, class_weights: Floats | None = None
+) -> BatchDraw:
+    """Returns step → int64 [batch_size], the photos of its batch; class_weights as for Sampler."""
+    sampler = Sampler(
+        training.label_ids, seed=seed, purpose=_TRAINING_DRAWS, class_weights=class_weights
+    )
+    return lambda step: sampler.draw(step, batch_size)
 
 
 def initial_head(feature_size: int, label_count: int, *, seed: int) -> Head:
@@ -103,38 +133,53 @@ def initial_head(feature_size: int, label_count: int, *, seed: int) -> Head:
 
 
 def train(
-    source: BatchSource,
-    validation: FeatureSet,
-    settings: TrainingSettings,
-    *,
-    head: Head,
-    first_step: int = 0,
-) -> Iterator[TrainingReport]:
-    """Yields a report after each evaluation, the last one with the trained head.
+    source: BatchSource, validation: FeatureSet, settings: TrainingSettings, *, start: TrainingState
+) -> Iterator[tuple[TrainingReport, TrainingState]]:
+    """Yields what happened, stretch after stretch of steps, and where the training stands then.
 
     Args:
-        source: gives the batches to learn from.
-        validation: photos to evaluate on; may be none.
+        source: of the batches.
+        validation: the photos to evaluate on, possibly none.
         settings: how to train.
-        head: to start from.
-        first_step: number of the first step to take.
+        start: where to go on.
     """
-    weights, bias = tf.constant(head.weights), tf.constant(head.bias)
+    adam = settings.optimizer == "adam"
+    head = start.head
+    slots = _tensors(head, *_start_moments(start) if adam else ())
+    take_steps = step_taker(adam=adam, l2=settings.l2, label_smoothing=settings.label_smoothing)
     evaluator = _ValidationEvaluator(validation, settings)
-    for steps in _stretches(first_step, settings):
+    for steps in _stretches(start.step, settings):
         drawn = source.batches(steps)
-        weights, bias, scalars = _descend(
-            weights, bias, drawn.features, drawn.label_ids, drawn.indices, settings.learning_rate
+        *slots, scalars = take_steps(
+            slots, drawn.features, drawn.label_ids, float(steps[0]), settings.learning_rate
         )
-        head = Head(weights.numpy(), bias.numpy())
+        head, *moments = _heads(slots)
         is_evaluation = _is_evaluation_step(steps[-1], settings)
-        yield TrainingReport(
+        reported, whole = evaluator.evaluate(head, steps[-1]) if is_evaluation else (None, None)
+        report = TrainingReport(
             steps=steps,
-            scalars=dict(zip(_SCALARS, scalars.numpy().T, strict=True)),
+            scalars=dict(zip(FIGURES, scalars.numpy().T, strict=True)),
             head=head,
             train=_evaluate_last(head, drawn) if is_evaluation else None,
-            validation=evaluator.evaluate(head, steps[-1]) if is_evaluation else None,
+            validation=reported,
+            whole_validation=whole,
         )
+        state_moments = (moments[0], moments[1]) if adam else None
+        yield report, TrainingState(head, steps[-1] + 1, state_moments)
+
+
+def _start_moments(start: TrainingState) -> tuple[Head, Head]:
+    zero = Head(np.zeros_like(start.head.weights), np.zeros_like(start.head.bias))
+    return start.moments or (zero, zero)
+
+
+def _tensors(*heads: Head) -> list[Any]:
+    return [tf.constant(values) for head in heads for values in (head.weights, head.bias)]
+
+
+def _heads(tensors: list[Any]) -> list[Head]:
+    values = [tensor.numpy() for tensor in tensors]
+    return [Head(*values[place : place + 2]) for place in range(0, len(values), 2)]
 
 
 class _ValidationEvaluator:
@@ -146,22 +191,21 @@ class _ValidationEvaluator:
                 validation.label_ids, seed=settings.seed, purpose=_VALIDATION_DRAWS
             )
 
-    def evaluate(self, head: Head, step: int) -> Evaluation | None:
-        """Returns the evaluation on a draw of validation photos, or on all; None without any."""
+    def evaluate(self, head: Head, step: int) -> tuple[Evaluation | None, Evaluation | None]:
+        """Returns the evaluations on a draw of validation photos, and on all; None without any."""
         if not len(self._validation):
-            return None
+            return None, None
         features, label_ids = self._validation.features, self._validation.label_ids
-        if self._batch_size != -1:
-            chosen = self._sampler.draw(step, self._batch_size)
-            features, label_ids = features[chosen], label_ids[chosen]
-        return evaluate(head, features, label_ids)
+        whole = evaluate(head, features, label_ids)
+        if self._batch_size == -1:
+            return whole, whole
+        chosen = self._sampler.draw(step, self._batch_size)
+        return evaluate(head, features[chosen], label_ids[chosen]), whole
 
 
 def _evaluate_last(head: Head, drawn: StepBatches) -> Evaluation:
     """Returns the evaluation on the batch that the last step learnt from."""
-    chosen = drawn.indices[-1]
-    features = tf.gather(drawn.features, chosen).numpy()
-    return evaluate(head, features, tf.gather(drawn.label_ids, chosen).numpy())
+    return evaluate(head, drawn.features[-1], drawn.label_ids[-1])
 
 
 def _is_evaluation_step(step: int, settings: TrainingSettings) -> bool:
@@ -180,55 +224,3 @@ def _stretches(first_step: int, settings: TrainingSettings) -> Iterator[range]:
         if ends:
             yield range(start, step + 1)
             start = step + 1
-
-
-@tf.function(
-    input_signature=[
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([None], tf.float32),
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([None], tf.int32),
-        tf.TensorSpec([None, None], tf.int64),
-        tf.TensorSpec([], tf.float32),
-    ],
-    autograph=False,
-)
-def _descend(
-    weights: Any, bias: Any, features: Any, label_ids: Any, indices: Any, learning_rate: Any
-) -> Any:
-    """Returns weights and bias after a step for each row of indices, and the steps' figures."""
-    steps = tf.shape(indices)[0]
-    figures = tf.TensorArray(tf.float32, size=steps, element_shape=[len(_SCALARS)])
-
-    def take_step(step: Any, weights: Any, bias: Any, figures: Any) -> Any:
-        batch = tf.gather(features, indices[step])
-        labels = tf.gather(label_ids, indices[step])
-        with tf.GradientTape() as tape:
-            tape.watch([weights, bias])
-            logits = tf.matmul(batch, weights) + bias
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        weights_gradient, bias_gradient = tape.gradient(loss, [weights, bias])
-        right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
-        accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
-        row = tf.stack([accuracy, loss, *_spread(weights), *_spread(bias)])
-        return (
-            step + 1,
-            weights - learning_rate * weights_gradient,
-            bias - learning_rate * bias_gradient,
-            figures.write(step, row),
-        )
-
-    _, weights, bias, figures = tf.while_loop(
-        lambda step, *_: step < steps, take_step, (0, weights, bias, figures)
-    )
-    return weights, bias, figures.stack()
-
-
-def _spread(values: Any) -> tuple[Any, ...]:
-    return (
-        tf.reduce_mean(values),
-        tf.math.reduce_std(values),
-        tf.reduce_max(values),
-        tf.reduce_min(values),
-    )

@@ -13,7 +13,8 @@ import pytest
 from image_retraining import checkpoint
 from image_retraining.checkpoint import Checkpoint, CheckpointFile, photos_digest
 from image_retraining.errors import CheckpointError, OutputError
-from image_retraining.records import FeatureSet, Head
+from image_retraining.head_choice import HeadChoice
+from image_retraining.records import FeatureSet, Head, TrainingState
 
 INPUTS = {
     "photos and labels": "0123abcd",
@@ -47,29 +48,50 @@ def head(seed: int = 0) -> Head:
 
 def save(path: Path, *, step: int = 40, inputs: dict[str, Any] = INPUTS) -> None:
     with CheckpointFile(str(path), inputs) as file:
-        file.update(Checkpoint(head(), step))
+        file.update(Checkpoint(TrainingState(head(), step)))
 
 
 def saved_step(path: Path) -> int | None:
     found = CheckpointFile(str(path), INPUTS).load()
-    return None if found is None else found.step
+    return None if found is None else found.state.step
 
 
 # What is in the file
+
+
+@pytest.mark.parametrize("moments", [None, (head(2), head(3))])
+@pytest.mark.parametrize("choice", [None, HeadChoice(head(4), 30, 0.123456789012345, 7)])
+def test_everything_comes_back(
+    path: Path, moments: tuple[Head, Head] | None, choice: HeadChoice | None
+) -> None:
+    with CheckpointFile(str(path), INPUTS) as file:
+        file.update(Checkpoint(TrainingState(head(), 40, moments), choice))
+    found = CheckpointFile(str(path), INPUTS).load()
+    assert found is not None
+    assert (found.state.moments is None) == (moments is None)
+    for one, other in zip(found.state.moments or (), moments or (), strict=True):
+        assert one.weights.tobytes() == other.weights.tobytes()
+        assert one.bias.tobytes() == other.bias.tobytes()
+    assert (found.choice is None) == (choice is None)
+    if found.choice and choice:
+        assert found.choice.head.weights.tobytes() == choice.head.weights.tobytes()
+        assert found.choice.head.bias.tobytes() == choice.head.bias.tobytes()
+        assert (found.choice.step, found.choice.waited) == (30, 7)
+        assert found.choice.cross_entropy == choice.cross_entropy
 
 
 def test_a_state_comes_back_bit_for_bit(path: Path) -> None:
     weights = np.array([[np.nan, -np.inf], [-0.0, 1e-45], [1 / 3, 3.4e38]], np.float32)
     bias = np.array([0.1, -2], np.float32)
     with CheckpointFile(str(path), INPUTS) as file:
-        file.update(Checkpoint(Head(weights, bias), 40))
+        file.update(Checkpoint(TrainingState(Head(weights, bias), 40)))
     found = CheckpointFile(str(path), dict(reversed(INPUTS.items()))).load()
     assert found is not None
-    assert found.step == 40
-    assert found.head.weights.dtype == found.head.bias.dtype == np.float32
-    assert found.head.weights.shape == (3, 2)
-    assert found.head.weights.tobytes() == weights.tobytes()
-    assert found.head.bias.tobytes() == bias.tobytes()
+    assert found.state.step == 40
+    assert found.state.head.weights.dtype == found.state.head.bias.dtype == np.float32
+    assert found.state.head.weights.shape == (3, 2)
+    assert found.state.head.weights.tobytes() == weights.tobytes()
+    assert found.state.head.bias.tobytes() == bias.tobytes()
 
 
 def test_without_a_file_there_is_no_state(path: Path) -> None:
@@ -181,13 +203,13 @@ def test_a_file_that_is_no_checkpoint_is_refused(
 
 def test_the_last_state_is_saved_on_leaving(path: Path) -> None:
     with CheckpointFile(str(path), INPUTS) as file:
-        file.update(Checkpoint(head(), 10))
-        file.update(Checkpoint(head(1), 20))
+        file.update(Checkpoint(TrainingState(head(), 10)))
+        file.update(Checkpoint(TrainingState(head(1), 20)))
         assert not path.exists()
     found = CheckpointFile(str(path), INPUTS).load()
     assert found is not None
-    assert found.step == 20
-    assert found.head.weights.tobytes() == head(1).weights.tobytes()
+    assert found.state.step == 20
+    assert found.state.head.weights.tobytes() == head(1).weights.tobytes()
 
 
 @pytest.mark.parametrize(("error", "tells"), [(KeyboardInterrupt, True), (ValueError, False)])
@@ -201,7 +223,7 @@ def test_the_last_state_is_saved_when_the_training_breaks_off(
 
     def break_off() -> None:
         with file:
-            file.update(Checkpoint(head(), 20))
+            file.update(Checkpoint(TrainingState(head(), 20)))
             raise error
 
     with pytest.raises(error):
@@ -234,7 +256,7 @@ def test_a_state_is_saved_every_ten_seconds_at_most(path: Path, clock: SimpleNam
         steps = []
         for step, seconds in enumerate([0, 9.9, 10, 10.1, 19.9, 20, 29, 45, 54.9, 55]):
             clock.now = 500.0 + seconds
-            file.update(Checkpoint(head(), step))
+            file.update(Checkpoint(TrainingState(head(), step)))
             steps.append(saved_step(path))
     assert steps == [None, None, 2, 2, 2, 5, 5, 7, 7, 9]
 

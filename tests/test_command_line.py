@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from image_retraining.config import LabelConfig, RetrainConfig
+from image_retraining.config import RetrainConfig
+from image_retraining.label_config import LabelConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCRIPTS: dict[str, type[Any]] = {"retrain.py": RetrainConfig, "label_image.py": LabelConfig}
@@ -18,7 +19,8 @@ SCRIPTS: dict[str, type[Any]] = {"retrain.py": RetrainConfig, "label_image.py": 
 ONE_LINE = """
 import sys
 from image_retraining.command_line import run_script
-from image_retraining.config import LabelConfig, RetrainConfig
+from image_retraining.config import RetrainConfig
+from image_retraining.label_config import LabelConfig
 from image_retraining.errors import *
 def run(config):
     {line}
@@ -78,7 +80,7 @@ def test_help_lists_every_flag_with_its_default_and_loads_no_tensorflow(
         meaning = f"--{setting.name} {setting.metadata['meaning']} ("
         assert f"default: {default})" in words.partition(meaning)[2].partition(" --")[0]
     imported = [line.rpartition("|")[2].strip() for line in process.stderr.splitlines()]
-    assert "image_retraining.config" in imported
+    assert "image_retraining.settings" in imported
     assert not [name for name in imported if name.startswith(("tensorflow", "tensorboard"))]
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from conftest import as_nobody, mode_of
 
-from image_retraining.config import VERBOSITIES, LabelConfig, RetrainConfig
+from image_retraining.config import VERBOSITIES, RetrainConfig
 from image_retraining.errors import SettingError
+from image_retraining.label_config import LabelConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -121,6 +122,20 @@ def test_defaults_can_be_used() -> None:
             "--intermediate_store_frequency must be at least 0",
             "-1",
         ),
+        ({"distortion_views": -1}, "--distortion_views must be at least 0", "-1"),
+        ({"early_stopping_patience": -1}, "--early_stopping_patience must be at least 0", "-1"),
+        ({"label_smoothing": 1.0}, "--label_smoothing must be from 0 to below 1", "1.0"),
+        ({"label_smoothing": -0.1}, "--label_smoothing must be from 0 to below 1", "-0.1"),
+        ({"l2": -0.5}, "--l2 must be a number from 0 up, or -1", "-0.5"),
+        ({"l2": float("nan")}, "--l2 must be a number from 0 up, or -1", "nan"),
+        ({"class_weight": ""}, "--class_weight must not be empty", "an empty name"),
+        ({"optimizer": "lbfgs", "l2": 0.0}, "--l2 must be above 0 with --optimizer=lbfgs", "0.0"),
+        (
+            {"optimizer": "lbfgs", "random_crop": 5, "distortion_views": 0},
+            "--distortion_views must be above 0 with --optimizer=lbfgs",
+            "0",
+        ),
+        ({"optimizer": "lbfgs", "export": "last"}, "--export must be best with", "last"),
         ({"verify_images": -1}, "--verify_images must be at least 0", "-1"),
         ({"seed": -1}, "--seed must be at least 0", "-1"),
         ({"seed": 2**63}, "--seed must be below 2 to the power of 63", "9223372036854775808"),
@@ -179,6 +194,9 @@ def test_broken_settings_of_label_image(changes: dict[str, Any], rule: str, got:
         {"validation_batch_size": 1, "test_batch_size": 1, "train_batch_size": 1},
         {"how_many_training_steps": 1, "eval_step_interval": 1},
         {"seed": 2**63 - 1},
+        {"optimizer": "lbfgs", "l2": 0.1, "export": "last"},
+        {"optimizer": "lbfgs", "random_crop": 5},
+        {"distortion_views": 0, "random_crop": 5},
         {"learning_rate": 1e-9},
         {"learning_rate": 1000.0},
         {"random_crop": 300, "random_scale": 300, "random_brightness": 100},

@@ -15,7 +15,7 @@ from image_retraining.engines import EngineChoice
 from image_retraining.errors import PhotoError
 from image_retraining.progress import Progress
 from image_retraining.records import FeatureSet
-from image_retraining.training import StoredVectors, training_sampler
+from image_retraining.training import StoredVectors, batch_draw
 from image_retraining.variations import Distortion
 
 BATCH_SIZE = 12
@@ -71,20 +71,17 @@ def source(
         training,
         EngineChoice().make(backbone),
         distortion,
-        batch_size=BATCH_SIZE,
+        draw=batch_draw(training, batch_size=BATCH_SIZE, seed=seed),
         seed=seed,
         progress=progress,
     )
 
 
 def batches(source: DistortedPhotos, steps: range) -> tuple[Any, Any]:
-    """Returns features [steps, B, D] and label ids [steps, B] as the training gathers them."""
+    """Returns features [steps, B, D] and label ids [steps, B] as the training takes them."""
     drawn = source.batches(steps)
-    assert drawn.indices.shape == (len(steps), BATCH_SIZE)
-    return (
-        tf.gather(drawn.features, drawn.indices).numpy(),
-        tf.gather(drawn.label_ids, drawn.indices).numpy(),
-    )
+    assert drawn.features.shape[:2] == drawn.label_ids.shape == (len(steps), BATCH_SIZE)
+    return drawn.features, drawn.label_ids
 
 
 def test_equal_steps_give_equal_batches(
@@ -138,8 +135,10 @@ def test_photos_are_drawn_as_stored_vectors_are(
     training: FeatureSet, backbone: Backbone, progress: Progress
 ) -> None:
     _, label_ids = batches(source(training, backbone, progress), range(5))
-    stored = StoredVectors(training, batch_size=BATCH_SIZE, seed=5).batches(range(5))
-    assert label_ids.tolist() == training.label_ids[stored.indices].tolist()
+    draw = batch_draw(training, batch_size=BATCH_SIZE, seed=5)
+    assert StoredVectors(training, draw=draw, seed=5).batches(range(5)).label_ids.tolist() == (
+        label_ids.tolist()
+    )
 
 
 def test_without_distortions_the_photos_are_as_they_are(
@@ -147,11 +146,11 @@ def test_without_distortions_the_photos_are_as_they_are(
 ) -> None:
     plain = source(training, backbone, progress, distortion=Distortion())
     features, _ = batches(plain, range(2, 6))
-    sampler = training_sampler(training, seed=5)
+    draw = batch_draw(training, batch_size=BATCH_SIZE, seed=5)
     pixels = [images.pixels(Path(path).read_bytes(), (8, 8)) for path in training.paths]
     vectors = EngineChoice().make(backbone)(tf.stack(pixels).numpy())
     for row, step in zip(features, range(2, 6), strict=True):
-        expected = vectors[sampler.draw(step, BATCH_SIZE)]
+        expected = vectors[draw(step)]
         np.testing.assert_allclose(row, expected, rtol=1e-6, atol=1e-6)
 
 

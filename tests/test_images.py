@@ -10,7 +10,7 @@ from PIL import Image
 
 from image_retraining import images
 from image_retraining.images import pixels, why_unreadable
-from image_retraining.variations import PLAIN, Distortion, Variation, draw
+from image_retraining.variations import PLAIN, Distortion, Variation, drawn
 
 RANDOM = np.random.default_rng(11)
 NOISE: Any = RANDOM.integers(0, 256, [7, 9, 3], np.uint8)
@@ -232,7 +232,7 @@ ALL = Distortion(flip_left_right=True, random_crop=20, random_scale=30, random_b
 @functools.cache
 def variations(contents: bytes, distortion: Distortion, count: int = 60) -> Any:
     """Returns float32 [count, H, W, 3], a variation a key."""
-    rows = [draw(distortion, b"5 %d" % number) for number in range(count)]
+    rows = [drawn(distortion, b"5 %d" % number) for number in range(count)]
     return images.variations(contents, WANTED, np.array(rows, np.float32)).numpy()
 
 
@@ -247,7 +247,7 @@ def place(row: Any) -> tuple[float, float]:
     return float(row[0]) / step, 256 / 255 / step
 
 
-@pytest.mark.parametrize("variation", [PLAIN, draw(ALL, b"")])
+@pytest.mark.parametrize("variation", [PLAIN, drawn(ALL, b"")])
 @pytest.mark.parametrize("size", [(16, 12), (1, 1), (300, 20)])
 @pytest.mark.parametrize("count", [1, 3])
 def test_variations_have_the_wanted_size(
@@ -287,7 +287,7 @@ def test_keys_decide_on_the_variation(distortion: Distortion) -> None:
     np.testing.assert_array_equal(varied, variations.__wrapped__(MAP, distortion))
     assert len({variation.tobytes() for variation in varied}) > 40
     for key, equal in [(b"5 0", True), (b"6 0", False)]:
-        row = np.array([draw(distortion, key)], np.float32)
+        row = np.array([drawn(distortion, key)], np.float32)
         alone = images.variations(MAP, WANTED, row)[0]
         assert np.array_equal(alone, varied[0]) is equal
 

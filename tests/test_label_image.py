@@ -11,8 +11,8 @@ from conftest import COLOURS, encoded, solid
 
 from image_retraining import frozen_graph
 from image_retraining.backbone import load_backbone
-from image_retraining.config import LabelConfig
 from image_retraining.errors import GraphError, PhotoError
+from image_retraining.label_config import LabelConfig
 from image_retraining.labelling import Labeller, photo_paths
 from image_retraining.records import Head
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +16,15 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 from modules_made_here import packed, served
+from tensorboard.backend.event_processing import event_accumulator
 
 import retrain
 from image_retraining import hub_module, stages
 from image_retraining.config import RetrainConfig
 from image_retraining.errors import CheckpointError, DownloadError, PhotoError, VerificationError
 from image_retraining.frozen_graph import FrozenGraph, read_labels
+from image_retraining.records import Split
+from image_retraining.splits import split_of
 from image_retraining.verification import Verification
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -202,13 +206,47 @@ def test_misclassified_photos_are_listed(
     assert not logged.messages[place + 2].strip().startswith(str(colour_photos))
 
 
+DISTORTIONS = {
+    "flip_left_right": True,
+    "random_crop": 10,
+    "random_scale": 10,
+    "random_brightness": 10,
+}
+
+
+def extraction_line(logged: pytest.LogCaptureFixture) -> str:
+    """Returns what was computed and what came from the cache, without the time."""
+    (line,) = (line for line in logged.messages if line.startswith("Bottlenecks of"))
+    return line.rpartition(", in ")[0]
+
+
+def counts(logged: pytest.LogCaptureFixture) -> dict[str, list[int]]:
+    """Returns label → photos for training, validation and testing, as logged."""
+    rows = (line.split() for line in logged.messages)
+    return {row[0]: [*map(int, row[1:])] for row in rows if len(row) == 4 and row[0] in COLOURS}
+
+
+def test_distorted_views_are_computed_once(run: Run, logged: pytest.LogCaptureFixture) -> None:
+    plain = run("plain")
+    assert extraction_line(logged).endswith(
+        "90 photos: 90 computed, 0 copies of others, 0 from the cache"
+    )
+    out = run("views", **DISTORTIONS, distortion_views=3)
+    views = 3 * sum(counts(logged)[label][0] for label in COLOURS)
+    assert extraction_line(logged) == (
+        f"Bottlenecks of {90 + views} photos and views: {views} computed, 0 copies of others, "
+        "90 from the cache"
+    )
+    again = run("again", **DISTORTIONS, distortion_views=3)
+    assert f": 0 computed, 0 copies of others, {90 + views} from the cache" in extraction_line(
+        logged
+    )
+    graphs = [(folder / "graph.pb").read_bytes() for folder in (plain, out, again)]
+    assert graphs[1] == graphs[2] != graphs[0]
+
+
 def test_distortions_train_without_the_cache(run: Run, logged: pytest.LogCaptureFixture) -> None:
-    distortions = {
-        "flip_left_right": True,
-        "random_crop": 10,
-        "random_scale": 10,
-        "random_brightness": 10,
-    }
+    distortions = {**DISTORTIONS, "distortion_views": 0}
     plain = run("plain", how_many_training_steps=12, train_batch_size=8)
     settings = {"how_many_training_steps": 12, "train_batch_size": 8, **distortions}
     out = run("distorted", **settings)
@@ -217,6 +255,114 @@ def test_distortions_train_without_the_cache(run: Run, logged: pytest.LogCapture
     again = run("again", **settings)
     graphs = [(folder / "graph.pb").read_bytes() for folder in (plain, out, again)]
     assert graphs[1] == graphs[2] != graphs[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "computed_views"),
+    [
+        pytest.param({"distortion_views": 4}, 1, id="one more view"),
+        pytest.param({"distortion_views": 2}, 0, id="fewer views"),
+        pytest.param({"random_crop": 11}, 3, id="another crop"),
+        pytest.param({"flip_left_right": False}, 3, id="no flips"),
+        pytest.param({"seed": 1}, 3, id="another seed"),
+        pytest.param({"learning_rate": 0.02, "optimizer": "adam"}, 0, id="another training"),
+    ],
+)
+def test_a_setting_touches_only_its_views(
+    run: Run,
+    logged: pytest.LogCaptureFixture,
+    change: dict[str, Any],
+    computed_views: int,
+) -> None:
+    settings = {**DISTORTIONS, "distortion_views": 3}
+    run(**settings)
+    run(**{**settings, **change})
+    training = sum(counts(logged)[label][0] for label in COLOURS)
+    assert f" {computed_views * training} computed" in extraction_line(logged)
+
+
+def test_new_photos_cost_only_their_views(
+    run: Run, colour_photos: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    run(**DISTORTIONS, distortion_views=3)
+    before = sum(counts(logged)[label][0] for label in COLOURS)
+    for number in range(40, 60):
+        contents = encoded(solid(COLOURS["red"], noise=9, seed=number))
+        (colour_photos / "red" / f"red_{number}.png").write_bytes(contents)
+    broken = [colour_photos / "red" / f"broken_{number}.png" for number in range(5)]
+    for photo in broken:
+        photo.write_bytes(b"no photo")
+    run(**DISTORTIONS, distortion_views=3)
+    new = sum(counts(logged)[label][0] for label in COLOURS) - before
+    splits = [
+        split_of(photo.name, validation_percentage=10, testing_percentage=10) for photo in broken
+    ]
+    new -= splits.count(Split.TRAINING)
+    assert splits.count(Split.TRAINING) > 0
+    assert sum(line.startswith("  ") and "broken_" in line for line in logged.messages) == 5
+    assert f": {20 + 3 * new} computed" in extraction_line(logged)
+
+
+def test_only_training_photos_are_distorted(
+    run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    run(**DISTORTIONS, distortion_views=3)
+    with sqlite3.connect(tmp_path / "bottlenecks" / "bottlenecks.sqlite3") as database:
+        rows = database.execute(
+            "SELECT view, count(*) FROM bottlenecks JOIN recipes ON recipe_id = id GROUP BY view"
+        ).fetchall()
+    database.close()
+    by_view = dict(rows)
+    assert by_view.pop("") == 90
+    assert len(by_view) == 3
+    training = sum(counts(logged)[label][0] for label in COLOURS)
+    assert set(by_view.values()) == {training}
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "adam", "lbfgs"])
+def test_the_head_that_validates_best_is_exported(
+    run: Run, logged: pytest.LogCaptureFixture, optimizer: str
+) -> None:
+    out = run(optimizer=optimizer, learning_rate=0.05)
+    (kept,) = (line for line in logged.messages if line.startswith("Kept the head of step"))
+    losses = whole_validation_losses(out / "logs")
+    step, loss = re.fullmatch(
+        r"Kept the head of step (\d+), .* is the lowest: ([\d.]+)", kept
+    ).groups()  # type: ignore[union-attr]
+    assert int(step) == min(losses, key=lambda step: losses[step])
+    assert float(loss) == pytest.approx(min(losses.values()), abs=1e-6)
+    assert any(line.startswith("Final test accuracy = 100.0%") for line in logged.messages)
+
+
+def whole_validation_losses(logs: Path) -> dict[int, float]:
+    found = event_accumulator.EventAccumulator(str(logs / "validation")).Reload()
+    return {event.step: event.value for event in found.Scalars("whole_validation/cross_entropy")}
+
+
+def test_the_last_head_on_request(
+    run: Run, colour_photos: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # Wrong labels and large steps, so that the heads go to and fro.
+    for number in range(15):
+        contents = encoded(solid(COLOURS["red"], noise=9, seed=100 + number))
+        (colour_photos / "blue" / f"wrong_{number}.png").write_bytes(contents)
+    settings = {"learning_rate": 5.0, "how_many_training_steps": 45}
+    best, last = run("best", **settings), run("last", **settings, export="last")
+    assert not any(line.startswith("Kept the head") for line in logged.messages)
+    losses = whole_validation_losses(best / "logs")
+    assert losses == whole_validation_losses(last / "logs")
+    assert min(losses, key=lambda step: losses[step]) != max(losses)
+    assert (best / "graph.pb").read_bytes() != (last / "graph.pb").read_bytes()
+
+
+def test_a_training_that_gets_no_better_stops(run: Run, logged: pytest.LogCaptureFixture) -> None:
+    out = run(learning_rate=40.0, how_many_training_steps=4000, early_stopping_patience=3)
+    (stopped,) = (line for line in logged.messages if line.startswith("Stopped after step"))
+    last = int(stopped.split()[3].rstrip(":"))
+    losses = whole_validation_losses(out / "logs")
+    assert max(losses) == last < 3999
+    best = min(losses, key=lambda step: losses[step])
+    assert sorted(losses)[-4:][0] == best
 
 
 def test_no_photos_to_validate_and_test_on(run: Run, logged: pytest.LogCaptureFixture) -> None:

@@ -33,6 +33,9 @@ def evaluation(
     return Evaluation(logits, np.zeros([photos], np.int32), accuracy, cross_entropy)
 
 
+WHOLE = ("whole_validation/accuracy", "whole_validation/cross_entropy")
+
+
 def report(
     steps: range, *, evaluates: bool = True, validation_photos: int = 20, seed: int = 0
 ) -> TrainingReport:
@@ -42,8 +45,9 @@ def report(
         name: random.normal(size=len(steps)).astype(np.float32) for name in SCALARS
     }
     head = Head(random.normal(size=[6, 3]).astype(np.float32), np.array([1, -2, 4], np.float32))
-    validation = None
+    validation = whole = None
     if validation_photos:
+        whole = evaluation(photos=2 * validation_photos, accuracy=0.75, seed=steps[-1] + 500)
         validation = evaluation(photos=validation_photos, accuracy=random.random(), seed=steps[-1])
     return TrainingReport(
         steps=steps,
@@ -51,6 +55,7 @@ def report(
         head=head,
         train=evaluation() if evaluates else None,
         validation=validation if evaluates else None,
+        whole_validation=whole if evaluates else None,
     )
 
 
@@ -109,8 +114,20 @@ def test_scripts_find_scalars_as_they_always_did(folder: Path) -> None:
         found = event_accumulator.EventAccumulator(
             str(folder / run), size_guidance={event_accumulator.SCALARS: 0}
         ).Reload()
-        assert sorted(found.Tags()["scalars"]) == sorted(SCALARS)
+        extra = WHOLE if run == "validation" else ()
+        assert sorted(found.Tags()["scalars"]) == sorted((*SCALARS, *extra))
         assert [event.step for event in found.Scalars("accuracy")] == steps
+
+
+def test_all_validation_photos_are_there_at_evaluation_steps(folder: Path) -> None:
+    write(folder, REPORTS)
+    for name in WHOLE:
+        found = values(folder / "validation", name)
+        assert list(found) == [0, 10]
+        for one in REPORTS:
+            if one.whole_validation is not None:
+                figure = getattr(one.whole_validation, name.partition("/")[2])
+                assert found[one.steps[-1]].item() == pytest.approx(figure, rel=1e-6)
 
 
 def test_validation_is_there_at_evaluation_steps(folder: Path) -> None:
@@ -143,7 +160,9 @@ def test_histograms_are_there_at_evaluation_steps(folder: Path, run: str) -> Non
         assert list(values(folder / run, tag)) == [0, 10]
     shown = plugins(folder / run)
     assert {tag for tag, plugin in shown.items() if plugin == "histograms"} == set(HISTOGRAMS)
-    assert {tag for tag, plugin in shown.items() if plugin == "scalars"} == set(SCALARS)
+    extra = WHOLE if run == "validation" else ()
+    scalars = {tag for tag, plugin in shown.items() if plugin == "scalars"}
+    assert scalars == {*SCALARS, *extra}
 
 
 @pytest.mark.parametrize(("run", "photos"), [("train", 8), ("validation", 20)])
@@ -329,6 +348,7 @@ def test_evaluations_are_logged_in_the_lines_people_look_for(
         validation=None
         if validation is None
         else evaluation(photos=photos, accuracy=validation, cross_entropy=9),
+        whole_validation=None,
     )
     lines = logged_lines(logged, one)
     assert len(lines) == len(expected)

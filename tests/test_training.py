@@ -5,9 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from image_retraining.records import FeatureSet, Head, TrainingReport
-from image_retraining.training import StoredVectors, TrainingSettings, initial_head, train
+from image_retraining.records import FeatureSet, Head, TrainingReport, TrainingState
+from image_retraining.training import (
+    StoredVectors,
+    TrainingSettings,
+    batch_draw,
+    initial_head,
+    train,
+)
 
 LABEL_COUNT = 3
 FEATURE_SIZE = 5
@@ -43,8 +50,15 @@ def start(seed: int = 0) -> Head:
     return initial_head(FEATURE_SIZE, LABEL_COUNT, seed=seed)
 
 
-def stored(training: FeatureSet = TRAINING) -> StoredVectors:
-    return StoredVectors(training, batch_size=BATCH_SIZE, seed=SETTINGS.seed)
+def drawn(steps: range, *, training: FeatureSet = TRAINING, seed: int = SETTINGS.seed) -> Any:
+    """Returns int64 [steps, B], the photos of the steps' batches."""
+    draw = batch_draw(training, batch_size=BATCH_SIZE, seed=seed)
+    return np.stack([draw(step) for step in steps])
+
+
+def stored(training: FeatureSet = TRAINING, *, seed: int = SETTINGS.seed) -> StoredVectors:
+    draw = batch_draw(training, batch_size=BATCH_SIZE, seed=seed)
+    return StoredVectors(training, draw=draw, seed=seed)
 
 
 def trained(
@@ -55,8 +69,9 @@ def trained(
     head: Head | None = None,
     first_step: int = 0,
 ) -> list[TrainingReport]:
-    source = stored(training)
-    return list(train(source, validation, settings, head=head or start(), first_step=first_step))
+    state = TrainingState(head or start(), first_step)
+    reports = train(stored(training), validation, settings, start=state)
+    return [report for report, _ in reports]
 
 
 def double_precision(
@@ -120,7 +135,7 @@ def evaluation_steps(reports: list[TrainingReport]) -> list[int]:
 def test_training_is_gradient_descent(learning_rate: float) -> None:
     settings = replace(SETTINGS, learning_rate=learning_rate)
     reports = trained(settings)
-    indices = stored().batches(range(settings.steps)).indices
+    indices = drawn(range(settings.steps))
     steps = list(descent(indices, start(), learning_rate))
 
     heads = {report.steps[-1]: report.head for report in reports}
@@ -148,7 +163,7 @@ def test_the_first_figures_are_those_before_the_first_step() -> None:
 
 
 def test_evaluations_are_of_the_head_after_the_step() -> None:
-    indices = stored().batches(range(SETTINGS.steps)).indices
+    indices = drawn(range(SETTINGS.steps))
     for report in trained(replace(SETTINGS, validation_batch_size=-1)):
         batch = indices[report.steps[-1]]
         for evaluation, features, label_ids in (
@@ -264,7 +279,7 @@ def test_without_validation_photos_there_is_no_validation() -> None:
 
 
 def test_a_validation_draw_is_of_validation_photos() -> None:
-    drawn = []
+    draws = []
     for report in trained(replace(SETTINGS, validation_batch_size=50)):
         assert report.validation is not None
         assert report.validation.logits.shape == (50, LABEL_COUNT)
@@ -273,9 +288,9 @@ def test_a_validation_draw_is_of_validation_photos() -> None:
         photos = distances.argmin(axis=1)
         np.testing.assert_allclose(distances.min(axis=1), 0, atol=1e-5)
         assert report.validation.label_ids.tolist() == VALIDATION.label_ids[photos].tolist()
-        drawn.append(photos.tolist())
+        draws.append(photos.tolist())
     # Every evaluation draws anew.
-    assert len({tuple(photos) for photos in drawn}) == len(drawn)
+    assert len({tuple(photos) for photos in draws}) == len(draws)
 
 
 def test_a_validation_draw_is_even_over_the_classes() -> None:
@@ -300,16 +315,96 @@ def test_validation_does_not_draw_as_training_does() -> None:
 
 def test_batches_are_of_the_steps_asked_for() -> None:
     every, some = stored().batches(range(10)), stored().batches(range(4, 7))
-    assert every.indices.shape == (10, BATCH_SIZE)
-    assert some.indices.tolist() == every.indices[4:7].tolist()
-    assert every.features.numpy().tolist() == TRAINING.features.tolist()
-    assert every.label_ids.numpy().tolist() == TRAINING.label_ids.tolist()
-    assert len({tuple(batch) for batch in every.indices.tolist()}) == 10
+    photos = drawn(range(10))
+    assert every.features.shape == (10, BATCH_SIZE, FEATURE_SIZE)
+    assert every.features.tolist() == TRAINING.features[photos].tolist()
+    assert every.label_ids.tolist() == TRAINING.label_ids[photos].tolist()
+    assert some.features.tolist() == every.features[4:7].tolist()
+    assert some.label_ids.tolist() == every.label_ids[4:7].tolist()
+    assert len({tuple(batch) for batch in photos.tolist()}) == 10
 
 
 def test_another_seed_gives_other_batches() -> None:
-    other = StoredVectors(TRAINING, batch_size=BATCH_SIZE, seed=SETTINGS.seed + 1)
-    assert stored().batches(range(2)).indices.tolist() != other.batches(range(2)).indices.tolist()
+    other = stored(seed=SETTINGS.seed + 1)
+    assert stored().batches(range(2)).features.tolist() != other.batches(range(2)).features.tolist()
+
+
+def test_a_photo_and_its_views_are_equally_likely() -> None:
+    photos = FeatureSet(
+        np.arange(4, dtype=np.float32).reshape([4, 1]) * 10,
+        np.array([0, 0, 1, 1], np.int32),
+        ("a", "b", "c", "d"),
+        views=np.array([[[10 * n + 1], [10 * n + 2]] for n in range(4)], np.float32),
+    )
+    batches = stored(photos).batches(range(400))
+    photo, view = np.divmod(batches.features[..., 0], 10)
+    assert photo.tolist() == drawn(range(400), training=photos).tolist()
+    assert set(view.ravel()) == {0, 1, 2}
+    shares = np.bincount(view.ravel().astype(int)) / view.size
+    # Three standard deviations of a share of 6400 draws.
+    np.testing.assert_allclose(shares, 1 / 3, atol=3 * (2 / 9 / view.size) ** 0.5)
+    assert stored(photos).batches(range(7, 9)).features.tolist() == batches.features[7:9].tolist()
+
+
+# Adam, regularisation, smoothing
+
+
+def test_adam_is_that_of_keras() -> None:
+    settings = replace(SETTINGS, optimizer="adam", learning_rate=0.03, steps=25)
+    weights = tf.Variable(start().weights)
+    bias = tf.Variable(start().bias)
+    # Keras adds 1e-7 to the root by default, the paper 1e-8.
+    adam = tf.keras.optimizers.Adam(0.03, epsilon=1e-8)
+    for batch in drawn(range(25)):
+        head = Head(weights.numpy(), bias.numpy())
+        gradients = double_precision(head, TRAINING.features[batch], TRAINING.label_ids[batch])[:2]
+        adam.apply_gradients(
+            zip([tf.constant(g, tf.float32) for g in gradients], [weights, bias], strict=True)
+        )
+    last = trained(settings)[-1].head
+    np.testing.assert_allclose(last.weights, weights, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(last.bias, bias, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("l2", "smoothing"), [(0.3, 0.0), (0.0, 0.2), (0.1, 0.6)], ids=["l2", "smoothing", "both"]
+)
+def test_a_step_goes_down_the_regularised_and_smoothed_loss(l2: float, smoothing: float) -> None:
+    settings = replace(SETTINGS, steps=1, l2=l2, label_smoothing=smoothing)
+    first = Head(np.full([FEATURE_SIZE, LABEL_COUNT], 0.1, np.float32) + start().weights, BIAS)
+    (report,) = trained(settings, head=first)
+    (batch,) = drawn(range(1))
+
+    def loss(weights: Any) -> float:
+        logits = TRAINING.features[batch].astype(float) @ weights + BIAS
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        truth = np.eye(LABEL_COUNT)[TRAINING.label_ids[batch]]
+        truth = (1 - smoothing) * truth + smoothing / LABEL_COUNT
+        return float(-(truth * logs).sum(axis=1).mean() + l2 / 2 * np.square(weights).sum())
+
+    # The slope by differences.
+    slope = np.zeros([FEATURE_SIZE, LABEL_COUNT])
+    for place in np.ndindex(*slope.shape):
+        nudge = np.zeros_like(slope)
+        nudge[place] = 1e-5
+        slope[place] = (loss(first.weights + nudge) - loss(first.weights - nudge)) / 2e-5
+    moved = (first.weights - report.head.weights) / SETTINGS.learning_rate
+    np.testing.assert_allclose(moved, slope, atol=1e-4)
+    # What is reported is the cross entropy alone.
+    _, _, figures = double_precision(first, TRAINING.features[batch], TRAINING.label_ids[batch])
+    assert report.scalars["cross_entropy"][0] == pytest.approx(figures["cross_entropy"], rel=1e-5)
+
+
+BIAS = np.array([0.2, -0.1, 0.0], np.float32)
+
+
+def test_all_validation_photos_are_evaluated_beside_the_draw() -> None:
+    for report in trained():
+        assert report.whole_validation is not None
+        _, _, figures = double_precision(report.head, VALIDATION.features, VALIDATION.label_ids)
+        assert report.whole_validation.cross_entropy == pytest.approx(
+            figures["cross_entropy"], rel=1e-4
+        )
 
 
 # Start and resumption
@@ -339,19 +434,25 @@ def test_large_seeds_are_told_apart(seed: int) -> None:
     assert start(seed).weights.tolist() != start(seed % 2**31 + 1).weights.tolist()
 
 
-@pytest.mark.parametrize("done", [1, 13, 20, 31, 59])
-def test_a_resumed_training_gives_the_same_head_bit_for_bit(done: int) -> None:
-    straight = trained()
-    interrupted = trained(replace(SETTINGS, steps=done))
-    resumed = trained(head=interrupted[-1].head, first_step=done)
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "adam"])
+@pytest.mark.parametrize("done", [1, 13, 59])
+def test_a_resumed_training_gives_the_same_head_bit_for_bit(done: int, optimizer: str) -> None:
+    settings = replace(SETTINGS, optimizer=optimizer)
+    beginning = TrainingState(start())
+    straight = list(train(stored(), VALIDATION, settings, start=beginning))
+    some = replace(settings, steps=done)
+    *_, (_, interrupted) = train(stored(), VALIDATION, some, start=beginning)
+    resumed = list(train(stored(), VALIDATION, settings, start=interrupted))
 
-    assert resumed[-1].head.weights.tobytes() == straight[-1].head.weights.tobytes()
-    assert resumed[-1].head.bias.tobytes() == straight[-1].head.bias.tobytes()
-    for name, values in all_scalars(straight).items():
-        assert all_scalars(resumed)[name].tobytes() == values[done:].tobytes()
-    expected = [report for report in straight if report.steps[-1] >= done]
-    assert evaluation_steps(resumed) == evaluation_steps(expected)
-    for one, other in zip(resumed, expected, strict=True):
+    assert interrupted.step == done
+    assert resumed[-1][0].head.weights.tobytes() == straight[-1][0].head.weights.tobytes()
+    assert resumed[-1][0].head.bias.tobytes() == straight[-1][0].head.bias.tobytes()
+    for name, values in all_scalars([report for report, _ in straight]).items():
+        later = all_scalars([report for report, _ in resumed])[name]
+        assert later.tobytes() == values[done:].tobytes()
+    expected = [report for report, _ in straight if report.steps[-1] >= done]
+    assert evaluation_steps([report for report, _ in resumed]) == evaluation_steps(expected)
+    for (one, _), other in zip(resumed, expected, strict=True):
         assert one.validation is not None
         assert other.validation is not None
         assert one.validation.logits.tobytes() == other.validation.logits.tobytes()

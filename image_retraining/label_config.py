@@ -1,0 +1,64 @@
+"""Every setting of label_image.py: its name, default and meaning, and what must hold of it."""
+
+import math
+from dataclasses import dataclass
+
+from image_retraining.settings import check_at_least, require, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelConfig:
+    """The settings of label_image.py.
+
+    Raises:
+        SettingError: a value is out of its range, or no photo is named.
+    """
+
+    image: tuple[str, ...] = setting(
+        (),
+        "Photo, or folder of photos, to label; may be given several times, or without the flag.",
+        group="Photos",
+        repeatable=True,
+    )
+    graph: str = setting(
+        "/tmp/output_graph.pb",  # noqa: S108 - the path that existing scripts know
+        "Frozen graph to label with.",
+        group="Graph",
+    )
+    labels: str = setting(
+        "/tmp/output_labels.txt",  # noqa: S108 - the path that existing scripts know
+        "Its labels file, one label a line.",
+        group="Graph",
+    )
+    input_layer: str = setting(
+        "", "Name of the node that takes the photo; found in the graph if empty.", group="Graph"
+    )
+    output_layer: str = setting(
+        "", "Name of the node that gives the scores; found in the graph if empty.", group="Graph"
+    )
+    input_height: int = setting(
+        0, "Height in pixels, for a graph that leaves it open; 0 reads it there.", group="Graph"
+    )
+    input_width: int = setting(
+        0, "Width in pixels, for a graph that leaves it open; 0 reads it there.", group="Graph"
+    )
+    input_mean: float = setting(
+        0.0, "A pixel p of 0 to 255 goes in as (p - input_mean) / input_std.", group="Graph"
+    )
+    input_std: float = setting(255.0, "See --input_mean.", group="Graph")
+
+    named: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 0, "input_height", "input_width")
+        require(math.isfinite(self.input_mean), "--input_mean must be finite", self.input_mean)
+        require(
+            math.isfinite(self.input_std) and self.input_std != 0,
+            "--input_std must be finite and not 0",
+            self.input_std,
+        )
+        require(
+            bool(self.image) and all(self.image),
+            "--image must name a photo or a folder of photos, as in --image=rose.jpg",
+            "nothing" if not self.image else "an empty name",
+        )

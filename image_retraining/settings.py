@@ -1,0 +1,69 @@
+"""What settings are made of: fields that become flags, and rules that values must keep."""
+
+import os
+import stat
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from image_retraining.errors import SettingError
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    group: str,
+    choices: tuple[str, ...] | None = None,
+    repeatable: bool = False,
+) -> Any:
+    """Returns a dataclass field that the scripts turn into a flag."""
+    metadata = {"meaning": meaning, "group": group, "choices": choices, "repeatable": repeatable}
+    return field(default=default, metadata=metadata)
+
+
+def require(holds: bool, rule: str, got: object) -> None:  # noqa: FBT001 - reads as a sentence
+    """Raises SettingError with the rule and what came, unless the rule holds."""
+    if not holds:
+        raise SettingError(f"{rule}. Got {got}.")
+
+
+def check_at_least(config: object, least: int, *names: str) -> None:
+    """Raises SettingError unless the settings of these names are at least so much."""
+    for name in names:
+        value = getattr(config, name)
+        require(value >= least, f"--{name} must be at least {least}", value)
+
+
+def check_writable_file(name: str, path: str) -> None:
+    """Raises SettingError unless the file that a setting names can be written or replaced."""
+    require(bool(path), f"--{name} must name a file", "an empty name")
+    require(not os.path.isdir(path), f"--{name} must name a file", f"{path}, which is a folder")
+    # Not the folder that a link leads to: the file will be replaced where it is named.
+    folder = os.path.dirname(os.path.abspath(path))
+    check_writable_folder(name, folder)
+    # In a folder like /tmp nobody may replace a file of somebody else.
+    if os.path.lexists(path) and os.stat(folder).st_mode & stat.S_ISVTX:
+        owners = {os.lstat(path).st_uid, os.stat(folder).st_uid}
+        require(
+            os.geteuid() in {0, *owners},
+            f"--{name} must be a file that you may replace",
+            f"{path}, which belongs to another user",
+        )
+
+
+def check_writable_folder(name: str, path: str) -> None:
+    """Makes the folder when it is missing, for what cannot be made cannot be written to either."""
+    require(bool(path), f"--{name} must name a folder", "an empty name")
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(
+            f"--{name} must lie in a folder that can be made and written to. "
+            f"Got {path}: {error.strerror}."
+        ) from error
+    require(
+        os.access(path, os.R_OK | os.W_OK | os.X_OK),
+        f"--{name} must lie in a folder that you may read and write to",
+        path,
+    )

@@ -1,0 +1,79 @@
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from image_retraining.variations import NO_VIEWS, PLAIN, Distortion, Views, drawn
+
+ALL = Distortion(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
+PHOTO = hashlib.sha256(b"a photo").digest()
+
+
+def numbers(key: bytes) -> list[float]:
+    """Returns the five even random numbers of a key, read with NumPy: the top 53 bits of each."""
+    words = np.frombuffer(hashlib.sha512(key).digest()[:40], "<u8")
+    return [float(np.ldexp(float(word >> np.uint64(11)), -53)) for word in words]
+
+
+@pytest.mark.parametrize("key", [b"", b"5 0", PHOTO])
+def test_a_variation_follows_from_its_key(key: bytes) -> None:
+    scale, top, left, side, brightness = numbers(key)
+    expected = [1.2 * (1 + 0.3 * scale), top, left, float(side < 0.5), 0.6 + 0.8 * brightness]
+    assert list(drawn(ALL, key)) == pytest.approx(expected)
+
+
+def test_a_golden_variation() -> None:
+    # SHA-512 of "abc" begins with ddaf35a193617aba, says FIPS 180-2, appendix C.
+    assert numbers(b"abc")[0] == pytest.approx(0xBA7A6193A135AFDD / 2**64, abs=1e-15)
+    assert drawn(Distortion(random_scale=100), b"abc").enlargement == pytest.approx(
+        1 + 0xBA7A6193A135AFDD / 2**64, abs=1e-15
+    )
+
+
+def test_no_distortion_leaves_the_photo_but_for_an_idle_place() -> None:
+    variation = drawn(Distortion(), PHOTO)
+    assert variation._replace(top=0.0, left=0.0) == PLAIN
+
+
+def test_names_tell_all_that_decides() -> None:
+    views = Views(ALL, 3, 7)
+    assert views.name(0) == ""
+    assert views.name(2) == (
+        "flip_left_right random_crop=20 random_scale=30 random_brightness=40 seed=7 view=2"
+    )
+    assert Views(Distortion(random_crop=5), 1, 0).name(1) == "random_crop=5 seed=0 view=1"
+    others = [
+        replace(views, seed=8),
+        *(
+            replace(views, distortion=replace(ALL, **change))
+            for change in (
+                {"flip_left_right": False},
+                {"random_crop": 21},
+                {"random_scale": 31},
+                {"random_brightness": 41},
+            )
+        ),
+    ]
+    names = {view.name(number) for view in (views, *others) for number in (1, 2, 3)}
+    assert len(names) == 18
+    variations = {view.variation(1, PHOTO) for view in (views, *others)}
+    assert len(variations) == 6
+
+
+def test_more_views_leave_the_first_ones_as_they_are() -> None:
+    few, many = Views(ALL, 2, 0), Views(ALL, 9, 0)
+    assert [few.name(n) for n in (0, 1, 2)] == [many.name(n) for n in (0, 1, 2)]
+    assert few.variation(2, PHOTO) == many.variation(2, PHOTO)
+
+
+def test_views_differ_by_number_and_by_photo() -> None:
+    views = Views(ALL, 20, 0)
+    assert views.variation(0, PHOTO) == PLAIN
+    variations = {views.variation(number, PHOTO) for number in range(21)}
+    variations |= {views.variation(number, bytes(32)) for number in range(1, 21)}
+    assert len(variations) == 41
+
+
+def test_by_default_there_is_no_view() -> None:
+    assert (NO_VIEWS.count, NO_VIEWS.name(0)) == (0, "")
