@@ -1,0 +1,124 @@
+"""Evaluation → what it says of each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from image_retraining.records import Evaluation
+
+Figures = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+_TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How a head did on photos, class by class.
+
+    A class without a photo has no figures: they are NaN, and no mean counts them. The means weigh
+    each other class alike, however many photos it has.
+
+    Attributes:
+        labels: C class names.
+        accuracy: share of right answers, 0 to 1; also called micro accuracy or top-1.
+        top_5_accuracy: share of photos whose true label is among the five most probable, 0 to 1;
+            None for fewer than six classes, of which it says nothing.
+        cross_entropy: mean of -log(probability of the true label), nats.
+        precision: float64 [C], share of right ones among the photos taken for a class, 0 to 1;
+            0 where there are none.
+        recall: float64 [C], share of right answers for the photos of a class, 0 to 1.
+        f1: float64 [C], harmonic mean of precision and recall, 0 to 1.
+        confusion: int64 [C, C], counts of photos; rows are true labels, columns predicted ones.
+    """
+
+    labels: tuple[str, ...]
+    accuracy: float
+    top_5_accuracy: float | None
+    cross_entropy: float
+    precision: Figures
+    recall: Figures
+    f1: Figures
+    confusion: Counts
+
+    @property
+    def count(self) -> int:
+        """Number of photos."""
+        return int(self.confusion.sum())
+
+    @property
+    def support(self) -> Counts:
+        """int64 [C], the number of photos of each class."""
+        counts: Counts = self.confusion.sum(axis=1)
+        return counts
+
+    @property
+    def macro_precision(self) -> float:
+        """Mean of the classes' precision, 0 to 1."""
+        return float(np.nanmean(self.precision))
+
+    @property
+    def macro_recall(self) -> float:
+        """Mean of the classes' recall, 0 to 1."""
+        return float(np.nanmean(self.recall))
+
+    @property
+    def macro_accuracy(self) -> float:
+        """Another name of macro_recall: a class's accuracy is its recall."""
+        return self.macro_recall
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean of the classes' F1, 0 to 1."""
+        return float(np.nanmean(self.f1))
+
+
+def measure(evaluation: Evaluation, labels: Sequence[str]) -> Metrics:
+    """Returns what an evaluation says of each class.
+
+    Args:
+        evaluation: of N photos, N at least 1.
+        labels: C class names, C at least 2.
+    """
+    # Here, because it takes a second.
+    from sklearn.metrics import (  # noqa: PLC0415
+        confusion_matrix,
+        precision_recall_fscore_support,
+    )
+
+    true_ids, predicted_ids = evaluation.label_ids, evaluation.predicted_ids
+    all_ids = np.arange(len(labels))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        true_ids, predicted_ids, labels=all_ids, zero_division=0.0
+    )
+    confusion = confusion_matrix(true_ids, predicted_ids, labels=all_ids)
+    # Whatever the head did, all three would be 0 here.
+    precision, recall, f1 = (
+        np.where(support > 0, figures, np.nan) for figures in (precision, recall, f1)
+    )
+    return Metrics(
+        labels=tuple(labels),
+        accuracy=float((predicted_ids == true_ids).mean()),
+        top_5_accuracy=_top_accuracy(evaluation) if len(labels) > _TOP else None,
+        cross_entropy=evaluation.cross_entropy,
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        confusion=confusion.astype(np.int64),
+    )
+
+
+def _top_accuracy(evaluation: Evaluation) -> float:
+    """Returns the share of photos whose true label is among the first _TOP.
+
+    Of equal logits the lower label_id comes first, as in predicted_ids; top_k_accuracy_score has
+    the higher one first, so that a right answer could be missing among the first five.
+    """
+    logits, true_ids = evaluation.logits, evaluation.label_ids[:, np.newaxis]
+    true_logits = np.take_along_axis(logits, true_ids, axis=1)
+    ties_behind = (logits == true_logits) & (np.arange(logits.shape[1]) > true_ids)
+    # Those behind, not those before, are counted: a true logit of NaN is then the last.
+    behind = ((logits < true_logits) | ties_behind).sum(axis=1)
+    return float((behind >= logits.shape[1] - _TOP).mean())

@@ -1,0 +1,197 @@
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from image_retraining.errors import OutputError, SettingError
+from image_retraining.metrics import Metrics
+from image_retraining.metrics_report import check_metrics_file, table, write_metrics_file
+
+NAN = float("nan")
+# A class folder whose name is Latin-1, as os.listdir gives it.
+NOT_UTF_8 = b"caf\xe9".decode(errors="surrogateescape")
+AWKWARD = (
+    "roses, red",
+    'the "best"',
+    "two\nlines\r",
+    "玫瑰",
+    " 👍 ",
+    "support",
+    "a\\nb",
+    NOT_UTF_8,
+)
+
+
+def metrics(
+    labels: tuple[str, ...], *, f1: Any = None, top_5_accuracy: float | None = None
+) -> Metrics:
+    """Returns figures that are easily told apart, not those of any head."""
+    size = len(labels)
+    figures = np.linspace(0, 1, 3 * size).reshape([3, size])
+    return Metrics(
+        labels=labels,
+        accuracy=0.875,
+        top_5_accuracy=top_5_accuracy,
+        cross_entropy=0.25,
+        precision=figures[0],
+        recall=figures[1],
+        f1=figures[2] if f1 is None else np.array(f1, np.float64),
+        confusion=np.arange(size * size, dtype=np.int64).reshape([size, size]),
+    )
+
+
+# Drawn by hand. Class 猫 has no photo. A wide character takes two columns, an accent none; 글 in
+# three parts, as macOS names files, is one character.
+HAND_MADE = Metrics(
+    labels=("daisy", "玫瑰", "猫", "a\nb\x1b", "\u1100\u1173\u11afe\u0301", NOT_UTF_8),
+    accuracy=0.5,
+    top_5_accuracy=1.0,
+    cross_entropy=1.25,
+    precision=np.array([1, 0.5, NAN, 0, 0.25, 1]),
+    recall=np.array([0.333333, 1, NAN, 0, 0.5, 1]),
+    f1=np.array([0.5, 0.666667, NAN, 0, 0.333333, 1]),
+    confusion=np.diag([12345, 1, 0, 2, 3, 4]),
+)
+LINES = [
+    "Label             precision  recall      F1  support",
+    "daisy                100.0%   33.3%   50.0%    12345",
+    "玫瑰                  50.0%  100.0%   66.7%        1",
+    "猫                        -       -       -        0",
+    r"a\nb\x1b               0.0%    0.0%    0.0%        2",
+    "\u1100\u1173\u11afe\u0301                   25.0%   50.0%   33.3%        3",
+    r"caf\udce9            100.0%  100.0%  100.0%        4",
+    "Mean of 5 labels      55.0%   56.7%   50.0%    12355",
+    (
+        "Test photos: top-1 accuracy = 50.0%, top-5 accuracy = 100.0%, macro accuracy = 56.7%, "
+        "cross entropy = 1.250000 (N=12355)"
+    ),
+]
+
+
+def test_the_table() -> None:
+    assert table(HAND_MADE) == LINES
+
+
+def test_without_top_5() -> None:
+    assert "top-5" not in table(metrics(("a", "b")))[-1]
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(50, 50), (51, 20)])
+def test_of_many_classes_the_weakest(classes: int, rows: int) -> None:
+    # Class 0 has the highest F1, the last the lowest; class 1 has no photo.
+    f1 = np.linspace(1, 0, classes)
+    f1[1] = NAN
+    many = metrics(tuple(f"class {number}" for number in range(classes)), f1=f1)
+    many.confusion[1] = 0
+    lines = table(many)
+    named = [line.split("  ")[0] for line in lines if line.startswith("class ")]
+    if classes == 50:
+        assert named == list(many.labels)
+    else:
+        assert lines[0] == ("The 20 of 51 labels with the lowest F1 (--metrics_file writes all):")
+        assert named == list(many.labels)[:-21:-1]
+    assert len(named) == rows
+    assert f"Mean of {classes - 1} labels" in lines[-2]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv", "/x/玫瑰.JSON", "a.txt.Csv"])
+def test_names_of_metrics_files(name: str) -> None:
+    check_metrics_file(name)
+
+
+@pytest.mark.parametrize("name", ["", "a", "json", ".json", "a.jsonl", "a.csv.gz", "a.json/b"])
+def test_names_that_do_not_say_a_format(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"--metrics_file must end in \.json or \.csv"):
+        check_metrics_file(name)
+    with pytest.raises(SettingError):
+        write_metrics_file(str(tmp_path / f"{name}x"), metrics(("a", "b")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_has_everything(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "metrics.json"
+    judged = metrics(AWKWARD, top_5_accuracy=0.95)
+    write_metrics_file(str(path), judged)
+    text = path.read_text(encoding="utf-8")
+    assert "玫瑰" in text
+    found = json.loads(text)
+    assert [row["label"] for row in found["classes"]] == list(AWKWARD)
+    for name, column in (
+        ("precision", judged.precision),
+        ("recall", judged.recall),
+        ("f1", judged.f1),
+        ("support", judged.support),
+    ):
+        assert [row[name] for row in found["classes"]] == column.tolist()
+    assert found["confusion_matrix"] == judged.confusion.tolist()
+    del found["classes"], found["confusion_matrix"]
+    assert found == {
+        "count": 64 * 63 // 2,
+        "accuracy": 0.875,
+        "top_5_accuracy": 0.95,
+        "cross_entropy": 0.25,
+        "macro_accuracy": pytest.approx(judged.recall.mean()),
+        "macro_precision": pytest.approx(judged.precision.mean()),
+        "macro_recall": pytest.approx(judged.recall.mean()),
+        "macro_f1": pytest.approx(judged.f1.mean()),
+    }
+
+
+def test_json_has_no_word_for_nan(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    judged = metrics(("a", "b"), f1=[NAN, 1])
+    write_metrics_file(str(path), judged)
+    found = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert [row["f1"] for row in found["classes"]] == [None, 1]
+    assert found["top_5_accuracy"] is None
+
+
+def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    judged = metrics(AWKWARD, f1=[NAN, *np.linspace(0, 1, 7)])
+    write_metrics_file(str(path), judged)
+    # A name that is not UTF-8 has an escape in its file.
+    labels = [*AWKWARD[:-1], r"caf\udce9"]
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[:5] == ["label", "precision", "recall", "f1", "support"]
+    assert header[5:] == [f"predicted {label}" for label in labels]
+    assert [row[0] for row in rows] == labels
+    assert [[int(cell) for cell in row[4:]] for row in rows] == [
+        [sum(row), *row] for row in judged.confusion.tolist()
+    ]
+
+
+def test_pandas_and_excel_read_the_csv(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    write_metrics_file(str(path), metrics(("玫瑰", "b"), f1=[NAN, 1]))
+    found = pd.read_csv(path)
+    assert list(found) == [
+        *("label", "precision", "recall", "f1", "support", "predicted 玫瑰", "predicted b")
+    ]
+    assert found.isna().to_numpy().sum() == 1
+    assert found["support"].tolist() == [1, 5]
+    # Without this mark Excel takes the file for that of an old code page.
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+@pytest.mark.parametrize("ending", ["json", "csv"])
+def test_a_metrics_file_is_whole_or_not_at_all(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"metrics.{ending}"
+    path.write_text("old")
+
+    def stop(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys.modules["image_retraining.metrics_report"], "_class_rows", stop)
+    with pytest.raises(OutputError, match="No space left"):
+        write_metrics_file(str(path), metrics(("a", "b")))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
