@@ -1,7 +1,7 @@
 """Training reports → the log and TensorBoard."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,8 @@ from image_retraining.records import (
 # Marks this tool's event files, so that a later run replaces these and nothing else.
 _FILE_MARK = ".retrain"
 _RUNS = ("train", "validation")
+# What the finished head does on the test photos; metrics_board writes it.
+TEST_RUN = "test"
 # Values of constants larger than this are of no use in TensorBoard's picture of the graph.
 _LARGEST_CONSTANT_BYTES = 1024
 
@@ -45,6 +47,18 @@ def _log_step(step: int, text: str) -> None:
     logging.info("%s: Step %d: %s", datetime.now(), step, text)  # noqa: DTZ005
 
 
+def event_writer(summaries_dir: str, run: str) -> EventFileWriter:
+    """Returns a writer of a new event file, marked as this tool's, in a run's folder."""
+    return EventFileWriter(str(Path(summaries_dir) / run), filename_suffix=_FILE_MARK)
+
+
+def remove_earlier(summaries_dir: str, runs: Iterable[str]) -> None:
+    """Removes this tool's event files, and nothing else, from the folders of some runs."""
+    for run in runs:
+        for earlier in Path(summaries_dir, run).glob(f"*tfevents*{_FILE_MARK}"):
+            earlier.unlink()
+
+
 class TensorBoardWriter:
     """Writes training reports for TensorBoard: train/ and validation/ below one folder."""
 
@@ -56,11 +70,9 @@ class TensorBoardWriter:
             keep_earlier: go on beside this tool's earlier event files instead of replacing them.
         """
         if not keep_earlier:
-            _remove_earlier(summaries_dir)
-        self._writers = {
-            run: EventFileWriter(str(Path(summaries_dir) / run), filename_suffix=_FILE_MARK)
-            for run in _RUNS
-        }
+            # The earlier head's test goes too: beside the new curves it would be taken for theirs.
+            remove_earlier(summaries_dir, [*_RUNS, TEST_RUN])
+        self._writers = {run: event_writer(summaries_dir, run) for run in _RUNS}
 
     def __enter__(self) -> Self:
         return self
@@ -120,12 +132,6 @@ class TensorBoardWriter:
 
     def _add(self, run: str, step: int, summary: Any) -> None:
         self._writers[run].add_event(Event(wall_time=time.time(), step=step, summary=summary))
-
-
-def _remove_earlier(summaries_dir: str) -> None:
-    for run in _RUNS:
-        for earlier in Path(summaries_dir, run).glob(f"*tfevents*{_FILE_MARK}"):
-            earlier.unlink()
 
 
 def _without_large_constants(graph_def: Any) -> Any:

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from image_retraining.records import Evaluation, Floats, Head, TrainingReport
-from image_retraining.summaries import TensorBoardWriter, log_report
+from image_retraining.summaries import TensorBoardWriter, event_writer, log_report
 
 SPREADS = [
     f"final_retrain_ops/{part}/summaries/{figure}"
@@ -263,7 +263,7 @@ def test_a_second_run_touches_nothing_else(folder: Path, tmp_path: Path) -> None
         folder / "validation" / "events.out.tfevents.1700000000.host.profile-empty",
         folder / "train" / "plugins" / "profile" / earlier.name,
         folder / "another_run" / "train" / earlier.name,
-        folder / "test" / earlier.name,
+        folder / "testing" / earlier.name,
         folder / earlier.name,
     ):
         foreign.parent.mkdir(parents=True, exist_ok=True)
@@ -273,6 +273,14 @@ def test_a_second_run_touches_nothing_else(folder: Path, tmp_path: Path) -> None
     after = contents(folder)
     assert {path: after.get(path) for path in before} == before
     assert len(after) == len(before) + 2
+
+
+def test_the_test_of_an_earlier_head_is_not_left_beside_new_curves(folder: Path) -> None:
+    event_writer(str(folder), "test").close()
+    write(folder, REPORTS, keep_earlier=True)
+    assert len(list((folder / "test").iterdir())) == 1
+    write(folder, REPORTS)
+    assert list((folder / "test").iterdir()) == []
 
 
 def test_a_resumed_run_goes_on_beside_the_events_of_the_first(folder: Path) -> None:

@@ -1,0 +1,69 @@
+"""Metrics → TensorBoard."""
+
+import time
+from collections.abc import Iterator
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.text.summary_v2 import text_pb
+
+from image_retraining import confusion_picture
+from image_retraining.metrics import Metrics
+from image_retraining.metrics_report import cells, shown
+from image_retraining.summaries import TEST_RUN, event_writer, remove_earlier
+
+_HEADER = "| label_id | label | precision | recall | F1 | support |\n|--:|:--|--:|--:|--:|--:|"
+# Markdown and HTML would take these for their own.
+_MARKS = r"\`*_{}[]()<>#+-.!|~&:"
+_ENTITIES = str.maketrans({mark: f"&#{ord(mark)};" for mark in _MARKS})
+
+
+def write_to_tensorboard(summaries_dir: str, metrics: Metrics, *, step: int = 0) -> None:
+    """Writes test/ below a folder, in place of what an earlier run of this tool wrote there.
+
+    Args:
+        summaries_dir: folder that `tensorboard --logdir` is given.
+        metrics: of the test photos.
+        step: the training step whose head was measured, from 0.
+    """
+    remove_earlier(summaries_dir, [TEST_RUN])
+    writer = event_writer(summaries_dir, TEST_RUN)
+    try:
+        for summary in _summaries(metrics):
+            writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+    finally:
+        writer.close()
+
+
+def _summaries(metrics: Metrics) -> Iterator[Summary]:
+    scalars = {
+        # These two are also curves of train/ and validation/.
+        "accuracy": metrics.accuracy,
+        "cross_entropy": metrics.cross_entropy,
+        "macro_accuracy": metrics.macro_accuracy,
+        "macro_f1": metrics.macro_f1,
+    }
+    if metrics.top_5_accuracy is not None:
+        scalars["top_5_accuracy"] = metrics.top_5_accuracy
+    yield Summary(
+        value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+    )
+    yield text_pb("classes", _markdown(metrics))
+    picture = confusion_picture.draw(metrics.confusion, metrics.labels)
+    image = Summary.Image(
+        width=picture.width,
+        height=picture.height,
+        colorspace=3,
+        encoded_image_string=picture.png,
+    )
+    yield Summary(value=[Summary.Value(tag="confusion_matrix", image=image)])
+
+
+def _markdown(metrics: Metrics) -> str:
+    """Returns a table of one row a class."""
+    rows = [
+        f"| {label_id} | {shown(label).translate(_ENTITIES)} | "
+        f"{' | '.join(cells(metrics, label_id))} |"
+        for label_id, label in enumerate(metrics.labels)
+    ]
+    return "\n".join([_HEADER, *rows])

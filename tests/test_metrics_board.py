@@ -1,0 +1,156 @@
+import html
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+
+from image_retraining import confusion_picture
+from image_retraining.metrics import Metrics
+from image_retraining.metrics_board import write_to_tensorboard
+from image_retraining.summaries import event_writer
+
+NOT_UTF_8 = b"caf\xe9".decode(errors="surrogateescape")
+AWKWARD = ("snake_case_name", "a|b", "<b>*bold*</b>", "[x](http://y)", "1\n2", NOT_UTF_8, "玫瑰")
+SHOWN = ["snake_case_name", "a|b", "<b>*bold*</b>", "[x](http://y)", r"1\n2", r"caf\udce9", "玫瑰"]
+
+
+def metrics(labels: tuple[str, ...], *, top_5_accuracy: float | None = None) -> Metrics:
+    figures = np.linspace(0.25, 0.75, len(labels))
+    return Metrics(
+        labels=labels,
+        accuracy=0.875,
+        top_5_accuracy=top_5_accuracy,
+        cross_entropy=0.25,
+        precision=figures,
+        recall=figures,
+        f1=figures,
+        confusion=np.eye(len(labels), dtype=np.int64),
+    )
+
+
+def events(folder: Path) -> Any:
+    """Returns what TensorBoard finds in the test run."""
+    accumulator = EventAccumulator(str(folder / "test"), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def strings(folder: Path, tag: str) -> list[bytes]:
+    (event,) = events(folder).Tensors(tag)
+    return list(event.tensor_proto.string_val)
+
+
+def test_tensorboard_shows_each_figure_where_it_belongs(tmp_path: Path) -> None:
+    write_to_tensorboard(str(tmp_path), metrics(("a", "b"), top_5_accuracy=0.5), step=99)
+    found = events(tmp_path)
+    shown = {
+        tag: found.SummaryMetadata(tag).plugin_data.plugin_name for tag in found.Tags()["tensors"]
+    }
+    scalars = ("accuracy", "cross_entropy", "macro_accuracy", "macro_f1", "top_5_accuracy")
+    assert shown == {
+        **dict.fromkeys(scalars, "scalars"),
+        "classes": "text",
+        "confusion_matrix": "images",
+    }
+    assert {event.step for tag in shown for event in found.Tensors(tag)} == {99}
+
+
+def test_scalars_and_picture_as_scripts_find_them(tmp_path: Path) -> None:
+    write_to_tensorboard(str(tmp_path), metrics(("a", "b")))
+    found = event_accumulator.EventAccumulator(str(tmp_path / "test")).Reload()
+    values = {tag: found.Scalars(tag)[0].value for tag in found.Tags()["scalars"]}
+    assert values == {
+        "accuracy": 0.875,
+        "cross_entropy": 0.25,
+        "macro_accuracy": 0.5,
+        "macro_f1": 0.5,
+    }
+    (picture,) = found.Images("confusion_matrix")
+    with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
+        assert image.size == (picture.width, picture.height)
+        assert image.format == "PNG"
+
+
+# Of a package that TensorBoard has a copy of.
+@pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")
+def test_labels_stand_in_the_text_as_they_are(tmp_path: Path) -> None:
+    write_to_tensorboard(str(tmp_path), metrics(AWKWARD))
+    (text,) = strings(tmp_path, "classes")
+    # What TensorBoard makes of the text; it warns when it is imported.
+    from tensorboard import plugin_util  # noqa: PLC0415
+
+    # Cells without a tag inside.
+    cells = re.findall("<td>([^<]*)</td>", plugin_util.markdown_to_safe_html(text))
+    rows = [[html.unescape(cell) for cell in cells[start : start + 6]] for start in range(0, 42, 6)]
+    assert [row[:2] for row in rows] == [[str(n), label] for n, label in enumerate(SHOWN)]
+    assert rows[-1][2:] == ["75.0%", "75.0%", "75.0%", "1"]
+
+
+def test_an_earlier_test_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    event_writer(str(tmp_path), "train").close()
+    (tmp_path / "test").mkdir()
+    foreign = tmp_path / "test" / "events.out.tfevents.1700000000.host.1.0.v2"
+    foreign.touch()
+    (train,) = (tmp_path / "train").iterdir()
+    for _ in range(2):
+        write_to_tensorboard(str(tmp_path), metrics(("a", "b")))
+        (own,) = set((tmp_path / "test").iterdir()) - {foreign}
+        assert own.stat().st_size > 0
+    assert foreign.exists()
+    assert train.exists()
+    assert len(strings(tmp_path, "confusion_matrix")) == 3
+
+
+# The picture
+
+
+def pixels(confusion: Any, labels: tuple[str, ...]) -> Any:
+    """Returns uint8 [height, width, 3] of a confusion matrix's picture."""
+    picture = confusion_picture.draw(np.array(confusion, np.int64), labels)
+    with Image.open(io.BytesIO(picture.png)) as image:
+        assert image.size == (picture.width, picture.height)
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize(("classes", "cell"), [(31, 32), (300, 3), (1000, 1), (1200, 1)])
+def test_of_many_classes_each_cell_is_of_some_pixels(classes: int, cell: int) -> None:
+    confusion = np.zeros([classes, classes], np.int64)
+    confusion[2] = 1
+    confusion[5, 7] = 3
+    # One mistake among very many photos is to be seen all the same.
+    confusion[9, [9, 11]] = 1_000_000, 1
+    drawn = pixels(confusion, tuple(str(number) for number in range(classes)))
+    drawn = drawn[-classes * cell :].astype(int).sum(axis=2)
+    assert drawn.shape == (classes * cell, classes * cell)
+    shades = drawn[cell // 2 :: cell, cell // 2 :: cell]
+    darkest, white = shades.min(), 3 * 255
+    assert np.argwhere(shades == darkest).tolist() == [[5, 7], [9, 9]]
+    assert ((shades < white) == (confusion > 0)).all()
+    assert shades[9, 11] < white - 30
+
+
+def test_few_classes_have_their_names_at_the_sides() -> None:
+    confusion = [[3, 1], [0, 0]]
+    named = pixels(confusion, ("rose", "tulip"))
+    assert (named != 255).any()
+    other = pixels(confusion, ("rose", "tulle"))
+    assert named.shape != other.shape or (named != other).any()
+
+
+@pytest.mark.parametrize("label", ["玫瑰", "é", "👍", "\n", NOT_UTF_8, "\uffff"])
+def test_names_that_cannot_be_drawn_are_numbers(label: str) -> None:
+    confusion = [[3, 1, 0], [0, 0, 0], [0, 12345678, 5]]
+    drawn = pixels(confusion, ("rose", label, "tulip"))
+    assert drawn.tolist() == pixels(confusion, ("玫", "瑰", "é")).tolist()
+    assert drawn.tolist() != pixels(confusion, ("rose", "lily", "tulip")).tolist()
+
+
+def test_the_longest_names_leave_room_for_the_matrix() -> None:
+    drawn = pixels(np.eye(30), tuple(str(number) * 120 for number in range(10, 40)))
+    assert max(drawn.shape) < 1400
