@@ -1,8 +1,9 @@
 """What the stages hand to each other."""
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +81,22 @@ class FeatureSet:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def rows(self, chosen: Sequence[int]) -> Self:
+        """Returns the set of the photos in some rows, in the order of `chosen`."""
+        return replace(
+            self,
+            **{field.name: _chosen(getattr(self, field.name), chosen) for field in fields(self)},
+        )
+
+
+def _chosen(values: Any, rows: Sequence[int]) -> Any:
+    """Returns some rows of an array or a tuple; what is unknown stays so."""
+    if values is None or not len(values):
+        return values
+    if isinstance(values, np.ndarray):
+        return values[np.asarray(rows, np.intp)]
+    return tuple(values[row] for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
