@@ -1,0 +1,213 @@
+"""Photos that are one and the same: equal in every byte, or nearly equal in their vectors.
+
+A photo that is learnt from and judged by as well makes the accuracy look better than it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from image_retraining.near_vectors import Components, join_near
+from image_retraining.records import FeatureSet, ImageRecord, Split
+
+NEAR_COSINE = 0.999
+
+# Of a group, the first in this order stays: copies in training must not shrink the test set.
+_ORDER = (Split.TESTING, Split.VALIDATION, Split.TRAINING)
+_LISTED_GROUPS = 20
+_LISTED_PHOTOS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Photos that are one and the same.
+
+    Attributes:
+        records: at least two, first the one that stays when copies are left out.
+        equal_bytes: whether all of them are equal in every byte, as far as is known.
+    """
+
+    records: tuple[ImageRecord, ...]
+    equal_bytes: bool
+
+    @property
+    def splits(self) -> frozenset[Split]:
+        """The splits that the group straddles; a single one for copies within a split."""
+        return frozenset(record.split for record in self.records)
+
+    @property
+    def contradictory(self) -> bool:
+        """Whether the same photo has different labels."""
+        return len({record.label_id for record in self.records}) > 1
+
+    @property
+    def leaks(self) -> bool:
+        """Whether a photo is learnt from and judged by."""
+        return {Split.TRAINING, Split.TESTING} <= self.splits
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """What was found.
+
+    Attributes:
+        groups: first those that straddle training and testing, then other splits, then those
+            within a split; by their first photos.
+        cosine: from which on vectors are near, above 0 and at most 1.
+        complete: False when so many vectors are alike that not all pairs were compared.
+    """
+
+    groups: tuple[DuplicateGroup, ...]
+    cosine: float
+    complete: bool
+
+    @property
+    def copy_count(self) -> int:
+        """How many photos go when one of each group stays."""
+        return sum(len(group.records) - 1 for group in self.groups)
+
+
+def find(sets: Mapping[Split, FeatureSet], *, cosine: float = NEAR_COSINE) -> Duplicates:
+    """Returns the photos that are one and the same.
+
+    These are photos of equal bytes, in whichever split, and photos of different splits whose
+    vectors are near; and whatever is the same as the same photo. A vector of zeros is near none.
+
+    Args:
+        sets: features float32 [N, D] of each split, with the same D; contents where known.
+        cosine: cosine of two vectors from which on they are near, above 0 and at most 1.
+    """
+    # Groups of test photos come first by that, in the search and in what is found.
+    in_order = [sets[split] for split in _ORDER]
+    same = Components(sum(map(len, in_order)))
+    contents = [
+        content for photos in in_order for content in photos.contents or [b""] * len(photos)
+    ]
+    _join_equal(contents, same)
+    complete = join_near([photos.features for photos in in_order], same, cosine=cosine)
+    groups = [_group(in_order, positions, contents) for positions in same.groups()]
+    return Duplicates(tuple(sorted(groups, key=_rank)), cosine, complete)
+
+
+def report(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool) -> list[str]:
+    """Returns lines for the log; none when nothing was found.
+
+    Args:
+        duplicates: what was found.
+        labels: the class names.
+        dropped: whether the copies are being left out.
+    """
+    groups, lines = duplicates.groups, []
+    if not duplicates.complete:
+        lines.append(
+            "Very many feature vectors are nearly alike: not all were compared, and more of the "
+            "photos may be copies. Does the module suit the photos?"
+        )
+    if not groups:
+        return lines
+    lines += _summary(duplicates)
+    for group in groups[:_LISTED_GROUPS]:
+        lines += _group_lines(group, labels)
+    if len(groups) > _LISTED_GROUPS:
+        lines.append(f"  ... and {len(groups) - _LISTED_GROUPS} more groups")
+    if dropped:
+        lines.append(f"One photo of each group stays; {duplicates.copy_count} are left out.")
+    else:
+        lines.append(
+            f"With --drop_duplicates one photo of each stays; {duplicates.copy_count} are left out."
+        )
+    return lines
+
+
+def without_copies(
+    sets: Mapping[Split, FeatureSet], duplicates: Duplicates
+) -> dict[Split, FeatureSet]:
+    """Returns the sets with one photo of each group, its first; the others stay in order.
+
+    A class may lose all its training photos by that.
+    """
+    copies = {
+        (record.split, record.path) for group in duplicates.groups for record in group.records[1:]
+    }
+    return {
+        split: photos.rows(
+            [row for row, path in enumerate(photos.paths) if (split, path) not in copies]
+        )
+        for split, photos in sets.items()
+    }
+
+
+def _join_equal(contents: Sequence[bytes], same: Components) -> None:
+    """Joins the photos of equal bytes; b"" is unknown."""
+    firsts: dict[bytes, int] = {}
+    pairs = [
+        (first, position)
+        for position, content in enumerate(contents)
+        if content and (first := firsts.setdefault(content, position)) != position
+    ]
+    same.join(*np.array(pairs, np.intp).reshape([-1, 2]).T)
+
+
+def _group(
+    in_order: Sequence[FeatureSet], positions: Sequence[int], contents: Sequence[bytes]
+) -> DuplicateGroup:
+    ends = np.cumsum([len(photos) for photos in in_order])
+    numbers = np.searchsorted(ends, positions, side="right")
+    records = []
+    for position, number in zip(positions, numbers.tolist(), strict=True):
+        photos = in_order[number]
+        row = position - int(ends[number])  # negative: counted from the end of the set
+        records.append(ImageRecord(photos.paths[row], int(photos.label_ids[row]), _ORDER[number]))
+    known = {contents[position] for position in positions}
+    return DuplicateGroup(
+        records=tuple(records),
+        equal_bytes=len(known) == 1 and b"" not in known,
+    )
+
+
+def _rank(group: DuplicateGroup) -> tuple[bool, bool]:
+    return len(group.splits) == 1, not group.leaks
+
+
+def _summary(duplicates: Duplicates) -> list[str]:
+    groups = duplicates.groups
+    photo_count = sum(len(group.records) for group in groups)
+    equal_count = sum(group.equal_bytes for group in groups)
+    text = (
+        f"Groups of copies: {len(groups)}, of {photo_count} photos. Equal in every byte: "
+        f"{equal_count}; the others nearly so (cosine of feature vectors >= {duplicates.cosine:g})."
+    )
+    lines = [text]
+    leaking = [group for group in groups if group.leaks]
+    if leaking:
+        test_count = sum(r.split is Split.TESTING for group in leaking for r in group.records)
+        lines.append(
+            f"Groups in training and in testing: {len(leaking)}, with {test_count} test photos. "
+            "The test accuracy looks better than it is."
+        )
+    contradictory_count = sum(group.contradictory for group in groups)
+    if contradictory_count:
+        lines.append(f"Groups with labels that contradict each other: {contradictory_count}.")
+    return lines
+
+
+def _group_lines(group: DuplicateGroup, labels: Sequence[str]) -> list[str]:
+    kind = "Equal in every byte" if group.equal_bytes else "Nearly equal"
+    warning = ", with labels that contradict each other" if group.contradictory else ""
+    lines = [f"  {kind}{warning}:"]
+    lines += [
+        f"    {record.split.value:10}  {_shown(labels[record.label_id])}  {_shown(record.path)}"
+        for record in group.records[:_LISTED_PHOTOS]
+    ]
+    if len(group.records) > _LISTED_PHOTOS:
+        lines.append(f"    ... and {len(group.records) - _LISTED_PHOTOS} more photos")
+    return lines
+
+
+def _shown(text: str) -> str:
+    """Returns a text with what is no visible character as escapes, so that it stays on its line."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )

@@ -1,0 +1,285 @@
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from image_retraining import near_vectors
+from image_retraining.duplicates import Duplicates, find, report, without_copies
+from image_retraining.records import FeatureSet, Floats, Split
+
+TRAINING, VALIDATION, TESTING = Split.TRAINING, Split.VALIDATION, Split.TESTING
+LABELS = ("daisy", "rose", "tulip")
+Sets = Mapping[Split, FeatureSet]
+
+
+def photos(
+    letter: str, features: npt.ArrayLike, *, label_ids: list[int] | None = None, contents: str = ""
+) -> FeatureSet:
+    """Returns photos named letter + number; each letter of contents stands for some bytes."""
+    rows = np.array(features, np.float32)
+    ids = np.zeros([len(rows)], np.int32) if label_ids is None else np.array(label_ids, np.int32)
+    paths = tuple(f"{letter}{number}" for number in range(len(rows)))
+    return FeatureSet(rows, ids, paths, tuple(letter.encode() for letter in contents))
+
+
+def in_splits(training: FeatureSet, validation: FeatureSet, testing: FeatureSet) -> Sets:
+    return {TRAINING: training, VALIDATION: validation, TESTING: testing}
+
+
+def of_angles(training: list[float], validation: list[float], testing: list[float]) -> Sets:
+    """Returns photos with vectors in the plane, at some degrees."""
+    return in_splits(
+        *(
+            photos(
+                letter,
+                np.stack([np.cos(np.radians(some)), np.sin(np.radians(some))], axis=1)
+                * np.arange(1, len(some) + 1)[:, None],
+            )
+            for letter, some in zip("abc", (training, validation, testing), strict=True)
+        )
+    )
+
+
+def paths(duplicates: Duplicates) -> list[list[str]]:
+    return [[record.path for record in group.records] for group in duplicates.groups]
+
+
+# cos 2.5° = 0.99905, cos 2.6° = 0.99897.
+@pytest.mark.parametrize(
+    ("training", "validation", "testing", "expected"),
+    [
+        pytest.param([0], [], [2.5], [["c0", "a0"]], id="just near"),
+        pytest.param([0], [], [2.6], [], id="just not near"),
+        pytest.param([0, 1], [], [], [], id="near within a split"),
+        pytest.param([0, 2], [], [4], [["c0", "a1"]], id="its neighbour in the split is not taken"),
+        pytest.param([0, 4], [2], [], [["b0", "a0", "a1"]], id="joined by a third"),
+        pytest.param(
+            [0, 6], [2], [4], [["c0", "b0", "a0", "a1"]], id="a chain through all three splits"
+        ),
+        pytest.param(
+            [0, 40, 80],
+            [40, 120],
+            [120, 80],
+            [["c1", "a2"], ["c0", "b1"], ["b0", "a1"]],
+            id="training and testing come first",
+        ),
+        pytest.param([0], [180], [90], [], id="opposite"),
+        pytest.param([], [], [], [], id="no photo"),
+        pytest.param([], [], [0], [], id="one photo"),
+        pytest.param([], [0], [0], [["c0", "b0"]], id="no training photo"),
+    ],
+)
+def test_near_photos_of_different_splits_are_found(
+    training: list[float], validation: list[float], testing: list[float], expected: list[list[str]]
+) -> None:
+    found = find(of_angles(training, validation, testing))
+    assert paths(found) == expected
+    assert found.complete
+    assert not any(group.equal_bytes for group in found.groups)
+
+
+def test_photos_of_equal_bytes_are_found_in_any_split() -> None:
+    found = find(
+        in_splits(
+            photos("a", np.eye(9)[:5], label_ids=[0, 0, 1, 1, 2], contents="pqprs"),
+            photos("b", np.eye(9)[5:6], contents="t"),
+            photos("c", np.eye(9)[6:], contents="usv"),
+        )
+    )
+    assert paths(found) == [["c1", "a4"], ["a0", "a2"]]
+    assert all(group.equal_bytes for group in found.groups)
+    assert [group.contradictory for group in found.groups] == [True, True]
+    assert [group.leaks for group in found.groups] == [True, False]
+
+
+def test_bytes_and_vectors_join_to_one_group() -> None:
+    near = [[1, 0, 0], [0, 1, 0]]
+    sets = in_splits(
+        photos("a", near, contents="pp"),
+        photos("b", near[:1], contents="q"),
+        photos("c", [[0, 0, 1]]),
+    )
+    (group,) = find(sets).groups
+    assert [record.path for record in group.records] == ["b0", "a0", "a1"]
+    assert not group.equal_bytes
+    assert not group.leaks
+
+
+def test_a_vector_without_direction_is_near_none() -> None:
+    odd: list[list[float]] = [[0, 0], [np.nan, 1], [np.inf, 1]]
+    assert paths(find(in_splits(photos("a", odd), photos("b", odd), photos("c", odd)))) == []
+    known = in_splits(photos("a", [[0, 0]], contents="p"), photos("b", odd), photos("c", odd))
+    known = {**known, TESTING: photos("c", odd, contents="qrp")}
+    assert paths(find(known)) == [["c2", "a0"]]
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """Groups found the slow way, photo by photo."""
+
+    sets: Sets
+    cosine: float
+
+    def groups(self) -> set[frozenset[str]]:
+        split_of, rows, contents = [], [], []
+        names: list[str] = []
+        for split, some in self.sets.items():
+            split_of += [split] * len(some)
+            rows += list(some.features.astype(np.float64))
+            contents += list(some.contents)
+            names += some.paths
+        group_of = list(range(len(names)))
+        for one in range(len(names)):
+            for other in range(one):
+                cosine = rows[one] @ rows[other]
+                cosine /= np.sqrt(rows[one] @ rows[one]) * np.sqrt(rows[other] @ rows[other])
+                near = split_of[one] != split_of[other] and cosine >= self.cosine
+                if near or contents[one] == contents[other]:
+                    old, new = group_of[one], group_of[other]
+                    group_of = [new if number == old else number for number in group_of]
+        members = [
+            frozenset(names[i] for i in range(len(names)) if group_of[i] == number)
+            for number in set(group_of)
+        ]
+        return {some for some in members if len(some) > 1}
+
+
+def clustered(rng: np.random.Generator, count: int, size: int) -> Floats:
+    """Returns vectors in clusters, some of them copies of others, more or less near."""
+    centres = rng.gamma(0.5, 1, [5, size])
+    vectors = centres[rng.integers(5, size=count)] + 0.3 * rng.standard_normal([count, size])
+    copies = rng.permutation(count)[: count // 2]
+    # These cosines fall on both sides of 0.999, at any size.
+    changes = rng.uniform(0, 0.08, [len(copies), 1]) * rng.standard_normal([len(copies), size])
+    lengths = np.linalg.norm(vectors[copies], axis=1, keepdims=True) / np.sqrt(size)
+    vectors[rng.permutation(count)[: len(copies)]] = vectors[copies] + lengths * changes
+    return np.asarray(vectors, np.float32)
+
+
+@pytest.mark.parametrize("blocks", [(512, 2048), (7, 10)], ids=str)
+@pytest.mark.parametrize("size", [2, 3, 40, 200])
+def test_the_slow_way_finds_the_same(
+    size: int, blocks: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_vectors, "_BLOCK_ROWS", blocks[0])
+    monkeypatch.setattr(near_vectors, "_BLOCK_COLUMNS", blocks[1])
+    monkeypatch.setattr(near_vectors, "_MOST_WAITING", blocks[0])
+    rng = np.random.default_rng(size)
+    vectors = clustered(rng, 200, size)
+    contents = rng.integers(2000, size=200).astype("S").tolist()
+    sets = {
+        split: FeatureSet(
+            vectors[start:end],
+            np.zeros([end - start], np.int32),
+            tuple(f"{split.value}{row}" for row in range(end - start)),
+            tuple(contents[start:end]),
+        )
+        for split, start, end in ((TRAINING, 0, 120), (VALIDATION, 120, 155), (TESTING, 155, 200))
+    }
+    expected = _Reference(sets, 0.999).groups()
+    assert {frozenset(group) for group in paths(find(sets))} == expected
+    assert len(expected) > (5 if size > 3 else 0)
+
+
+def test_a_sketch_never_tells_less_than_the_cosine() -> None:
+    vectors = clustered(np.random.default_rng(0), 300, 100)
+    axes = near_vectors._axes([vectors[:10]])  # noqa: SLF001 - else only seen as a missing pair
+    sketches = near_vectors._sketches(vectors, axes)  # noqa: SLF001
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert np.min(sketches @ sketches.T - units @ units.T) > -1e-6
+
+
+def test_thousands_of_equal_photos_end_soon() -> None:
+    photo = np.linspace(0, 1, 1280)
+    sets = in_splits(*(photos(letter, np.tile(photo, [700, 1])) for letter in "abc"))
+    started = time.monotonic()
+    (group,) = find(sets).groups
+    # It takes a fifth of a second; 1.5 million pairs one by one would take much longer.
+    assert time.monotonic() - started < 20
+    assert len(group.records) == 2100
+
+
+def test_a_search_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_vectors, "_MOST_COMPARED", 0)
+    found = find(of_angles([0], [], [1]))
+    assert not found.complete
+    (line,) = report(found, LABELS, dropped=False)
+    assert "not all were compared" in line
+
+
+def test_the_report_names_what_leaks_first_and_what_contradicts() -> None:
+    sets = in_splits(
+        photos("a", np.eye(6)[:4], label_ids=[0, 0, 1, 2], contents="ppqr"),
+        photos("b", np.eye(6)[4:5]),
+        photos("c\n\udcff/", np.eye(6)[[3, 5]], label_ids=[1, 2]),
+    )
+    counts, leaks, *lines = report(find(sets), LABELS, dropped=True)
+    assert "2, of 4 photos. Equal in every byte: 1;" in counts
+    assert "training and in testing: 1, with 1 test photos." in leaks
+    assert lines == [
+        "Groups with labels that contradict each other: 1.",
+        "  Nearly equal, with labels that contradict each other:",
+        "    testing     rose  c\\n\\udcff/0",
+        "    training    tulip  a3",
+        "  Equal in every byte:",
+        "    training    daisy  a0",
+        "    training    daisy  a1",
+        "One photo of each group stays; 2 are left out.",
+    ]
+
+
+def test_the_report_stays_short() -> None:
+    angles = [float(5 * number) for number in range(30)]
+    lines = report(find(of_angles(angles, [], angles)), LABELS, dropped=False)
+    assert sum(line.startswith("    ") for line in lines) == 40
+    assert "  ... and 10 more groups" in lines
+    lines = report(find(of_angles([0.0] * 500, [], [0.0])), LABELS, dropped=False)
+    assert len(lines) < 20
+    assert "    ... and 491 more photos" in lines
+    assert "--drop_duplicates" in lines[-1]
+
+
+def test_nothing_found_is_no_news() -> None:
+    assert report(find(of_angles([0], [90], [45])), LABELS, dropped=True) == []
+
+
+@dataclass(frozen=True, slots=True)
+class _WithViews(FeatureSet):
+    """A set with a further field, as there may be some day."""
+
+    views: Floats | None = None
+
+
+def test_one_photo_of_a_group_stays_with_all_that_belongs_to_it() -> None:
+    features = np.eye(8)[[0, 1, 2, 0, 3]]
+    plain = photos("a", features, label_ids=[0, 0, 1, 1, 2], contents="pqrps")
+    training = _WithViews(
+        plain.features, plain.label_ids, plain.paths, plain.contents, plain.features[:, None, :]
+    )
+    plain = photos("b", np.eye(8)[[1, 4]])
+    without_views = _WithViews(plain.features, plain.label_ids, plain.paths)
+    sets = in_splits(training, without_views, photos("c", np.eye(8)[[1, 5, 6, 5]]))
+    kept = without_copies(sets, find(sets))
+    assert {split: some.paths for split, some in kept.items()} == {
+        TRAINING: ("a0", "a2", "a4"),
+        VALIDATION: ("b1",),
+        TESTING: ("c0", "c1", "c2", "c3"),
+    }
+    rest = kept[TRAINING]
+    assert isinstance(rest, _WithViews)
+    assert rest.views is not None
+    assert rest.contents == (b"p", b"r", b"s")
+    assert rest.label_ids.tolist() == [0, 1, 2]
+    assert rest.features.argmax(axis=1).tolist() == [0, 2, 3]
+    assert rest.views[:, 0].argmax(axis=1).tolist() == [0, 2, 3]
+    assert find(kept).groups == ()
+
+
+def test_a_split_may_lose_all_its_photos() -> None:
+    sets = of_angles([0, 1], [0.5], [0.2])
+    kept = without_copies(sets, find(sets))
+    assert [len(kept[split]) for split in Split] == [0, 0, 1]
+    assert kept[TRAINING].features.shape == (0, 2)
