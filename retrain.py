@@ -41,12 +41,13 @@ def run(config: RetrainConfig) -> int:
         logging.info("Starting TensorFlow")
         _tell_tensorflow_hub(config)
         import_tensorflow()
-        from image_retraining import fitting, gathering, stages  # noqa: PLC0415
+        from image_retraining import fitting, gathering, judging, stages  # noqa: PLC0415
 
         backbone = gathering.load(config, cache)
         extraction = gathering.extract(config, catalog, backbone, cache)
     head = fitting.fit(config, catalog, backbone, extraction)
-    stages.test(config, catalog, head, extraction)
+    judging.judge(config, catalog, head, extraction)
+    judging.look_at_labels(config, catalog, extraction)
     stages.export(config, catalog, backbone, head, extraction)
     stages.conclude(config, catalog, extraction)
     return 0

@@ -108,13 +108,15 @@ def _description(file: CacheFile) -> str:
 
 
 def _kept(database: Database) -> list[_Kept]:
-    """Returns the recipes with vectors, the largest first."""
+    """Returns the recipes with vectors, the largest first; views of one distortion are one."""
     rows = database.execute(
         "SELECT (SELECT handle FROM modules WHERE modules.fingerprint = recipes.fingerprint), "
         "fingerprint, height || ' x ' || width, "
-        "precision || CASE view WHEN '' THEN '' ELSE ', ' || view END, "
+        "precision || CASE view WHEN '' THEN '' "
+        "ELSE ', ' || SUBSTR(view, 1, INSTR(view || ' view=', ' view=') - 1) END AS kind, "
         "COUNT(*), SUM(LENGTH(vector)), MAX(used_day) "
-        "FROM recipes JOIN bottlenecks ON recipe_id = id GROUP BY id ORDER BY 6 DESC"
+        "FROM recipes JOIN bottlenecks ON recipe_id = id "
+        "GROUP BY fingerprint, height, width, pixels, kind ORDER BY 6 DESC"
     )
     return [_Kept(handle or "(unnamed)", *rest) for handle, *rest in rows.fetchall()]
 

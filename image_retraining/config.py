@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from image_retraining.metrics_report import check_metrics_file
 from image_retraining.settings import (
     check_at_least,
     check_writable_file,
@@ -49,6 +50,17 @@ class RetrainConfig:
         "What to do with a photo that cannot be read: skip it and list it at the end, or fail.",
         group="Photos",
         choices=("skip", "fail"),
+    )
+    drop_duplicates: bool = setting(
+        default=False,
+        meaning="Of photos that are one and the same leave out all but one.",
+        group="Photos",
+    )
+    duplicate_cosine: float = setting(
+        0.999,
+        "Photos of different sets count as the same when the cosine of their feature vectors is at "
+        "least this.",
+        group="Photos",
     )
 
     tfhub_module: str = setting(
@@ -196,6 +208,17 @@ class RetrainConfig:
         "Test photos that the written graph must answer as the training did; 0 skips this.",
         group="Results",
     )
+    metrics_file: str = setting(
+        "",
+        "File to write precision, recall, F1 and the confusion matrix of the test photos to: .json "
+        "or .csv.",
+        group="Results",
+    )
+    label_issues_file: str = setting(
+        "",
+        "CSV file to write the photos to whose label looks wrong, the worst first.",
+        group="Results",
+    )
     print_misclassified_test_images: bool = setting(
         default=False, meaning="List the test photos that the head got wrong.", group="Results"
     )
@@ -256,6 +279,13 @@ class RetrainConfig:
         )
         _check_training(self)
         require(
+            0 < self.duplicate_cosine <= 1,
+            "--duplicate_cosine must be above 0 and at most 1",
+            self.duplicate_cosine,
+        )
+        if self.metrics_file:
+            check_metrics_file(self.metrics_file)
+        require(
             re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", self.final_tensor_name) is not None,
             "--final_tensor_name must be letters, digits, '_', '.' and '-', not starting with "
             "'_' or '-'",
@@ -296,16 +326,17 @@ class RetrainConfig:
         Raises:
             SettingError: a folder is missing and cannot be made, or a path is of the wrong kind.
         """
-        files = ("output_graph", "output_labels", "checkpoint_path")
+        files = ["output_graph", "output_labels", "checkpoint_path"]
+        files += [name for name in ("metrics_file", "label_issues_file") if getattr(self, name)]
         for name in files:
             check_writable_file(name, getattr(self, name))
         require(
             len({os.path.abspath(getattr(self, name)) for name in files}) == len(files),
-            "--output_graph, --output_labels and --checkpoint_path must be different files",
+            f"{', '.join(f'--{name}' for name in files)} must be different files",
             ", ".join(getattr(self, name) for name in files),
         )
         check_writable_folder("summaries_dir", self.summaries_dir)
-        for run in ("train", "validation"):
+        for run in ("train", "validation", "test"):
             check_writable_folder("summaries_dir", os.path.join(self.summaries_dir, run))
         if self.intermediate_store_frequency:
             name = "intermediate_output_graphs_dir"

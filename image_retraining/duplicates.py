@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from image_retraining.near_vectors import Components, join_near
+from image_retraining.plain_text import shown
 from image_retraining.records import FeatureSet, ImageRecord, Split
 
 NEAR_COSINE = 0.999
@@ -183,8 +184,8 @@ def _summary(duplicates: Duplicates) -> list[str]:
     if leaking:
         test_count = sum(r.split is Split.TESTING for group in leaking for r in group.records)
         lines.append(
-            f"Groups in training and in testing: {len(leaking)}, with {test_count} test photos. "
-            "The test accuracy looks better than it is."
+            f"Groups in training and in testing: {len(leaking)}, with {test_count} of the "
+            "test photos. The test accuracy looks better than it is."
         )
     contradictory_count = sum(group.contradictory for group in groups)
     if contradictory_count:
@@ -197,17 +198,9 @@ def _group_lines(group: DuplicateGroup, labels: Sequence[str]) -> list[str]:
     warning = ", with labels that contradict each other" if group.contradictory else ""
     lines = [f"  {kind}{warning}:"]
     lines += [
-        f"    {record.split.value:10}  {_shown(labels[record.label_id])}  {_shown(record.path)}"
+        f"    {record.split.value:10}  {shown(labels[record.label_id])}  {shown(record.path)}"
         for record in group.records[:_LISTED_PHOTOS]
     ]
     if len(group.records) > _LISTED_PHOTOS:
         lines.append(f"    ... and {len(group.records) - _LISTED_PHOTOS} more photos")
     return lines
-
-
-def _shown(text: str) -> str:
-    """Returns a text with what is no visible character as escapes, so that it stays on its line."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
-    )

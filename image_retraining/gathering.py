@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from absl import logging
 
+from image_retraining import duplicates
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import BottleneckCache
 from image_retraining.config import RetrainConfig
@@ -58,6 +59,7 @@ def extract(
     ]
     extraction = _joined(catalog, extractions)
     check_any(extraction)
+    extraction = _without_copies(config, catalog, extraction)
     learnt = set(extraction.sets[Split.TRAINING].label_ids.tolist())
     if len(learnt) < 2:
         raise PhotoError(
@@ -66,6 +68,16 @@ def extract(
             "--testing_percentage and --validation_percentage."
         )
     return extraction
+
+
+def _without_copies(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> Extraction:
+    """Logs which photos are one and the same; leaves the copies out if asked to."""
+    found = duplicates.find(extraction.sets, cosine=config.duplicate_cosine)
+    for line in duplicates.report(found, catalog.labels, dropped=config.drop_duplicates):
+        logging.warning("%s", line)
+    if not config.drop_duplicates:
+        return extraction
+    return replace(extraction, sets=duplicates.without_copies(extraction.sets, found))
 
 
 def _parts(

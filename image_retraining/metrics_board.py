@@ -9,7 +9,8 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 
 from image_retraining import confusion_picture
 from image_retraining.metrics import Metrics
-from image_retraining.metrics_report import cells, shown
+from image_retraining.metrics_report import cells
+from image_retraining.plain_text import shown
 from image_retraining.summaries import TEST_RUN, event_writer, remove_earlier
 
 _HEADER = "| label_id | label | precision | recall | F1 | support |\n|--:|:--|--:|--:|--:|--:|"

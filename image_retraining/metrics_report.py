@@ -12,6 +12,7 @@ import numpy as np
 
 from image_retraining.errors import SettingError
 from image_retraining.metrics import Metrics
+from image_retraining.plain_text import shown
 from image_retraining.whole_files import replacing
 
 # More classes than this are a page that nobody reads; the weakest are what can be worked on.
@@ -21,8 +22,6 @@ _SUFFIXES = (".json", ".csv")
 _FIELDS = ("label", "precision", "recall", "f1", "support")
 _COLUMNS = ("precision", "recall", "F1", "support")
 _UNKNOWN = "-"
-# These have no shape of their own, but join the letters and emoji of some labels.
-_JOINERS = "\u200c\u200d"
 
 
 def table(metrics: Metrics) -> list[str]:
@@ -61,18 +60,6 @@ def cells(metrics: Metrics, label_id: int) -> tuple[str, str, str, str]:
 def percent(share: float) -> str:
     """Returns a share of 0 to 1 as percents, or a dash for NaN."""
     return _UNKNOWN if math.isnan(share) else f"{share * 100:.1f}%"
-
-
-def shown(label: str) -> str:
-    r"""Returns a label on one line: what is no visible character is an escape, as \n is."""
-    return "".join(
-        character
-        if character.isprintable()
-        or character in _JOINERS
-        or unicodedata.category(character) == "Zs"
-        else character.encode("unicode_escape").decode()
-        for character in label
-    )
 
 
 def check_metrics_file(path: str) -> None:

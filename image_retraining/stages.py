@@ -3,48 +3,20 @@
 import shlex
 from pathlib import Path
 
-import numpy as np
 from absl import logging
 
 from image_retraining import frozen_graph, saved_model
 from image_retraining.backbone import Backbone
 from image_retraining.config import RetrainConfig
-from image_retraining.evaluation import evaluate
+from image_retraining.plain_text import shown
 from image_retraining.records import (
     Catalog,
     Extraction,
     Head,
     Split,
 )
-from image_retraining.sampling import Sampler
 from image_retraining.verification import verify
 from image_retraining.whole_files import replacing
-
-_TEST_DRAWS = 2
-
-
-def test(config: RetrainConfig, catalog: Catalog, head: Head, extraction: Extraction) -> None:
-    """Logs how the head does on the test photos, which it has never met."""
-    photos = extraction.sets[Split.TESTING]
-    if not len(photos):
-        logging.warning(
-            "WARNING: there is no test photo, so nobody knows how good this is. Add photos, or "
-            "raise --testing_percentage."
-        )
-        return
-    chosen = np.arange(len(photos))
-    if config.test_batch_size != -1:
-        sampler = Sampler(photos.label_ids, seed=config.seed, purpose=_TEST_DRAWS)
-        chosen = sampler.draw(0, config.test_batch_size)
-    result = evaluate(head, photos.features[chosen], photos.label_ids[chosen])
-    logging.info("Final test accuracy = %.1f%% (N=%d)", result.accuracy * 100, len(chosen))
-    if config.print_misclassified_test_images:
-        logging.info("=== MISCLASSIFIED TEST IMAGES ===")
-        for index, predicted, true in zip(
-            chosen, result.predicted_ids, result.label_ids, strict=True
-        ):
-            if predicted != true:
-                logging.info("%70s  %s", photos.paths[index], catalog.labels[predicted])
 
 
 def export(
@@ -75,7 +47,7 @@ def conclude(config: RetrainConfig, catalog: Catalog, extraction: Extraction) ->
             len(catalog.records),
         )
         for photo in extraction.unreadable:
-            logging.warning("  %s: %s", photo.path, photo.reason)
+            logging.warning("  %s: %s", shown(photo.path), photo.reason)
     photos = extraction.sets[Split.TESTING]
     some_photo = photos.paths[0] if len(photos) else "X.jpg"
     command = ["python", "label_image.py", f"--graph={config.output_graph}"]

@@ -301,7 +301,7 @@ def test_good_photos_get_the_vectors_that_they_get_alone(
         np.testing.assert_array_equal(among_others[name], vector)
 
 
-def test_any_name_is_read_and_listed_as_it_is(
+def test_any_name_is_read_and_listed_on_its_line(
     tmp_path: Path, colour_module: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     contents = {"broken": b"no photo", "sound": encoded(PHOTO)}
@@ -316,7 +316,12 @@ def test_any_name_is_read_and_listed_as_it_is(
     folder = os.fsencode(tmp_path / "broken")
     assert sorted(map(os.fsencode, listed)) == sorted(os.path.join(folder, name) for name in NAMES)
     warnings = [message for message in logged.messages if message.startswith("  ")]
-    assert [message.rpartition(": ")[0] for message in warnings] == [f"  {path}" for path in listed]
+    escaped = [
+        path.replace("\n", r"\n").replace("\r", r"\r").replace("\udcff\udcfe", r"\udcff\udcfe")
+        for path in listed
+    ]
+    assert escaped != listed
+    assert [message.rpartition(": ")[0] for message in warnings] == [f"  {p}" for p in escaped]
 
 
 CHILD = """

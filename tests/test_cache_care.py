@@ -87,6 +87,9 @@ def test_the_modules_are_told_with_their_vectors(
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(20)))
         cache.store(replace(RECIPE, view="flipped"), numbered(range(3)))
+        for number in (1, 2):
+            view = f"random_crop=5 view={number}"
+            cache.store(replace(RECIPE, view=view), numbered(range(5)))
         cache.store(LARGE, large(range(500)))
         KeptModules(cache.file).keep(
             ModuleKey(LARGE.fingerprint, 1, ""), MODULE, handle="mobilenet_v2"
@@ -94,6 +97,8 @@ def test_the_modules_are_told_with_their_vectors(
     used(tmp_path, RECIPE, TODAY - 3)
     used(tmp_path, RECIPE, TODAY - 1, range(5, 6))
     used(tmp_path, replace(RECIPE, view="flipped"), 0)
+    used(tmp_path, replace(RECIPE, view="random_crop=5 view=1"), 1)
+    used(tmp_path, replace(RECIPE, view="random_crop=5 view=2"), 2)
     used(tmp_path, LARGE, TODAY)
     care(str(tmp_path), prune_days=-1)
 
@@ -103,12 +108,13 @@ def test_the_modules_are_told_with_their_vectors(
     assert size > 2_000_000
     assert rest == [
         "",
-        "Module        Content   Photos of  Precision          Vectors   MB  Last used",
-        "mobilenet_v2  cdcdcdcd  224 x 192  bfloat16 openvino      500  2.0  2024-10-04",
-        "(unnamed)     abababab  8 x 6      float32                 20  0.0  2024-10-03",
-        "(unnamed)     abababab  8 x 6      float32, flipped         3  0.0  1970-01-01",
+        "Module        Content   Photos of  Precision               Vectors   MB  Last used",
+        "mobilenet_v2  cdcdcdcd  224 x 192  bfloat16 openvino           500  2.0  2024-10-04",
+        "(unnamed)     abababab  8 x 6      float32                      20  0.0  2024-10-03",
+        "(unnamed)     abababab  8 x 6      float32, random_crop=5       10  0.0  1970-01-03",
+        "(unnamed)     abababab  8 x 6      float32, flipped              3  0.0  1970-01-01",
         "",
-        "Feature vectors: 523",
+        "Feature vectors: 533",
         "Photo files known: 0",
         "Photo files no longer on disk: 0",
     ]

@@ -122,6 +122,9 @@ def test_defaults_can_be_used() -> None:
             "--intermediate_store_frequency must be at least 0",
             "-1",
         ),
+        ({"duplicate_cosine": 0.0}, "--duplicate_cosine must be above 0 and at most 1", "0.0"),
+        ({"duplicate_cosine": 1.1}, "--duplicate_cosine must be above 0 and at most 1", "1.1"),
+        ({"duplicate_cosine": float("nan")}, "--duplicate_cosine must be above 0", "nan"),
         ({"distortion_views": -1}, "--distortion_views must be at least 0", "-1"),
         ({"early_stopping_patience": -1}, "--early_stopping_patience must be at least 0", "-1"),
         ({"label_smoothing": 1.0}, "--label_smoothing must be from 0 to below 1", "1.0"),
@@ -251,7 +254,8 @@ def test_missing_folders_of_outputs_are_made(tmp_path: Path) -> None:
     made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_dir()}
     assert made == {
         *("graphs", "labels", "checkpoints", "logs", "logs/today"),
-        *("logs/today/train", "logs/today/validation", "saved", "saved/model"),
+        *("logs/today/train", "logs/today/validation", "logs/today/test"),
+        *("saved", "saved/model"),
     }
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

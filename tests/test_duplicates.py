@@ -218,7 +218,7 @@ def test_the_report_names_what_leaks_first_and_what_contradicts() -> None:
     )
     counts, leaks, *lines = report(find(sets), LABELS, dropped=True)
     assert "2, of 4 photos. Equal in every byte: 1;" in counts
-    assert "training and in testing: 1, with 1 test photos." in leaks
+    assert "training and in testing: 1, with 1 of the test photos." in leaks
     assert lines == [
         "Groups with labels that contradict each other: 1.",
         "  Nearly equal, with labels that contradict each other:",

@@ -8,14 +8,16 @@ by TF Hub's image_retraining example.
 import hashlib
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import retrain
-from image_retraining import gathering
+from image_retraining import gathering, label_issues
 from image_retraining.backbone import load_backbone
 from image_retraining.bottlenecks import BottleneckCache
 from image_retraining.cache_folder import open_cache
@@ -25,6 +27,7 @@ from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.images import pixels, read
 from image_retraining.records import Catalog, Extraction, ImageRecord, Split
+from image_retraining.softmax_regression import Samples, solve
 
 pytestmark = pytest.mark.real
 
@@ -122,3 +125,43 @@ def test_the_ancestor_s_text_files_are_taken_in(
     assert (
         f"{len(catalog.records) - 40} computed, 0 copies of others, 40 from the cache" in messages
     )
+
+
+@pytest.fixture(scope="module")
+def flowers(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
+    """The vectors of all flowers, of the quickest module."""
+    config = RetrainConfig(tfhub_module=str(real_data / "modules" / "mobilenet_v1_025_224"))
+    photos = real_data / "flower_photos"
+    catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
+    with open_cache(str(tmp_path_factory.mktemp("cache"))) as cache:
+        return gathering.extract(config, catalog, gathering.load(config, cache), cache)
+
+
+def test_most_wrong_labels_of_flowers_are_found(flowers: Extraction) -> None:
+    """Of labels of which 1 in 20 was changed at random."""
+    random = np.random.default_rng(0)
+    changed: set[str] = set()
+    sets = {}
+    for split, photos in flowers.sets.items():
+        label_ids = photos.label_ids.copy()
+        for place in np.flatnonzero(random.random(len(photos)) < 0.05).tolist():
+            label_ids[place] = (label_ids[place] + random.integers(1, 5)) % 5
+            changed.add(photos.paths[place])
+        sets[split] = replace(photos, label_ids=label_ids)
+    found = [issue.path for issue in label_issues.find(sets, seed=0)]
+    assert len(changed & set(found)) >= 0.6 * len(changed)
+    top = found[: len(changed)]
+    assert len(changed & set(top)) >= 0.55 * len(changed)
+
+
+def test_the_solved_head_is_that_of_scikit_learn(flowers: Extraction) -> None:
+    training = flowers.sets[Split.TRAINING]
+    count, l2 = len(training), 0.03
+    samples = Samples([training.features], [training.label_ids], [np.ones([count], np.float32)], 5)
+    ours = solve(samples, l2=l2)
+    theirs = LogisticRegression(C=1 / (l2 * count), max_iter=5000, tol=1e-6)
+    features = training.features.astype(np.float64)
+    logs = theirs.fit(features, training.label_ids).predict_log_proba(features)
+    loss = -logs[np.arange(count), training.label_ids].mean()
+    loss += l2 / 2 * np.square(theirs.coef_).sum()
+    assert ours.loss == pytest.approx(loss, rel=1e-4)

@@ -1,6 +1,8 @@
 """retrain.py from the first photo to the last file, as a person runs it or by its run()."""
 
+import csv
 import hashlib
+import json
 import os
 import re
 import signal
@@ -363,6 +365,60 @@ def test_a_training_that_gets_no_better_stops(run: Run, logged: pytest.LogCaptur
     assert max(losses) == last < 3999
     best = min(losses, key=lambda step: losses[step])
     assert sorted(losses)[-4:][0] == best
+
+
+def test_copies_are_told_and_dropped_on_request(
+    run: Run, colour_photos: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    names = {
+        split: next(
+            name for name in map("{}.png".format, range(99)) if split_by_name(name) is split
+        )
+        for split in (Split.TRAINING, Split.TESTING)
+    }
+    for name in names.values():
+        # As near as no two of the other photos are.
+        (colour_photos / "red" / name).write_bytes(encoded(solid((200, 90, 40))))
+    run("all")
+    assert any(line.startswith("Groups in training and in testing: ") for line in logged.messages)
+    text = "\n".join(logged.messages)
+    for split, name in names.items():
+        assert re.search(
+            f"{split.value} +red +{re.escape(str(colour_photos / 'red' / name))}", text
+        )
+    run("some", drop_duplicates=True, duplicate_cosine=1.0)
+    assert "One photo of each group stays; 1 are left out." in logged.messages
+
+
+def split_by_name(name: str) -> Split:
+    return split_of(name, validation_percentage=10, testing_percentage=10)
+
+
+def test_the_test_photos_are_told_class_by_class(
+    run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    out = run(metrics_file=str(tmp_path / "metrics.json"))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert sum(map(sum, metrics["confusion_matrix"])) == 13
+    rows = {line.split()[0]: line.split()[1:] for line in logged.messages if "%" in line}
+    testing = {label: counts(logged)[label][2] for label in COLOURS}
+    for label in COLOURS:
+        assert rows[label] == ["100.0%", "100.0%", "100.0%", str(testing[label])]
+    found = event_accumulator.EventAccumulator(str(out / "logs" / "test")).Reload()
+    assert [(event.step, event.value) for event in found.Scalars("accuracy")] == [(49, 1.0)]
+
+
+def test_wrong_labels_are_listed(
+    run: Run, colour_photos: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    wrong = colour_photos / "blue" / "wrong_2.png"
+    wrong.write_bytes(encoded(solid(COLOURS["red"])))
+    run(label_issues_file=str(tmp_path / "issues.csv"))
+    with (tmp_path / "issues.csv").open(encoding="utf-8-sig", newline="") as file:
+        _, worst, *_ = csv.reader(file)
+    assert worst[:3] == [str(wrong), "blue", "red"]
+    assert float(worst[3]) < 0.5
+    assert any(f"{wrong}: blue, rather red" in line for line in logged.messages)
 
 
 def test_no_photos_to_validate_and_test_on(run: Run, logged: pytest.LogCaptureFixture) -> None:

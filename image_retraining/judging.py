@@ -1,0 +1,65 @@
+"""The stage of retrain.py that judges: how good the head is, and which labels look wrong."""
+
+import numpy as np
+from absl import logging
+
+from image_retraining import label_issues
+from image_retraining.config import RetrainConfig
+from image_retraining.evaluation import evaluate
+from image_retraining.metrics import measure
+from image_retraining.metrics_board import write_to_tensorboard
+from image_retraining.metrics_report import table, write_metrics_file
+from image_retraining.records import Catalog, Evaluation, Extraction, FeatureSet, Head, Split
+from image_retraining.sampling import Indices, Sampler
+
+_TEST_DRAWS = 2
+
+
+def judge(config: RetrainConfig, catalog: Catalog, head: Head, extraction: Extraction) -> None:
+    """Logs and writes how the head does on the test photos, which it has never met."""
+    photos = extraction.sets[Split.TESTING]
+    if not len(photos):
+        logging.warning(
+            "WARNING: there is no test photo, so nobody knows how good this is. Add photos, or "
+            "raise --testing_percentage.%s",
+            " --metrics_file is not written." if config.metrics_file else "",
+        )
+        return
+    chosen = np.arange(len(photos))
+    if config.test_batch_size != -1:
+        sampler = Sampler(photos.label_ids, seed=config.seed, purpose=_TEST_DRAWS)
+        chosen = sampler.draw(0, config.test_batch_size)
+    result = evaluate(head, photos.features[chosen], photos.label_ids[chosen])
+    logging.info("Final test accuracy = %.1f%% (N=%d)", result.accuracy * 100, len(chosen))
+    metrics = measure(result, catalog.labels)
+    for line in table(metrics):
+        logging.info("%s", line)
+    last_step = config.how_many_training_steps - 1
+    write_to_tensorboard(config.summaries_dir, metrics, step=last_step)
+    if config.metrics_file:
+        write_metrics_file(config.metrics_file, metrics)
+        logging.info("Save metrics to : %s", config.metrics_file)
+    if config.print_misclassified_test_images:
+        _list_misclassified(catalog, photos, chosen, result)
+
+
+def look_at_labels(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> None:
+    """Logs and writes which photos have a label that looks wrong, if asked to."""
+    if not config.label_issues_file:
+        return
+    logging.info("Looking for labels that look wrong")
+    issues = label_issues.find(extraction.sets, seed=config.seed)
+    photo_count = sum(map(len, extraction.sets.values()))
+    for line in label_issues.report(issues, catalog.labels, photo_count=photo_count):
+        logging.info("%s", line)
+    label_issues.write(config.label_issues_file, issues, catalog.labels)
+    logging.info("Save label issues to : %s", config.label_issues_file)
+
+
+def _list_misclassified(
+    catalog: Catalog, photos: FeatureSet, chosen: Indices, result: Evaluation
+) -> None:
+    logging.info("=== MISCLASSIFIED TEST IMAGES ===")
+    for index, predicted, true in zip(chosen, result.predicted_ids, result.label_ids, strict=True):
+        if predicted != true:
+            logging.info("%70s  %s", photos.paths[index], catalog.labels[predicted])
