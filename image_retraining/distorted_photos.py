@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from image_retraining import images
-from image_retraining.engines import BATCH_SIZE, Engine
+from image_retraining.engines import BATCH_SIZE, Engine, computed
 from image_retraining.errors import PhotoError
-from image_retraining.photo_batches import Photo, photo_batches
+from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
 from image_retraining.progress import Progress
 from image_retraining.records import FeatureSet
 from image_retraining.sampling import Indices
@@ -53,15 +53,20 @@ class DistortedPhotos:
         draws = np.stack([self._draw(step) for step in steps])
         features = np.empty([draws.size, self._engine.feature_size], np.float32)
         first = steps[0] * draws.shape[1]
+        batches = self._decoded(draws, first)
+        for numbers, rows in computed(batches, lambda: self._engine):
+            features[numbers - first] = rows
+            self._progress.advance(len(rows))
+        return StepBatches(features.reshape([*draws.shape, -1]), self._training.label_ids[draws])
+
+    def _decoded(self, draws: Indices, first: int) -> Iterator[PhotoBatch]:
+        """Yields the drawn photos, distorted."""
         photos = self._photos(draws, first)
         for batch in photo_batches(photos, self._engine.image_size, batch_size=BATCH_SIZE):
             for number in batch.undecodable:
                 path = self._training.paths[draws.flat[number - first]]
                 raise PhotoError(f"{path} could be read before and cannot any more. Run again.")
-            rows = self._engine(batch.padded(BATCH_SIZE))[: len(batch.numbers)]
-            features[batch.numbers - first] = rows
-            self._progress.advance(len(rows))
-        return StepBatches(features.reshape([*draws.shape, -1]), self._training.label_ids[draws])
+            yield batch
 
     def _photos(self, draws: Indices, first: int) -> Iterator[Photo]:
         """Yields the drawn photos, numbered over the whole training."""
