@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from image_retraining.extraction import extract
 from image_retraining.feature_table import check_any
 from image_retraining.freezing import Frozen
 from image_retraining.records import Catalog, Extraction, ImageRecord, Split
+from image_retraining.variations import Distortion, Views
 
 PHOTO_COUNT = 90
 
@@ -153,6 +155,71 @@ def test_vectors_are_those_of_the_module(
     ):
         found = np.frombuffer(vector, np.float32)
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+ALL = Distortion(flip_left_right=True, random_crop=30, random_scale=20, random_brightness=40)
+VIEWS = Views(ALL, 3, 5)
+
+
+def with_views(
+    catalog: Catalog, backbone: Backbone, cache_folder: Path, views: Views = VIEWS
+) -> Extraction:
+    with BottleneckCache(str(cache_folder)) as cache:
+        return extract(
+            catalog,
+            backbone,
+            cache,
+            engine=WatchedEngineChoice(),
+            views=views,
+            fail_on_bad_image=False,
+        )
+
+
+def test_views_are_what_the_module_gives_for_distorted_photos(
+    colour_photos: Path, colour_module: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    (colour_photos / "red" / "bad_training_3.png").write_bytes(b"no photo")
+    catalog = cataloged(colour_photos)
+    copy = Path(catalog.records[0].path)
+    copy.with_name("copy_1.png").write_bytes(copy.read_bytes())
+    extraction = with_views(cataloged(colour_photos), backbone, cache_folder)
+    plain = extracted(cataloged(colour_photos), backbone, cache_folder.with_name("plain"))
+    module = tf.saved_model.load(str(colour_module))
+    for split, photos in extraction.sets.items():
+        assert photos.features.tobytes() == plain.sets[split].features.tobytes()
+        contents = [Path(path).read_bytes() for path in photos.paths]
+        assert list(photos.contents) == [hashlib.sha256(data).digest() for data in contents]
+        if split is not Split.TRAINING:
+            assert photos.views is None
+            continue
+        assert photos.views is not None
+        assert photos.views.shape == (len(photos), 3, 6)
+        for place in range(0, len(photos), 7):
+            rows = [VIEWS.variation(number, photos.contents[place]) for number in (1, 2, 3)]
+            varied = images.variations(contents[place], (8, 8), np.array(rows, np.float32))
+            (expected,) = module.signatures["serving_default"](photos=varied).values()
+            np.testing.assert_allclose(photos.views[place], expected, rtol=1e-5, atol=1e-5)
+            assert len({row.tobytes() for row in photos.views[place]}) == 3
+
+
+def test_an_interrupted_run_keeps_its_views(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    catalog = cataloged(colour_photos)
+    whole = with_views(catalog, backbone, cache_folder.with_name("whole"))
+    interrupted = watched(backbone, interrupted_at=3)
+    with pytest.raises(KeyboardInterrupt):
+        with_views(catalog, interrupted, cache_folder)
+    resumed = watched(backbone)
+    again = with_views(catalog, resumed, cache_folder)
+    training = again.sets[Split.TRAINING]
+    assert training.views is not None
+    assert (
+        training.views.tobytes() == np.ascontiguousarray(whole.sets[Split.TRAINING].views).tobytes()
+    )
+    total = PHOTO_COUNT + 3 * len(training)
+    # Of the batches before, all are kept but at most those on their way.
+    assert total - interrupted.computed <= resumed.computed <= total - interrupted.computed + 96
 
 
 @pytest.mark.parametrize(("validation", "testing"), [(20, 20), (0, 30), (50, 50)])

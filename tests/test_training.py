@@ -407,6 +407,50 @@ def test_all_validation_photos_are_evaluated_beside_the_draw() -> None:
         )
 
 
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "adam"])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        pytest.param([2] * 1000, id="2 photos of each of 1000 classes"),
+        pytest.param([200, 4, 4], id="50 times the photos"),
+    ],
+)
+def test_few_photos_and_uneven_classes_are_learned(optimizer: str, counts: list[int]) -> None:
+    label_ids = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
+    places = np.random.default_rng(0).normal(size=[len(counts), 64])
+    features = places[label_ids] + np.random.default_rng(1).normal(
+        scale=0.2, size=[len(label_ids), 64]
+    )
+    training = FeatureSet(features.astype(np.float32), label_ids, ("x.jpg",) * len(label_ids))
+    held_out = FeatureSet(
+        places.astype(np.float32), np.arange(len(counts), dtype=np.int32), ("y.jpg",) * len(counts)
+    )
+    settings = replace(
+        SETTINGS,
+        optimizer=optimizer,
+        learning_rate=0.5 if optimizer == "gradient_descent" else 0.02,
+        steps=400,
+        eval_step_interval=400,
+    )
+    source = StoredVectors(training, draw=batch_draw(training, batch_size=100, seed=0), seed=0)
+    first = TrainingState(initial_head(64, len(counts), seed=0))
+    *_, (report, _) = train(source, held_out, settings, start=first)
+    assert report.whole_validation is not None
+    assert report.whole_validation.accuracy >= 0.99
+
+
+def test_class_weights_decide_how_often_a_class_is_drawn() -> None:
+    weights = np.array([1, 1, 1], np.float32)
+    draw = batch_draw(TRAINING, batch_size=9200, seed=0, class_weights=weights)
+    shares = np.bincount(TRAINING.label_ids[draw(0)]) / 9200
+    # As many as there are: 30, 50 and 12 of 92.
+    np.testing.assert_allclose(shares, [30 / 92, 50 / 92, 12 / 92], atol=0.016)
+    heavy = np.array([1, 1, 50 / 12], np.float32)
+    draw = batch_draw(TRAINING, batch_size=9200, seed=0, class_weights=heavy)
+    shares = np.bincount(TRAINING.label_ids[draw(0)]) / 9200
+    np.testing.assert_allclose(shares, [30 / 130, 50 / 130, 50 / 130], atol=0.016)
+
+
 # Start and resumption
 
 
