@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image_retraining.metrics_report import check_metrics_file
+from image_retraining.model_versions import version_folder
 from image_retraining.settings import (
     check_at_least,
     check_writable_file,
@@ -201,7 +202,10 @@ class RetrainConfig:
         "final_result", "Name of the softmax node in the graph.", group="Results"
     )
     saved_model_dir: str = setting(
-        "", "Folder to write a SavedModel to; it must be new or empty.", group="Results"
+        "",
+        "Folder to write a SavedModel to, new or empty, or a folder of numbered versions, which "
+        "gets the next.",
+        group="Results",
     )
     verify_images: int = setting(
         200,
@@ -342,11 +346,11 @@ class RetrainConfig:
             name = "intermediate_output_graphs_dir"
             check_writable_folder(name, self.intermediate_output_graphs_dir)
         if self.saved_model_dir:
-            check_writable_folder("saved_model_dir", self.saved_model_dir)
-            require(
-                not any(Path(self.saved_model_dir).iterdir()),
-                "--saved_model_dir must be a new or an empty folder",
-                self.saved_model_dir,
+            folder = os.path.abspath(version_folder(self.saved_model_dir))
+            # Servers take up what has a number, even while it is empty.
+            is_numbered = os.path.basename(folder).isdecimal()
+            check_writable_folder(
+                "saved_model_dir", os.path.dirname(folder) if is_numbered else folder
             )
 
 

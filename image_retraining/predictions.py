@@ -1,19 +1,26 @@
 """Photo files + frozen graph → what the graph says of each."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from image_retraining import images
-from image_retraining.frozen_graph import FrozenGraph
 from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
 from image_retraining.records import Floats, Prediction
 
 _BATCH_SIZE = 32
 
 
+class Classifier(Protocol):
+    """What labels photos: a graph, a SavedModel or a TFLite file, read from disk."""
+
+    def scores(self, images: Any, /) -> Floats:
+        """Returns float32 [N, C] for float32 [N, H, W, 3]."""
+
+
 def predict(
-    graph: FrozenGraph,
+    graph: Classifier,
     paths: Sequence[str],
     *,
     image_size: tuple[int, int],
@@ -53,7 +60,7 @@ def predict(
         yield Prediction(paths[position], None, unreadable[position])
 
 
-def _scores(graph: FrozenGraph, batch: PhotoBatch, mean: float, std: float) -> dict[int, Floats]:
+def _scores(graph: Classifier, batch: PhotoBatch, mean: float, std: float) -> dict[int, Floats]:
     """Returns position → float32 [C] for the photos of a batch."""
     if batch.images is None:
         return {}

@@ -1,29 +1,176 @@
-"""Frozen graph → TF2 SavedModel, for TF Serving and Python."""
+"""Frozen graph ↔ TF2 SavedModel, for TF Serving and Python."""
 
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from image_retraining.frozen_graph import PHOTOS_NAME
+from image_retraining import images
+from image_retraining.errors import GraphError, OutputError
+from image_retraining.frozen_graph import PHOTOS_NAME, read_labels, write_labels
+from image_retraining.records import Floats
+
+_LABELS_FILE = "labels.txt"
+# How JPEG, PNG, GIF and BMP files begin.
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 
 
-def write_saved_model(folder: str, graph_def: Any, *, output_layer: str) -> None:
-    """Writes a SavedModel with the tag `serve` and the signature `serving_default`.
+@contextlib.contextmanager
+def writing_saved_model(
+    folder: str,
+    graph_def: Any,
+    *,
+    output_layer: str,
+    image_size: tuple[int, int],
+    labels: Sequence[str],
+) -> Iterator[Path]:
+    """Gives a new SavedModel with the tag `serve`, which takes its place on leaving.
 
-    It takes `image`, float32 [None, H, W, 3], RGB, 0 to 1, and gives `prediction`, float32
-    [None, C], the probabilities in the order of the labels file.
+    When the block raises, there is none.
+
+    Its signature `serving_default` takes `image`, float32 [None, H, W, 3], RGB, 0 to 1, and gives
+    `prediction`, float32 [None, C], the probabilities in the order of the labels. `serve_bytes`
+    takes `bytes`, string [None], JPEG, PNG, GIF or BMP files, and gives `prediction` and `label`,
+    string [None], the most probable label of each. The labels are the asset `labels.txt`.
 
     Args:
         folder: new or empty.
         graph_def: as frozen_graph.build gives it.
         output_layer: its softmax node.
+        image_size: (H, W).
+        labels: C names.
+
+    Raises:
+        OutputError: it cannot be written.
     """
+    module = _module(graph_def, output_layer, image_size, labels)
+    signatures = {"serving_default": module.predict, "serve_bytes": module.serve_bytes}
+    try:
+        # TF Serving takes up a numbered folder as soon as it is there.
+        parent = Path(folder).absolute().parent
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{Path(folder).name}.", dir=parent) as temporary:
+            asset = Path(temporary) / _LABELS_FILE
+            write_labels(asset, labels)
+            module.labels = tf.saved_model.Asset(str(asset))
+            made = Path(temporary) / "model"
+            tf.saved_model.save(module, str(made), signatures=signatures)
+            yield made
+            if os.path.isdir(folder):
+                os.rmdir(folder)
+            shutil.move(made, folder)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}. Make room, or name another "
+            "place."
+        ) from error
+
+
+def _module(
+    graph_def: Any, output_layer: str, image_size: tuple[int, int], labels: Sequence[str]
+) -> Any:
+    """Returns a module with the functions of both signatures."""
 
     def imported() -> None:
         tf.graph_util.import_graph_def(graph_def, name="")
 
     run = tf.compat.v1.wrap_function(imported, []).prune(f"{PHOTOS_NAME}:0", f"{output_layer}:0")
-    photos = tf.TensorSpec(run.inputs[0].shape, tf.float32, name="image")
+    names = [label.encode(errors="surrogateescape") for label in labels]
+
+    def serve_bytes(contents: Any) -> dict[str, Any]:
+        probabilities = run(_pixels(contents, image_size))
+        best = tf.argmax(probabilities, axis=1)
+        return {"prediction": probabilities, "label": tf.gather(tf.constant(names), best)}
+
     module = tf.Module()
-    module.predict = tf.function(lambda image: {"prediction": run(image)}, input_signature=[photos])
-    tf.saved_model.save(module, folder, signatures={"serving_default": module.predict})
+    module.predict = tf.function(
+        lambda image: {"prediction": run(image)},
+        input_signature=[tf.TensorSpec(run.inputs[0].shape, tf.float32, name="image")],
+    )
+    module.serve_bytes = tf.function(
+        serve_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="bytes")]
+    )
+    return module
+
+
+class SavedModel:
+    """A SavedModel from disk, ready to run on photos.
+
+    Attributes:
+        image_size: (H, W) of the photos it takes; None where it leaves one of them open.
+        output_size: C, how many scores it gives a photo; None where that is left open.
+        labels: C names, in the order of the scores; () when it has none with it.
+        serve_bytes: its signature of that name, None without.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Reads a SavedModel.
+
+        Raises:
+            GraphError: the folder holds none, or none with a signature that takes photos.
+        """
+        try:
+            self._loaded = tf.saved_model.load(str(folder), tags=["serve"])
+        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise GraphError(
+                f"--graph must be a SavedModel if it is a folder. Got {folder}: {reason}"
+            ) from error
+        signature = self._loaded.signatures.get("serving_default")
+        inputs = signature.structured_input_signature[1] if signature else {}
+        outputs = signature.structured_outputs if signature else {}
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise GraphError(
+                "--graph must be a SavedModel whose signature serving_default takes photos and "
+                f"gives scores. Got {folder}, with {len(inputs)} inputs and {len(outputs)} outputs."
+            )
+        ((self._input, spec),) = inputs.items()
+        ((self._output, scores),) = outputs.items()
+        self._signature = signature
+        shape = [None] * 4 if spec.shape.rank is None else spec.shape.as_list()
+        self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
+        self.output_size = scores.shape[-1] if scores.shape.rank else None
+        labels = Path(folder) / "assets" / _LABELS_FILE
+        self.labels = read_labels(labels) if labels.exists() else ()
+        self.serve_bytes = self._loaded.signatures.get("serve_bytes")
+
+    def scores(self, images: Any) -> Floats:
+        """Returns float32 [N, C] for float32 [N, H, W, 3], 0 to 1.
+
+        Raises:
+            GraphError: it cannot work with such photos.
+        """
+        try:
+            answer = self._signature(**{self._input: tf.convert_to_tensor(images)})
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise GraphError(f"The SavedModel cannot work with such photos: {reason}") from error
+        return np.asarray(answer[self._output], np.float32)
+
+
+def _pixels(contents: Any, image_size: tuple[int, int]) -> Any:
+    """Returns float32 [N, H, W, 3] for string [N]; an item that is no photo is named."""
+
+    def one(item: Any) -> Any:
+        number, data = item
+        is_known = tf.reduce_any([tf.equal(_start(data, len(kind)), kind) for kind in _STARTS])
+        message = "bytes must be JPEG, PNG, GIF or BMP files; this one is not, from 0:"
+        check = tf.debugging.Assert(is_known, [message, number])
+        with tf.control_dependencies([check]):
+            return images.portable_pixels(tf.identity(data), image_size)
+
+    return tf.map_fn(
+        one,
+        (tf.range(tf.shape(contents)[0]), contents),
+        fn_output_signature=tf.TensorSpec([*image_size, 3], tf.float32),
+    )
+
+
+def _start(data: Any, size: int) -> Any:
+    return tf.strings.substr(data, 0, tf.minimum(size, tf.strings.length(data)))

@@ -1,20 +1,24 @@
 """The last stages of retrain.py, from the head on: what each makes of the settings, and says."""
 
 import shlex
-from pathlib import Path
+from typing import Any
 
 from absl import logging
 
-from image_retraining import frozen_graph, saved_model
+from image_retraining import frozen_graph
 from image_retraining.backbone import Backbone
 from image_retraining.config import RetrainConfig
+from image_retraining.frozen_graph import FrozenGraph
+from image_retraining.model_versions import version_folder
 from image_retraining.plain_text import shown
+from image_retraining.predictions import Classifier
 from image_retraining.records import (
     Catalog,
     Extraction,
     Head,
     Split,
 )
+from image_retraining.saved_model import SavedModel, writing_saved_model
 from image_retraining.verification import verify
 from image_retraining.whole_files import replacing
 
@@ -27,15 +31,13 @@ def export(
     with replacing(config.output_graph) as temporary:
         frozen_graph.write(temporary, graph_def)
         if config.verify_images:
-            _log_verification(config, backbone, head, extraction, temporary)
+            graph = FrozenGraph(temporary, output_layer=config.final_tensor_name)
+            _log_verification(config, backbone, head, extraction, graph, "graph")
     logging.info("Save final result to : %s", config.output_graph)
     with replacing(config.output_labels) as temporary:
         frozen_graph.write_labels(temporary, catalog.labels)
     if config.saved_model_dir:
-        saved_model.write_saved_model(
-            config.saved_model_dir, graph_def, output_layer=config.final_tensor_name
-        )
-        logging.info("Save SavedModel to : %s", config.saved_model_dir)
+        _export_saved_model(config, catalog, backbone, head, extraction, graph_def)
 
 
 def conclude(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> None:
@@ -56,26 +58,53 @@ def conclude(config: RetrainConfig, catalog: Catalog, extraction: Extraction) ->
     logging.info("Try it: %s", shlex.join(command))
 
 
-def _log_verification(
-    config: RetrainConfig, backbone: Backbone, head: Head, extraction: Extraction, path: Path
+def _export_saved_model(
+    config: RetrainConfig,
+    catalog: Catalog,
+    backbone: Backbone,
+    head: Head,
+    extraction: Extraction,
+    graph_def: Any,
 ) -> None:
-    """Proves a written graph on test photos, or on others when there are none."""
+    folder = version_folder(config.saved_model_dir)
+    with writing_saved_model(
+        folder,
+        graph_def,
+        output_layer=config.final_tensor_name,
+        image_size=backbone.image_size,
+        labels=catalog.labels,
+    ) as temporary:
+        if config.verify_images:
+            model = SavedModel(temporary)
+            _log_verification(config, backbone, head, extraction, model, "SavedModel")
+    logging.info("Save SavedModel to : %s", folder)
+
+
+def _log_verification(
+    config: RetrainConfig,
+    backbone: Backbone,
+    head: Head,
+    extraction: Extraction,
+    model: Classifier,
+    name: str,
+) -> None:
+    """Proves an export on test photos, or on others when there are none."""
     split = next(
         split
         for split in (Split.TESTING, Split.VALIDATION, Split.TRAINING)
         if len(extraction.sets[split])
     )
     proof = verify(
-        path,
+        model,
         head,
         extraction.sets[split],
         image_size=backbone.image_size,
-        output_layer=config.final_tensor_name,
         at_most=config.verify_images,
     )
     logging.info(
-        "Verified the written graph on %d %s photos: same answers, probabilities differ by at "
+        "Verified the written %s on %d %s photos: same answers, probabilities differ by at "
         "most %.1e",
+        name,
         proof.photo_count,
         split.value,
         proof.largest_difference,

@@ -1,14 +1,12 @@
-"""Exported graph + photos → proof that it answers as the training did."""
+"""Export + photos → proof that it answers as the training did."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from image_retraining.errors import PhotoError, VerificationError
 from image_retraining.evaluation import evaluate, softmax
-from image_retraining.frozen_graph import FrozenGraph
-from image_retraining.predictions import predict
+from image_retraining.predictions import Classifier, predict
 from image_retraining.records import FeatureSet, Floats, Head
 
 # Far above what float32 arithmetic in another order makes of a probability, far below what wrong
@@ -18,7 +16,7 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How near an exported graph's answers are to the head's.
+    """How near an export's answers are to the head's.
 
     Attributes:
         photo_count: photos it was asked about.
@@ -30,22 +28,20 @@ class Verification:
 
 
 def verify(
-    path: str | Path,
+    model: Classifier,
     head: Head,
     photos: FeatureSet,
     *,
     image_size: tuple[int, int],
-    output_layer: str,
     at_most: int,
 ) -> Verification:
-    """Returns how well a graph, read from disk, agrees with the head on photos' pixels.
+    """Returns how well an export agrees with the head on photos' pixels.
 
     Args:
-        path: the frozen graph.
+        model: the export, read from disk.
         head: what the training ended with.
         photos: to ask about, with the feature vectors that the head has seen of them.
         image_size: (H, W).
-        output_layer: the graph's softmax node.
         at_most: how many photos to take, evenly over the classes.
 
     Raises:
@@ -54,11 +50,10 @@ def verify(
     """
     rows = _evenly(photos, at_most)
     expected = softmax(evaluate(head, photos.features[rows], photos.label_ids[rows]).logits)
-    graph = FrozenGraph(path, output_layer=output_layer)
     paths = [photos.paths[row] for row in rows]
     largest = 0.0
     for prediction, wanted in zip(
-        predict(graph, paths, image_size=image_size), expected, strict=True
+        predict(model, paths, image_size=image_size), expected, strict=True
     ):
         if prediction.scores is None:
             raise PhotoError(
@@ -68,9 +63,9 @@ def verify(
         largest = max(largest, difference)
         if difference > _TOLERANCE or not _same_answer(prediction.scores, wanted):
             raise VerificationError(
-                f"The exported graph must answer as the training did. For {prediction.path} its "
-                f"probabilities are off by {difference:.2g}. The graph is not kept; please report "
-                "this with the module's name."
+                f"What is exported must answer as the training did. For {prediction.path} its "
+                f"probabilities are off by {difference:.2g}. It is not kept; please report this "
+                "with the module's name."
             )
     return Verification(len(rows), largest)
 

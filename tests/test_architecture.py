@@ -13,6 +13,7 @@ FLOORS = [
     {"errors", "records"},
     {
         "whole_files",
+        "model_versions",
         "settings",
         "head_choice",
         "class_weights",

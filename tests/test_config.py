@@ -340,12 +340,17 @@ def test_a_saved_model_overwrites_nothing(tmp_path: Path) -> None:
     folder.mkdir()
     config = config_in(tmp_path, saved_model_dir=folder)
     config.check_outputs()
+    (folder / "1").mkdir()
+    config.check_outputs()
     (folder / "precious").touch()
     with pytest.raises(SettingError) as caught:
         config.check_outputs()
     assert str(caught.value) == (
-        f"--saved_model_dir must be a new or an empty folder. Got {folder}."
+        "--saved_model_dir must be a new or an empty folder, or one that holds numbered versions "
+        f"of a model and nothing else. Got {folder}, which holds precious."
     )
+    # Nothing is made before there is a model: servers would take it up.
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "precious"]
 
 
 @pytest.mark.parametrize("name", [*FILES, *FOLDERS])

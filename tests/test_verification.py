@@ -43,11 +43,10 @@ def check(
     graph_def = frozen_graph.build(backbone, exported, final_tensor_name="final_result")
     frozen_graph.write(tmp_path / "g.pb", graph_def)
     return verify(
-        tmp_path / "g.pb",
+        frozen_graph.FrozenGraph(tmp_path / "g.pb", output_layer="final_result"),
         HEAD,
         photos,
         image_size=(8, 8),
-        output_layer="final_result",
         at_most=at_most,
     )
 

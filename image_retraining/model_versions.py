@@ -1,0 +1,35 @@
+"""Where a SavedModel goes: a folder of its own, or the next number among a model's versions."""
+
+import os
+import re
+from pathlib import Path
+
+from image_retraining.errors import SettingError
+
+
+def version_folder(folder: str) -> str:
+    """Returns the folder to write a SavedModel to, as --saved_model_dir names it.
+
+    A new or an empty folder is taken as it is, whatever its name. A folder of numbered versions, as
+    TF Serving watches, gets the next number.
+
+    Raises:
+        SettingError: the folder holds something else.
+    """
+    path = Path(folder)
+    try:
+        names = os.listdir(path) if os.path.isdir(path) else []
+    except OSError as error:
+        raise SettingError(
+            "--saved_model_dir must lie in a folder that can be made and written to. "
+            f"Got {folder}: {error.strerror}."
+        ) from error
+    if not names:
+        return folder
+    others = [name for name in names if not re.fullmatch(r"\d{1,18}", name)]
+    if others:
+        raise SettingError(
+            "--saved_model_dir must be a new or an empty folder, or one that holds numbered "
+            f"versions of a model and nothing else. Got {folder}, which holds {min(others)}."
+        )
+    return str(path / str(max(map(int, names)) + 1))
