@@ -46,9 +46,9 @@ def run(config: RetrainConfig) -> int:
         backbone = gathering.load(config, cache)
         extraction = gathering.extract(config, catalog, backbone, cache)
     head = fitting.fit(config, catalog, backbone, extraction)
-    judging.judge(config, catalog, head, extraction)
+    metrics = judging.judge(config, catalog, head, extraction)
     judging.look_at_labels(config, catalog, extraction)
-    stages.export(config, catalog, backbone, head, extraction)
+    stages.export(config, catalog, backbone, head, extraction, metrics)
     stages.conclude(config, catalog, extraction)
     return 0
 

@@ -6,7 +6,7 @@ from absl import logging
 from image_retraining import label_issues
 from image_retraining.config import RetrainConfig
 from image_retraining.evaluation import evaluate
-from image_retraining.metrics import measure
+from image_retraining.metrics import Metrics, measure
 from image_retraining.metrics_board import write_to_tensorboard
 from image_retraining.metrics_report import table, write_metrics_file
 from image_retraining.records import Catalog, Evaluation, Extraction, FeatureSet, Head, Split
@@ -15,8 +15,13 @@ from image_retraining.sampling import Indices, Sampler
 _TEST_DRAWS = 2
 
 
-def judge(config: RetrainConfig, catalog: Catalog, head: Head, extraction: Extraction) -> None:
-    """Logs and writes how the head does on the test photos, which it has never met."""
+def judge(
+    config: RetrainConfig, catalog: Catalog, head: Head, extraction: Extraction
+) -> Metrics | None:
+    """Returns how the head does on the test photos, which it has never met; logs and writes it.
+
+    None without test photos.
+    """
     photos = extraction.sets[Split.TESTING]
     if not len(photos):
         logging.warning(
@@ -24,7 +29,7 @@ def judge(config: RetrainConfig, catalog: Catalog, head: Head, extraction: Extra
             "raise --testing_percentage.%s",
             " --metrics_file is not written." if config.metrics_file else "",
         )
-        return
+        return None
     chosen = np.arange(len(photos))
     if config.test_batch_size != -1:
         sampler = Sampler(photos.label_ids, seed=config.seed, purpose=_TEST_DRAWS)
@@ -41,6 +46,7 @@ def judge(config: RetrainConfig, catalog: Catalog, head: Head, extraction: Extra
         logging.info("Save metrics to : %s", config.metrics_file)
     if config.print_misclassified_test_images:
         _list_misclassified(catalog, photos, chosen, result)
+    return metrics
 
 
 def look_at_labels(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> None:

@@ -22,12 +22,12 @@ class LabelConfig:
     )
     graph: str = setting(
         "/tmp/output_graph.pb",  # noqa: S108 - the path that existing scripts know
-        "Frozen graph to label with.",
+        "Frozen graph, or folder of a SavedModel, to label with.",
         group="Graph",
     )
     labels: str = setting(
         "/tmp/output_labels.txt",  # noqa: S108 - the path that existing scripts know
-        "Its labels file, one label a line.",
+        "Its labels file, one label a line; read from what comes with the graph if there is that.",
         group="Graph",
     )
     input_layer: str = setting(

@@ -7,8 +7,11 @@ from image_retraining.catalog import photos_below
 from image_retraining.errors import GraphError, PhotoError
 from image_retraining.frozen_graph import FrozenGraph, read_labels
 from image_retraining.label_config import LabelConfig
+from image_retraining.model_facts import ModelFacts, facts_path, read_facts
+from image_retraining.model_versions import newest_version
 from image_retraining.predictions import predict, top
 from image_retraining.records import Floats, Prediction
+from image_retraining.saved_model import SavedModel
 
 _TOP_COUNT = 5
 
@@ -40,15 +43,13 @@ class Labeller:
         Raises:
             GraphError: one of them cannot be read, or they do not fit together or the settings.
         """
-        self._graph = FrozenGraph(
-            config.graph, input_layer=config.input_layer, output_layer=config.output_layer
-        )
-        self._labels = read_labels(config.labels)
+        self._graph, facts = _opened(config)
+        self._labels, source = _labels(config, self._graph, facts)
         count = self._graph.output_size
         if count is not None and count != len(self._labels):
             raise GraphError(
                 f"--labels must name each of the graph's outputs. Got {len(self._labels)} labels "
-                f"in {config.labels} for {count} outputs of {config.graph}."
+                f"in {source} for {count} outputs of {config.graph}."
             )
         self._image_size = (
             _side("height", self._graph.image_size[0], config.input_height),
@@ -68,6 +69,31 @@ class Labeller:
             f"{self._labels[label_id]} {scores[label_id]:.6f}"
             for label_id in top(scores, _TOP_COUNT)
         ]
+
+
+def _opened(config: LabelConfig) -> tuple[FrozenGraph | SavedModel, ModelFacts | None]:
+    """Returns what labels the photos, and what is known of it."""
+    if os.path.isdir(config.graph):
+        return SavedModel(newest_version(config.graph)), None
+    facts = read_facts(config.graph) if os.path.isfile(config.graph) else None
+    graph = FrozenGraph(
+        config.graph,
+        input_layer=config.input_layer or (facts.input_layer if facts else ""),
+        output_layer=config.output_layer or (facts.output_layer if facts else ""),
+    )
+    return graph, facts
+
+
+def _labels(
+    config: LabelConfig, graph: FrozenGraph | SavedModel, facts: ModelFacts | None
+) -> tuple[tuple[str, ...], str]:
+    """Returns the labels, and where they come from: a file that is named goes before all else."""
+    if "labels" not in config.named:
+        if facts:
+            return facts.labels, facts_path(config.graph)
+        if isinstance(graph, SavedModel) and graph.labels:
+            return graph.labels, config.graph
+    return read_labels(config.labels), config.labels
 
 
 def _side(name: str, of_graph: int | None, wanted: int) -> int:

@@ -33,3 +33,11 @@ def version_folder(folder: str) -> str:
             f"versions of a model and nothing else. Got {folder}, which holds {min(others)}."
         )
     return str(path / str(max(map(int, names)) + 1))
+
+
+def newest_version(folder: str) -> str:
+    """Returns the highest numbered folder in a folder of versions, or the folder itself."""
+    numbers = [name for name in os.listdir(folder) if re.fullmatch(r"\d{1,18}", name)]
+    if not numbers or os.path.exists(os.path.join(folder, "saved_model.pb")):
+        return folder
+    return os.path.join(folder, max(numbers, key=int))

@@ -5,10 +5,12 @@ from typing import Any
 
 from absl import logging
 
-from image_retraining import frozen_graph
+from image_retraining import __version__, frozen_graph
 from image_retraining.backbone import Backbone
 from image_retraining.config import RetrainConfig
 from image_retraining.frozen_graph import FrozenGraph
+from image_retraining.metrics import Metrics
+from image_retraining.model_facts import ModelFacts, write_facts
 from image_retraining.model_versions import version_folder
 from image_retraining.plain_text import shown
 from image_retraining.predictions import Classifier
@@ -24,15 +26,21 @@ from image_retraining.whole_files import replacing
 
 
 def export(
-    config: RetrainConfig, catalog: Catalog, backbone: Backbone, head: Head, extraction: Extraction
+    config: RetrainConfig,
+    catalog: Catalog,
+    backbone: Backbone,
+    head: Head,
+    extraction: Extraction,
+    metrics: Metrics | None,
 ) -> None:
-    """Writes the graph, proven on photos before it takes its place, the labels, a SavedModel."""
+    """Writes the exports, each proven on photos before it takes its place, and what they are."""
     graph_def = frozen_graph.build(backbone, head, final_tensor_name=config.final_tensor_name)
     with replacing(config.output_graph) as temporary:
         frozen_graph.write(temporary, graph_def)
         if config.verify_images:
             graph = FrozenGraph(temporary, output_layer=config.final_tensor_name)
             _log_verification(config, backbone, head, extraction, graph, "graph")
+    write_facts(config.output_graph, _facts(config, catalog, backbone, metrics))
     logging.info("Save final result to : %s", config.output_graph)
     with replacing(config.output_labels) as temporary:
         frozen_graph.write_labels(temporary, catalog.labels)
@@ -78,6 +86,25 @@ def _export_saved_model(
             model = SavedModel(temporary)
             _log_verification(config, backbone, head, extraction, model, "SavedModel")
     logging.info("Save SavedModel to : %s", folder)
+
+
+def _facts(
+    config: RetrainConfig, catalog: Catalog, backbone: Backbone, metrics: Metrics | None
+) -> ModelFacts:
+    return ModelFacts(
+        labels=catalog.labels,
+        image_size=backbone.image_size,
+        input_range=(0.0, 1.0),
+        input_layer=frozen_graph.PHOTOS_NAME,
+        output_layer=config.final_tensor_name,
+        module=backbone.handle,
+        module_fingerprint=backbone.fingerprint,
+        testing_percentage=config.testing_percentage,
+        validation_percentage=config.validation_percentage,
+        test_accuracy=metrics.accuracy if metrics else None,
+        test_count=metrics.count if metrics else 0,
+        tool_version=__version__,
+    )
 
 
 def _log_verification(

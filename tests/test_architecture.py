@@ -29,6 +29,7 @@ FLOORS = [
     },
     {
         "cache_file",
+        "model_facts",
         "duplicates",
         "feature_table",
         "text_bottlenecks",

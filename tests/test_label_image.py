@@ -1,12 +1,14 @@
 """label_image.py, run as a person runs it; what needs many runs is asked of its rooms."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
 from image_retraining import frozen_graph
@@ -14,7 +16,9 @@ from image_retraining.backbone import load_backbone
 from image_retraining.errors import GraphError, PhotoError
 from image_retraining.label_config import LabelConfig
 from image_retraining.labelling import Labeller, photo_paths
+from image_retraining.model_facts import ModelFacts, write_facts
 from image_retraining.records import Head
+from image_retraining.saved_model import writing_saved_model
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("红 red", "green", "blue", "daisy", "rose", "tulip")
@@ -162,3 +166,56 @@ def test_many_photos_keep_their_order_and_scores(exported: Path, tmp_path: Path)
 def test_a_folder_without_photos_is_told(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="has none"):
         photo_paths([str(tmp_path)])
+
+
+FACTS = ModelFacts(
+    labels=("a", "b", "c", "d", "e", "f"),
+    image_size=(8, 8),
+    input_range=(0.0, 1.0),
+    input_layer="Placeholder",
+    output_layer="final_result",
+    module="m",
+    module_fingerprint="ab",
+    testing_percentage=10,
+    validation_percentage=10,
+    test_accuracy=None,
+    test_count=0,
+    tool_version="0",
+)
+
+
+def test_a_graph_brings_its_labels_along(exported: Path, tmp_path: Path, photos: Path) -> None:
+    graph = tmp_path / "graph.pb"
+    shutil.copy(exported / "graph.pb", graph)
+    write_facts(str(graph), FACTS)
+    (prediction,) = Labeller(config(exported)).predictions([str(photos / "red.png")])
+    assert prediction.scores is not None
+    missing = str(tmp_path / "missing.txt")
+    alone = Labeller(config(exported, graph=str(graph), labels=missing))
+    assert alone.lines(prediction.scores)[0].startswith("a ")
+    # Labels that are named go before those.
+    named = config(exported, graph=str(graph), named=frozenset({"labels"}))
+    assert Labeller(named).lines(prediction.scores)[0].startswith("红 red ")
+
+
+@pytest.mark.parametrize("place", ["model", "model/1", "model/12"])
+def test_a_saved_model_is_read(exported: Path, tmp_path: Path, photos: Path, place: str) -> None:
+    graph_def = tf.compat.v1.GraphDef.FromString((exported / "graph.pb").read_bytes())
+    with writing_saved_model(
+        str(tmp_path / place),
+        graph_def,
+        output_layer="final_result",
+        image_size=(8, 8),
+        labels=LABELS,
+    ):
+        pass
+    if place == "model/12":
+        (tmp_path / "model" / "9").mkdir()
+    paths = [str(photos / "red.png"), str(photos / "more" / "blue.jpg")]
+    wanted = [prediction.scores for prediction in Labeller(config(exported)).predictions(paths)]
+    settings = {"graph": str(tmp_path / "model"), "labels": str(tmp_path / "missing.txt")}
+    labeller = Labeller(config(exported, **settings))
+    got = [prediction.scores for prediction in labeller.predictions(paths)]
+    np.testing.assert_allclose(np.stack(got), np.stack(wanted), atol=1e-6)  # type: ignore[arg-type]
+    assert got[0] is not None
+    assert labeller.lines(got[0])[0].startswith("红 red ")

@@ -25,6 +25,7 @@ from image_retraining import hub_module, stages
 from image_retraining.config import RetrainConfig
 from image_retraining.errors import CheckpointError, DownloadError, PhotoError, VerificationError
 from image_retraining.frozen_graph import FrozenGraph, read_labels
+from image_retraining.model_facts import read_facts
 from image_retraining.records import Split
 from image_retraining.splits import split_of
 from image_retraining.verification import Verification
@@ -450,6 +451,15 @@ def test_a_bad_photo_is_left_out_and_listed(
 def test_a_saved_model(run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     run(saved_model_dir=str(tmp_path / "saved"))
     assert f"Save SavedModel to : {tmp_path / 'saved'}" in logged.messages
+    assert any(line.startswith("Verified the written SavedModel on 13") for line in logged.messages)
+    out = run("more", saved_model_dir=str(tmp_path / "versions" / "4"))
+    run("again", saved_model_dir=str(tmp_path / "versions"))
+    assert f"Save SavedModel to : {tmp_path / 'versions' / '5'}" in logged.messages
+    assert sorted(os.listdir(tmp_path / "versions")) == ["4", "5"]
+    facts = read_facts(str(out / "graph.pb"))
+    assert facts is not None
+    assert facts.labels == ("blue", "green", "red")
+    assert (facts.image_size, facts.test_accuracy, facts.test_count) == ((8, 8), 1.0, 13)
     assert tf.saved_model.contains_saved_model(str(tmp_path / "saved"))
 
 
@@ -466,7 +476,10 @@ def test_a_graph_that_fails_its_proof_takes_nobodys_place(
     with pytest.raises(VerificationError):
         run(seed=2)
     assert (out / "graph.pb").read_bytes() == before
-    assert sorted(path.name for path in out.iterdir() if "graph" in path.name) == ["graph.pb"]
+    assert sorted(path.name for path in out.iterdir() if "graph" in path.name) == [
+        "graph.pb",
+        "graph.pb.json",
+    ]
 
 
 def test_nobodys_choice_of_module_falls_back_and_a_persons_does_not(
