@@ -46,9 +46,11 @@ def run(config: RetrainConfig) -> int:
         backbone = gathering.load(config, cache)
         extraction = gathering.extract(config, catalog, backbone, cache)
     head = fitting.fit(config, catalog, backbone, extraction)
+    head, calibration = judging.calibrated_head(config, head, extraction)
     metrics = judging.judge(config, catalog, head, extraction)
     judging.look_at_labels(config, catalog, extraction)
-    stages.export(config, catalog, backbone, head, extraction, metrics)
+    facts = stages.facts(config, catalog, backbone, metrics, calibration)
+    stages.export(config, catalog, backbone, head, extraction, facts)
     stages.conclude(config, catalog, extraction)
     return 0
 

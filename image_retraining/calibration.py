@@ -105,7 +105,7 @@ def calibrate(logits: Floats, label_ids: Ints) -> Calibration:
     # NaN is not below it either.
     if not largest < _ASTRAY:
         raise SettingError(
-            f"--calibrate needs a head with logits below {_ASTRAY:g} for the validation photos. "
+            f"A head can be calibrated if its logits for validation photos are below {_ASTRAY:g}. "
             f"Got {largest:g}: the training went astray. Lower --learning_rate."
         )
     temperature = fit_temperature(logits, label_ids)

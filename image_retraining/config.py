@@ -144,6 +144,11 @@ class RetrainConfig:
         group="Training",
         choices=("best", "last"),
     )
+    calibrate: bool = setting(
+        default=False,
+        meaning="Put the temperature that calibrates the probabilities into the exports.",
+        group="Training",
+    )
     early_stopping_patience: int = setting(
         0, "Stop after so many evaluations without a better head; 0 never does.", group="Training"
     )

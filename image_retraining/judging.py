@@ -3,8 +3,10 @@
 import numpy as np
 from absl import logging
 
-from image_retraining import label_issues
+from image_retraining import calibration_report, label_issues
+from image_retraining.calibration import Calibration, calibrate, calibrated
 from image_retraining.config import RetrainConfig
+from image_retraining.errors import SettingError
 from image_retraining.evaluation import evaluate
 from image_retraining.metrics import Metrics, measure
 from image_retraining.metrics_board import write_to_tensorboard
@@ -13,6 +15,36 @@ from image_retraining.records import Catalog, Evaluation, Extraction, FeatureSet
 from image_retraining.sampling import Indices, Sampler
 
 _TEST_DRAWS = 2
+
+
+def calibrated_head(
+    config: RetrainConfig, head: Head, extraction: Extraction
+) -> tuple[Head, Calibration | None]:
+    """Returns the head to export, and how sure its answers may be; None if nobody can tell.
+
+    Raises:
+        SettingError: --calibrate is asked for, and the head went astray.
+    """
+    photos = extraction.sets[Split.VALIDATION]
+    if not len(photos):
+        if config.calibrate:
+            logging.warning("WARNING: --calibrate does nothing: there is no validation photo.")
+        return head, None
+    evaluation = evaluate(head, photos.features, photos.label_ids)
+    try:
+        calibration = calibrate(evaluation.logits, evaluation.label_ids)
+    except SettingError as error:
+        if config.calibrate:
+            raise
+        logging.warning("WARNING: %s", error)
+        return head, None
+    logging.info("%s", calibration_report.line(calibration))
+    calibration_report.write_to_tensorboard(
+        config.summaries_dir, calibration, evaluation, step=config.how_many_training_steps - 1
+    )
+    if config.calibrate:
+        head = calibrated(head, calibration.temperature)
+    return head, calibration
 
 
 def judge(

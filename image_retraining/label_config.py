@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from image_retraining.settings import check_at_least, require, setting
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelConfig:
@@ -47,10 +49,23 @@ class LabelConfig:
     )
     input_std: float = setting(255.0, "See --input_mean.", group="Graph")
 
+    unknown_threshold: str = setting(
+        "",
+        "Answer 'unknown' when the best score is below this probability; auto takes the one that "
+        "keeps 95% of the right answers of the training's validation photos.",
+        group="Answers",
+    )
+
     named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         check_at_least(self, 0, "input_height", "input_width")
+        if self.unknown_threshold not in ("", AUTO):
+            require(
+                0 <= _number(self.unknown_threshold) <= 1,
+                f"--unknown_threshold must be a probability from 0 to 1, or {AUTO}",
+                self.unknown_threshold,
+            )
         require(math.isfinite(self.input_mean), "--input_mean must be finite", self.input_mean)
         require(
             math.isfinite(self.input_std) and self.input_std != 0,
@@ -62,3 +77,11 @@ class LabelConfig:
             "--image must name a photo or a folder of photos, as in --image=rose.jpg",
             "nothing" if not self.image else "an empty name",
         )
+
+
+def _number(text: str) -> float:
+    """Returns the number that a text is, one that no rule allows if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

@@ -2,11 +2,15 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from image_retraining.calibration import with_temperature
 from image_retraining.catalog import photos_below
 from image_retraining.errors import GraphError, PhotoError
 from image_retraining.frozen_graph import FrozenGraph, read_labels
-from image_retraining.label_config import LabelConfig
+from image_retraining.label_config import AUTO, LabelConfig
 from image_retraining.model_facts import ModelFacts, facts_path, read_facts
 from image_retraining.model_versions import newest_version
 from image_retraining.predictions import predict, top
@@ -14,6 +18,7 @@ from image_retraining.records import Floats, Prediction
 from image_retraining.saved_model import SavedModel
 
 _TOP_COUNT = 5
+_UNKNOWN = "unknown"
 
 
 def photo_paths(named: Sequence[str]) -> list[str]:
@@ -56,6 +61,7 @@ class Labeller:
             _side("width", self._graph.image_size[1], config.input_width),
         )
         self._mean, self._std = config.input_mean, config.input_std
+        self._unknown = _unknown_rule(config, facts)
 
     def predictions(self, paths: Sequence[str]) -> Iterator[Prediction]:
         """Yields a prediction for each photo, in their order."""
@@ -64,11 +70,43 @@ class Labeller:
         )
 
     def lines(self, scores: Floats) -> list[str]:
-        """Returns the best labels of float32 [C] scores, best first, as 'label score'."""
-        return [
+        """Returns the best labels of float32 [C] scores, best first, as 'label score'.
+
+        Before them stands 'unknown' with the best label's probability if that is too low.
+        """
+        sureness = self._unknown.sureness(scores)
+        unknown = [f"{_UNKNOWN} {sureness:.6f}"] if sureness < self._unknown.threshold else []
+        return unknown + [
             f"{self._labels[label_id]} {scores[label_id]:.6f}"
             for label_id in top(scores, _TOP_COUNT)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnknownRule:
+    """An answer is unknown if its probability, by the temperature, is below the threshold."""
+
+    threshold: float
+    temperature: float
+
+    def sureness(self, scores: Floats) -> float:
+        # Graphs of other makers may give what is no probability.
+        if self.temperature == 1:
+            return float(scores.max())
+        return float(with_temperature(scores[np.newaxis], self.temperature).max())
+
+
+def _unknown_rule(config: LabelConfig, facts: ModelFacts | None) -> _UnknownRule:
+    if config.unknown_threshold != AUTO:
+        return _UnknownRule(float(config.unknown_threshold or 0), 1.0)
+    if facts is None or facts.calibration is None:
+        raise GraphError(
+            f"--unknown_threshold={AUTO} needs a graph with {facts_path('its name')} beside it, "
+            f"written by retrain.py with validation photos. {config.graph} has none. Give a "
+            "probability, as in --unknown_threshold=0.6."
+        )
+    temperature = 1.0 if facts.temperature_in_graph else facts.calibration.temperature
+    return _UnknownRule(facts.calibration.threshold, temperature)
 
 
 def _opened(config: LabelConfig) -> tuple[FrozenGraph | SavedModel, ModelFacts | None]:

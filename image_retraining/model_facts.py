@@ -15,6 +15,7 @@ from typing import Any
 
 from absl import logging
 
+from image_retraining.calibration import Calibration
 from image_retraining.errors import GraphError
 from image_retraining.whole_files import replacing
 
@@ -36,6 +37,8 @@ class ModelFacts:
         test_accuracy: 0 to 1; None without test photos.
         test_count: how many test photos there were.
         tool_version: of this tool.
+        calibration: how sure its answers may be; None without validation photos.
+        temperature_in_graph: whether the graph's own probabilities are the calibrated ones.
     """
 
     labels: tuple[str, ...]
@@ -50,6 +53,8 @@ class ModelFacts:
     test_accuracy: float | None
     test_count: int
     tool_version: str
+    calibration: Calibration | None
+    temperature_in_graph: bool
 
     def as_json(self, **more: Any) -> str:
         """Returns the facts as JSON, a field a line; bytes that are not UTF-8 as escapes."""
@@ -83,7 +88,7 @@ def read_facts(graph: str) -> ModelFacts | None:
                 "WARNING: %s tells of another graph than %s and is not used.", path, graph
             )
             return None
-        return facts_from(found)
+        return facts_from(found, path)
     except OSError as error:
         raise GraphError(
             f"{path} cannot be read: {error.strerror}. Remove it to do without."
@@ -95,13 +100,18 @@ def read_facts(graph: str) -> ModelFacts | None:
         ) from error
 
 
-def facts_from(found: Mapping[str, Any]) -> ModelFacts:
+def facts_from(found: Mapping[str, Any], path: str) -> ModelFacts:
     """Returns the facts in parsed JSON.
+
+    Args:
+        found: what JSON gives.
+        path: where it comes from, for messages.
 
     Raises:
         KeyError: one is missing.
         TypeError: one is of another type.
         ValueError: labels or sizes are none.
+        GraphError: the calibration is none.
     """
     values = {field.name: found[field.name] for field in fields(ModelFacts)}
     labels = values["labels"]
@@ -116,12 +126,17 @@ def facts_from(found: Mapping[str, Any]) -> ModelFacts:
     for name in ("input_layer", "output_layer"):
         if not isinstance(values[name], str):
             raise TypeError(f"{name} must be a text")
+    calibration = values["calibration"]
+    if calibration is not None:
+        calibration = Calibration.from_dict(calibration, path=path)
     return ModelFacts(
         **values
         | {
             "labels": tuple(labels),
             "image_size": (height, width),
             "input_range": (float(low), float(high)),
+            "calibration": calibration,
+            "temperature_in_graph": bool(values["temperature_in_graph"]),
         }
     )
 

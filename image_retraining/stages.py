@@ -7,6 +7,7 @@ from absl import logging
 
 from image_retraining import __version__, frozen_graph
 from image_retraining.backbone import Backbone
+from image_retraining.calibration import Calibration
 from image_retraining.config import RetrainConfig
 from image_retraining.frozen_graph import FrozenGraph
 from image_retraining.metrics import Metrics
@@ -25,13 +26,39 @@ from image_retraining.verification import verify
 from image_retraining.whole_files import replacing
 
 
+def facts(
+    config: RetrainConfig,
+    catalog: Catalog,
+    backbone: Backbone,
+    metrics: Metrics | None,
+    calibration: Calibration | None,
+) -> ModelFacts:
+    """Returns what the exports are."""
+    return ModelFacts(
+        labels=catalog.labels,
+        image_size=backbone.image_size,
+        input_range=(0.0, 1.0),
+        input_layer=frozen_graph.PHOTOS_NAME,
+        output_layer=config.final_tensor_name,
+        module=backbone.handle,
+        module_fingerprint=backbone.fingerprint,
+        testing_percentage=config.testing_percentage,
+        validation_percentage=config.validation_percentage,
+        test_accuracy=metrics.accuracy if metrics else None,
+        test_count=metrics.count if metrics else 0,
+        tool_version=__version__,
+        calibration=calibration,
+        temperature_in_graph=config.calibrate and calibration is not None,
+    )
+
+
 def export(
     config: RetrainConfig,
     catalog: Catalog,
     backbone: Backbone,
     head: Head,
     extraction: Extraction,
-    metrics: Metrics | None,
+    facts: ModelFacts,
 ) -> None:
     """Writes the exports, each proven on photos before it takes its place, and what they are."""
     graph_def = frozen_graph.build(backbone, head, final_tensor_name=config.final_tensor_name)
@@ -40,7 +67,7 @@ def export(
         if config.verify_images:
             graph = FrozenGraph(temporary, output_layer=config.final_tensor_name)
             _log_verification(config, backbone, head, extraction, graph, "graph")
-    write_facts(config.output_graph, _facts(config, catalog, backbone, metrics))
+    write_facts(config.output_graph, facts)
     logging.info("Save final result to : %s", config.output_graph)
     with replacing(config.output_labels) as temporary:
         frozen_graph.write_labels(temporary, catalog.labels)
@@ -86,25 +113,6 @@ def _export_saved_model(
             model = SavedModel(temporary)
             _log_verification(config, backbone, head, extraction, model, "SavedModel")
     logging.info("Save SavedModel to : %s", folder)
-
-
-def _facts(
-    config: RetrainConfig, catalog: Catalog, backbone: Backbone, metrics: Metrics | None
-) -> ModelFacts:
-    return ModelFacts(
-        labels=catalog.labels,
-        image_size=backbone.image_size,
-        input_range=(0.0, 1.0),
-        input_layer=frozen_graph.PHOTOS_NAME,
-        output_layer=config.final_tensor_name,
-        module=backbone.handle,
-        module_fingerprint=backbone.fingerprint,
-        testing_percentage=config.testing_percentage,
-        validation_percentage=config.validation_percentage,
-        test_accuracy=metrics.accuracy if metrics else None,
-        test_count=metrics.count if metrics else 0,
-        tool_version=__version__,
-    )
 
 
 def _log_verification(

@@ -29,7 +29,6 @@ FLOORS = [
     },
     {
         "cache_file",
-        "model_facts",
         "duplicates",
         "feature_table",
         "text_bottlenecks",
@@ -43,6 +42,7 @@ FLOORS = [
         "label_config",
         "catalog",
         "checkpoint",
+        "model_facts",
         "images",
         "progress",
         "command_line",

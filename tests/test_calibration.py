@@ -230,7 +230,7 @@ def test_the_threshold_of_plain_photos(logits: Any, label_ids: Any, threshold: f
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -2e30])
 def test_logits_of_a_training_that_went_astray(value: float) -> None:
-    with pytest.raises(SettingError, match=r"below 1e\+30 .* Lower --learning_rate"):
+    with pytest.raises(SettingError, match=r"below 1e\+30.* Lower --learning_rate"):
         calibrate(floats([[1, 2], [value, 0]]), ids([0, 1]))
 
 

@@ -174,6 +174,10 @@ def test_broken_settings_of_retrain(changes: dict[str, Any], rule: str, got: str
         ({"image": ("a.jpg", "")}, "--image must name a photo or a folder", "an empty name"),
         ({"input_height": -1}, "--input_height must be at least 0", "-1"),
         ({"input_width": -1}, "--input_width must be at least 0", "-1"),
+        *(
+            ({"unknown_threshold": text}, "--unknown_threshold must be a probability", text)
+            for text in ("1.1", "-0.1", "nan", "automatic")
+        ),
         ({"input_std": 0.0}, "--input_std must be finite and not 0", "0.0"),
         ({"input_std": float("nan")}, "--input_std must be finite and not 0", "nan"),
         ({"input_mean": float("inf")}, "--input_mean must be finite", "inf"),

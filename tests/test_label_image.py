@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from conftest import COLOURS, encoded, solid
 
 from image_retraining import frozen_graph
 from image_retraining.backbone import load_backbone
+from image_retraining.calibration import Calibration
 from image_retraining.errors import GraphError, PhotoError
 from image_retraining.label_config import LabelConfig
 from image_retraining.labelling import Labeller, photo_paths
@@ -181,6 +183,8 @@ FACTS = ModelFacts(
     test_accuracy=None,
     test_count=0,
     tool_version="0",
+    calibration=Calibration(0.5, 0.6, 0.2, 0.1, 50),
+    temperature_in_graph=False,
 )
 
 
@@ -219,3 +223,37 @@ def test_a_saved_model_is_read(exported: Path, tmp_path: Path, photos: Path, pla
     np.testing.assert_allclose(np.stack(got), np.stack(wanted), atol=1e-6)  # type: ignore[arg-type]
     assert got[0] is not None
     assert labeller.lines(got[0])[0].startswith("红 red ")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "in_graph", "scores", "unknown"),
+    [
+        # 0.3^2 / (0.3^2 + 5 * 0.14^2) = 0.479 at the temperature of 0.5.
+        pytest.param("auto", False, [0.3, *[0.14] * 5], "unknown 0.478723", id="unsure"),
+        pytest.param("auto", False, [0.5, *[0.1] * 5], "", id="sure, once calibrated"),
+        pytest.param("auto", True, [0.5, *[0.1] * 5], "unknown 0.500000", id="in the graph"),
+        pytest.param("0.55", False, [0.5, *[0.1] * 5], "unknown 0.500000", id="a number"),
+        pytest.param("0.5", False, [0.5, *[0.1] * 5], "", id="a number that is reached"),
+        pytest.param("", False, [0.3, *[0.14] * 5], "", id="not asked for"),
+    ],
+)
+def test_what_is_unsure_is_unknown(
+    exported: Path,
+    tmp_path: Path,
+    threshold: str,
+    scores: list[float],
+    unknown: str,
+    in_graph: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    graph = tmp_path / "graph.pb"
+    shutil.copy(exported / "graph.pb", graph)
+    write_facts(str(graph), replace(FACTS, temperature_in_graph=in_graph))
+    labeller = Labeller(config(exported, graph=str(graph), unknown_threshold=threshold))
+    lines = labeller.lines(np.array(scores, np.float32))
+    assert lines[0] == (unknown or f"a {scores[0]:.6f}")
+    assert len(lines) == 5 + bool(unknown)
+
+
+def test_a_graph_without_calibration_knows_no_unknown(exported: Path) -> None:
+    with pytest.raises(GraphError, match="--unknown_threshold=auto needs a graph with"):
+        Labeller(config(exported, unknown_threshold="auto"))

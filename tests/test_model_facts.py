@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from image_retraining.calibration import Calibration
 from image_retraining.errors import GraphError
 from image_retraining.model_facts import ModelFacts, read_facts, write_facts
 
@@ -21,6 +22,8 @@ FACTS = ModelFacts(
     test_accuracy=0.875,
     test_count=80,
     tool_version="0.1.0",
+    calibration=Calibration(1.5, 0.4, 0.2, 0.1, 113),
+    temperature_in_graph=True,
 )
 
 
@@ -30,7 +33,9 @@ def graph(tmp_path: Path) -> Path:
     return tmp_path / "g.pb"
 
 
-@pytest.mark.parametrize("facts", [FACTS, replace(FACTS, test_accuracy=None, test_count=0)])
+@pytest.mark.parametrize(
+    "facts", [FACTS, replace(FACTS, test_accuracy=None, test_count=0, calibration=None)]
+)
 def test_facts_come_back(graph: Path, facts: ModelFacts) -> None:
     write_facts(str(graph), facts)
     assert read_facts(str(graph)) == facts
