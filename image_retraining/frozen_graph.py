@@ -94,6 +94,9 @@ class FrozenGraph:
     Attributes:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
         output_size: C, how many scores it gives a photo; None where that is left open.
+        graph_def: what was read.
+        input_name: tensor name of the photos.
+        output_name: tensor name of the scores.
     """
 
     def __init__(self, path: str | Path, *, input_layer: str = "", output_layer: str = "") -> None:
@@ -123,6 +126,7 @@ class FrozenGraph:
             raise GraphError(
                 f"--graph must be a graph that can run. Got {path}: {reason}"
             ) from error
+        self.graph_def, self.input_name, self.output_name = graph_def, input_name, output_name
         photos, scores = (wrapped.graph.get_tensor_by_name(n) for n in (input_name, output_name))
         shape = [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
         self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)

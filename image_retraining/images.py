@@ -10,6 +10,8 @@ PIPELINE_VERSION with it, which makes the cached ones unused.
 import os
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from image_retraining.photo_header import pixel_count
@@ -84,6 +86,15 @@ def _varied(image: Any, image_size: tuple[int, int], row: Any) -> Any:
     )
     crop = tf.slice(large, [offset[0], offset[1], 0], [*image_size, _RGB])
     return tf.cond(mirrored > 0, lambda: crop[:, ::-1], lambda: crop) * brightness
+
+
+def in_full(contents: bytes) -> npt.NDArray[np.uint8]:
+    """Returns uint8 [h, w, 3], RGB: a photo in its own size, to be looked at.
+
+    Raises:
+        tf.errors.InvalidArgumentError: as for `pixels`.
+    """
+    return np.asarray(tf.image.convert_image_dtype(_decode(contents), tf.uint8))
 
 
 def read(path: str | os.PathLike[str]) -> bytes:

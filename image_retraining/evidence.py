@@ -1,0 +1,145 @@
+"""Frozen graph + photos → where in each photo the evidence for a label is.
+
+When the logits are weighted means of a map of features, each place of the map has its exact share
+in them: the class activation map (Zhou et al., "Learning Deep Features for Discriminative
+Localization", 2016). For other networks there is an estimate, Grad-CAM (Selvaraju et al.,
+"Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", 2017).
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from image_retraining.errors import GraphError
+from image_retraining.feature_map import PooledMap, last_map, no_map, pooled_map
+from image_retraining.records import Floats, Ints
+
+CLASS_ACTIVATION_MAP, GRAD_CAM = "class activation map", "Grad-CAM"
+
+_SAME_NUMBERS = frozenset({"Identity", "Reshape", "Squeeze"})
+_PROBABILITIES = frozenset({"Sigmoid", "Softmax"})
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a graph says of some photos, and where it sees it.
+
+    Attributes:
+        scores: float32 [N, C].
+        label_ids: int32 [N], the labels that the maps are about.
+        maps: float32 [N, h, w], above 0 where a place speaks for the label. A class activation map
+            has the unit of logits: its mean is the logit less what is the same for all photos, and
+            below 0 a place speaks against the label. Grad-CAM's has no unit, and is 0 there.
+    """
+
+    scores: Floats
+    label_ids: Ints
+    maps: Floats
+
+
+class Evidence:
+    """A frozen graph that tells where the evidence for its answers is.
+
+    Attributes:
+        method: "class activation map" or "Grad-CAM".
+    """
+
+    def __init__(self, graph_def: Any, input_name: str, output_name: str) -> None:
+        """Finds the map of features in the graph, and adds what is to be computed of it.
+
+        Args:
+            graph_def: a frozen GraphDef.
+            input_name: tensor name of the photos, float32 [N, H, W, 3].
+            output_name: tensor name of the scores, float32 [N, C]: probabilities or logits.
+
+        Raises:
+            GraphError: it has no map of features, or no gradient reaches it.
+        """
+        v1 = tf.compat.v1
+        with tf.Graph().as_default() as graph:
+            photos, scores = tf.graph_util.import_graph_def(
+                # Importing a graph fills in attributes in the message that it is given.
+                copy.deepcopy(graph_def),
+                return_elements=[input_name, output_name],
+                name="",
+            )
+            best = tf.argmax(scores, axis=-1, output_type=tf.int32)
+            label_ids = v1.placeholder_with_default(best, [None])
+            logits = _logits(scores)
+            pooled = pooled_map(photos, logits)
+            chosen = tf.gather(logits, label_ids, batch_dims=1)
+            if pooled:
+                self.method, maps = CLASS_ACTIVATION_MAP, _class_activation_maps(pooled, chosen)
+            else:
+                self.method, maps = GRAD_CAM, _grad_cams(last_map(photos, logits), chosen)
+        self._photos, self._label_ids = photos, label_ids
+        self._fetches = (scores, label_ids, maps)
+        self._session = v1.Session(graph=graph)
+
+    def explain(self, images: Floats, label_ids: Ints | None = None) -> Explained:
+        """Returns the scores of photos and the evidence for one label of each.
+
+        Args:
+            images: float32 [N, H, W, 3], as the graph takes them.
+            label_ids: int [N]; None is the best label of each photo.
+
+        Raises:
+            GraphError: the graph cannot work with such photos.
+        """
+        feed: dict[Any, Any] = {self._photos: images}
+        if label_ids is not None:
+            feed[self._label_ids] = label_ids
+        try:
+            scores, of_labels, maps = self._session.run(self._fetches, feed)
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise GraphError(
+                f"--graph must take a batch of photos of any number. Got {images.shape}: {reason}"
+            ) from error
+        return Explained(
+            np.asarray(scores, np.float32), np.asarray(of_labels), np.asarray(maps, np.float32)
+        )
+
+
+def _logits(scores: Any) -> Any:
+    """Returns what the scores are the softmax or sigmoid of; the scores if they are neither."""
+    tensor = scores
+    while tensor.op.type in _SAME_NUMBERS:
+        tensor = tensor.op.inputs[0]
+    logits = tensor.op.inputs[0] if tensor.op.type in _PROBABILITIES else scores
+    if logits.shape.rank != 2:
+        raise no_map(f"{logits.name}, which should be the logits, is not [photos, labels]")
+    return logits
+
+
+def _class_activation_maps(pooled: PooledMap, chosen: Any) -> Any:
+    """Returns float32 [N, h, w]: features times the weights that their means have in the logit.
+
+    Args:
+        pooled: features, and the means that the logits are made of.
+        chosen: float32 [N], a logit of each photo.
+    """
+    # The gradient of a weighted sum is its weights, whatever constant factors stand in between.
+    weights = _gradient(chosen, pooled.means)
+    size = pooled.features.shape[-1]
+    return tf.reduce_sum(pooled.features * tf.reshape(weights, [-1, 1, 1, size]), axis=-1)
+
+
+def _grad_cams(features: Any, chosen: Any) -> Any:
+    """Returns float32 [N, h, w]: features times the means of their gradients, where above 0."""
+    weights = tf.reduce_mean(_gradient(chosen, features), axis=[1, 2], keepdims=True)
+    return tf.nn.relu(tf.reduce_sum(features * weights, axis=-1))
+
+
+def _gradient(chosen: Any, of: Any) -> Any:
+    try:
+        (gradient,) = tf.gradients(chosen, of)
+    except LookupError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise no_map(f"TensorFlow cannot tell the gradients behind {of.name} ({reason})") from error
+    if gradient is None:
+        raise no_map(f"no gradient reaches {of.name}")
+    return gradient
