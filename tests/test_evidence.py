@@ -64,6 +64,14 @@ def mean_of_some(photos: Any) -> Any:
     return tf.reshape(tf.nn.avg_pool2d(feature_map(photos), [4, 2], 1, "VALID")[:, :, 0], [-1, 3])
 
 
+def pool_of_part(photos: Any) -> Any:
+    return tf.reshape(tf.nn.avg_pool2d(feature_map(photos), 2, 4, "VALID"), [-1, 3])
+
+
+def sliding_pool(photos: Any) -> Any:
+    return tf.reshape(tf.nn.avg_pool2d(feature_map(photos), 9, 1, "SAME"), [-1, 36])
+
+
 def mean_of_rows(photos: Any) -> Any:
     return tf.reduce_mean(feature_map(photos), [1, 3])
 
@@ -82,6 +90,8 @@ GRAD_CAM_MODULES = [
     dense,
     places_side_by_side,
     mean_of_some,
+    pool_of_part,
+    sliding_pool,
     mean_of_rows,
     highest,
     two_statistics,
@@ -184,6 +194,11 @@ def blocked_gradient(photos: Any) -> Any:
     return tf.stop_gradient(tf.reduce_max(feature_map(photos), [1, 2]))
 
 
+def branching(photos: Any) -> Any:
+    highest = tf.reduce_max(feature_map(photos), [1, 2])
+    return tf.cond(tf.reduce_mean(photos) > 0.5, lambda: highest + 1.0, lambda: highest * 2.0)
+
+
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
@@ -191,6 +206,7 @@ def blocked_gradient(photos: Any) -> Any:
         (colour_statistics, "side by side"),
         (smoothed_pixels, "sums of pixels"),
         (blocked_gradient, "no gradient"),
+        (branching, "depends on the photo"),
     ],
 )
 def test_a_graph_without_a_map_is_told_why(
