@@ -31,6 +31,7 @@ def run(config: LabelConfig) -> int:
             sys.stdout.write(f"{prediction.path}\n")
         sys.stdout.writelines(f"{line}\n" for line in labeller.lines(prediction.scores))
         sys.stdout.flush()
+        labeller.draw_evidence(prediction.path, prediction.scores)
     return 2 if failed else 0
 
 

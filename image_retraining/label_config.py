@@ -56,6 +56,12 @@ class LabelConfig:
         group="Answers",
     )
 
+    heatmap_dir: str = setting(
+        "",
+        "Folder for a picture of each photo that shows where the evidence for its best label is.",
+        group="Answers",
+    )
+
     named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

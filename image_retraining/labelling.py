@@ -5,15 +5,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
+from absl import logging
 
+from image_retraining import heatmap, images
 from image_retraining.calibration import with_temperature
 from image_retraining.catalog import photos_below
 from image_retraining.errors import GraphError, PhotoError
+from image_retraining.evidence import Evidence
 from image_retraining.frozen_graph import FrozenGraph, read_labels
 from image_retraining.label_config import AUTO, LabelConfig
 from image_retraining.model_facts import ModelFacts, facts_path, read_facts
 from image_retraining.model_versions import newest_version
-from image_retraining.predictions import predict, top
+from image_retraining.predictions import in_range, predict, top
 from image_retraining.records import Floats, Prediction
 from image_retraining.saved_model import SavedModel
 
@@ -62,12 +66,31 @@ class Labeller:
         )
         self._mean, self._std = config.input_mean, config.input_std
         self._unknown = _unknown_rule(config, facts)
+        self._heatmap_dir = config.heatmap_dir
+        self._evidence = _evidence(config, self._graph) if config.heatmap_dir else None
 
     def predictions(self, paths: Sequence[str]) -> Iterator[Prediction]:
         """Yields a prediction for each photo, in their order."""
         return predict(
             self._graph, paths, image_size=self._image_size, mean=self._mean, std=self._std
         )
+
+    def draw_evidence(self, path: str, scores: Floats) -> None:
+        """Draws where the evidence for a photo's best label is, if asked to.
+
+        Raises:
+            PhotoError: the photo cannot be read any more.
+            OutputError: the picture cannot be written.
+        """
+        if self._evidence is None:
+            return
+        try:
+            photo = images.pixels(images.read(path), self._image_size).numpy()[np.newaxis]
+        except (OSError, tf.errors.InvalidArgumentError) as error:
+            raise PhotoError(f"{path} cannot be read any more. Run again.") from error
+        label_ids = np.array([scores.argmax()], np.int32)
+        maps = self._evidence.explain(in_range(photo, self._mean, self._std), label_ids).maps
+        heatmap.write(self._heatmap_dir, path, maps[0])
 
     def lines(self, scores: Floats) -> list[str]:
         """Returns the best labels of float32 [C] scores, best first, as 'label score'.
@@ -80,6 +103,16 @@ class Labeller:
             f"{self._labels[label_id]} {scores[label_id]:.6f}"
             for label_id in top(scores, _TOP_COUNT)
         ]
+
+
+def _evidence(config: LabelConfig, graph: FrozenGraph | SavedModel) -> Evidence:
+    if not isinstance(graph, FrozenGraph):
+        raise GraphError(
+            f"--heatmap_dir needs a frozen graph, whose nodes can be seen. Got {config.graph}."
+        )
+    evidence = Evidence(graph.graph_def, graph.input_name, graph.output_name)
+    logging.info("Pictures of the evidence, by %s, go to %s", evidence.method, config.heatmap_dir)
+    return evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,16 @@ def _scores(graph: Classifier, batch: PhotoBatch, mean: float, std: float) -> di
     """Returns position → float32 [C] for the photos of a batch."""
     if batch.images is None:
         return {}
-    pixels = batch.padded(_BATCH_SIZE)
-    if (mean, std) != (0.0, 255.0):
-        pixels = (pixels * 255.0 - mean) / std
+    pixels = in_range(batch.padded(_BATCH_SIZE), mean, std)
     scores = graph.scores(pixels)[: len(batch.numbers)]
     return dict(zip(batch.numbers.tolist(), scores, strict=True))
+
+
+def in_range(pixels: Floats, mean: float, std: float) -> Floats:
+    """Returns pixels of 0 to 1 as a graph wants them: of 0 to 255, less mean, over std."""
+    if (mean, std) == (0.0, 255.0):
+        return pixels
+    return (pixels * np.float32(255.0) - np.float32(mean)) / np.float32(std)
 
 
 def top(scores: Floats, count: int) -> list[int]:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import COLOURS, encoded, solid
+from conftest import COLOURS, encoded, save_module, solid
+from PIL import Image
 
 from image_retraining import frozen_graph
 from image_retraining.backbone import load_backbone
@@ -257,3 +259,30 @@ def test_what_is_unsure_is_unknown(
 def test_a_graph_without_calibration_knows_no_unknown(exported: Path) -> None:
     with pytest.raises(GraphError, match="--unknown_threshold=auto needs a graph with"):
         Labeller(config(exported, unknown_threshold="auto"))
+
+
+def test_no_picture_for_a_graph_without_a_map(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match="--heatmap_dir"):
+        Labeller(config(exported, heatmap_dir=str(tmp_path / "maps")))
+
+
+def test_pictures_of_the_evidence(tmp_path: Path, photos: Path) -> None:
+    def maps(pixels: Any) -> Any:
+        return tf.reduce_mean(tf.nn.relu(pixels - 0.3), [1, 2])
+
+    module = save_module(tmp_path / "module", maps)
+    head = Head(np.eye(3, dtype=np.float32) * 20, np.zeros(3, np.float32))
+    built = frozen_graph.build(load_backbone(str(module)), head, final_tensor_name="final_result")
+    frozen_graph.write(tmp_path / "graph.pb", built)
+    frozen_graph.write_labels(tmp_path / "labels.txt", ("red", "green", "blue"))
+    corner = np.full([40, 60, 3], 60, np.uint8)
+    corner[25:, 45:] = COLOURS["red"]
+    (photos / "corner.png").write_bytes(encoded(corner))
+    done = label(tmp_path, f"--heatmap_dir={tmp_path / 'maps'}", str(photos))
+    assert done.returncode == 0, done.stderr
+    assert "class activation map" in done.stderr
+    (picture,) = (tmp_path / "maps").glob("corner_*.png")
+    assert len(list((tmp_path / "maps").iterdir())) == 3
+    drawn = np.asarray(Image.open(picture).convert("RGB"), np.float32)
+    assert drawn.shape == (40, 60, 3)
+    assert drawn[33:, 52:].mean() > 1.5 * drawn[:20, :30].mean()
