@@ -58,5 +58,9 @@ class GraphError(RetrainError):
     """A graph or its labels file cannot be read or does not fit what is asked of it."""
 
 
+class ExportError(RetrainError):
+    """The graph cannot be written in the format that is asked for."""
+
+
 class VerificationError(Exception):
     """An exported file gives other answers than the training: a defect of this project."""

@@ -5,7 +5,7 @@ graphs: TensorFlow's label_image for Python and C++, OpenCV, phones, converters.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,7 @@ def write(path: str | Path, graph_def: Any) -> None:
 
 def write_labels(path: str | Path, labels: Sequence[str]) -> None:
     """Writes labels, one a line in UTF-8; the line's number, from 0, is the label_id."""
-    text = "".join(f"{label}\n" for label in labels)
-    Path(path).write_bytes(text.encode(errors="surrogateescape"))
+    Path(path).write_bytes(labels_text(labels))
 
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
@@ -79,12 +78,21 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
         GraphError: the file is missing or cannot be read.
     """
     try:
-        text = Path(path).read_bytes().decode(errors="surrogateescape")
+        return labels_in(Path(path).read_bytes())
     except OSError as error:
         raise GraphError(
             f"--labels must be a labels file. Got {path}: {error.strerror}."
         ) from error
-    lines = text.removesuffix("\n").split("\n")
+
+
+def labels_text(labels: Iterable[str]) -> bytes:
+    """Returns the content of a labels file."""
+    return "".join(f"{label}\n" for label in labels).encode(errors="surrogateescape")
+
+
+def labels_in(text: bytes) -> tuple[str, ...]:
+    """Returns the labels in the content of a labels file."""
+    lines = text.decode(errors="surrogateescape").removesuffix("\n").split("\n")
     return tuple(line.removesuffix("\r") for line in lines)
 
 

@@ -45,3 +45,16 @@ class Sampler:
         else:
             classes = random.choice(len(self._starts), size=size, p=self._shares)
         return self._starts[classes] + random.integers(self._counts[classes])
+
+
+def evenly(label_ids: Ints, at_most: int) -> list[int]:
+    """Returns indices of photos: the first of each class, then the second of each, and so on.
+
+    Args:
+        label_ids: int32 [N], ascending.
+        at_most: how many of them; they come in their order.
+    """
+    _, starts, counts = np.unique(label_ids, return_index=True, return_counts=True)
+    rounds = np.arange(len(label_ids)) - np.repeat(starts, counts)
+    rows: list[int] = np.argsort(rounds, kind="stable")[:at_most].tolist()
+    return sorted(rows)

@@ -25,6 +25,8 @@ FLOORS = [
         "cache_schema",
         "photo_header",
         "plain_text",
+        "quiet_stderr",
+        "tflite_metadata",
         "variations",
     },
     {
@@ -56,7 +58,7 @@ FLOORS = [
     {"training", "summaries"},
     {"distorted_photos", "metrics_board", "calibration_report", "feature_map"},
     {"frozen_graph", "evidence"},
-    {"predictions", "saved_model"},
+    {"predictions", "saved_model", "tflite_export", "tflite_model"},
     {"verification", "labelling"},
     {"gathering", "fitting", "judging", "stages"},
 ]

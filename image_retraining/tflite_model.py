@@ -1,0 +1,164 @@
+"""TFLite file → scores of photos."""
+
+import json
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from image_retraining.errors import GraphError
+from image_retraining.frozen_graph import labels_in
+from image_retraining.quiet_stderr import quiet_stderr
+from image_retraining.records import Floats
+from image_retraining.tflite_metadata import FACTS_FILE, LABELS_FILE, files_of
+
+_CHANNELS = 3
+_TYPES = (np.float32, np.uint8, np.int8)
+
+
+class TFLiteModel:
+    """An image classifier in a TFLite file.
+
+    Attributes:
+        image_size: (H, W) of the photos it takes.
+        output_size: C, how many scores it gives a photo.
+        labels: of the scores, as the file holds them; () when it holds none.
+        facts: what the file says of itself; {} when it says nothing.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Reads a file.
+
+        Raises:
+            GraphError: it is missing or no TFLite file, or damaged, or no classifier of photos.
+        """
+        self._path = path
+        contents = _read(path)
+        self._interpreter = _interpreter(path, contents)
+        self._input, self._output = self._ends()
+        self.image_size: tuple[int, int] = tuple(self._input["shape"][1:3].tolist())
+        self.output_size = int(self._output["shape"][-1])
+        self.labels, self.facts = _enclosed(path, contents)
+        if self.labels and len(self.labels) != self.output_size:
+            raise GraphError(
+                f"A TFLite file's labels must name each of its outputs. Got {len(self.labels)} "
+                f"labels for {self.output_size} outputs in {path}. Export it again."
+            )
+
+    def scores(self, images: Any) -> Floats:
+        """Returns float32 [N, C] for float32 [N, H, W, 3], 0 to 1.
+
+        A file that computes in integers gets the nearest ones, and its answers are converted back.
+
+        Raises:
+            GraphError: the file cannot work with such photos.
+        """
+        photos = np.asarray(images, np.float32)
+        if photos.shape[1:] != (*self.image_size, _CHANNELS):
+            raise GraphError(
+                f"{self._path} takes photos of the shape {(*self.image_size, _CHANNELS)}. Got "
+                f"{photos.shape[1:]}. Resize them."
+            )
+        batches = [photos] if self._takes_batches() else np.split(photos, len(photos) or 1)
+        scores = np.empty([0, self.output_size], np.float32)
+        try:
+            return np.concatenate([scores, *(self._run(batch) for batch in batches if len(batch))])
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise GraphError(
+                f"A TFLite file must run. Got {self._path}: {reason} Some modules do not work in "
+                "8-bit integers; export it in float16, or without quantisation."
+            ) from error
+
+    def _ends(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns what the interpreter says of the input and the output."""
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        shapes = [tuple(end["shape"].tolist()) for end in (*inputs, *outputs)]
+        fits = (
+            (len(inputs), len(outputs)) == (1, 1)
+            and (len(shapes[0]), shapes[0][-1:]) == (4, (_CHANNELS,))
+            and len(shapes[1]) == 2
+            and all(end["dtype"] in _TYPES for end in (*inputs, *outputs))
+        )
+        if not fits:
+            raise GraphError(
+                "A TFLite file must take photos, [1, H, W, 3], and give scores, [1, C], as float32 "
+                f"or 8-bit integers. Got {self._path}, with {len(inputs)} inputs and "
+                f"{len(outputs)} outputs of the shapes {', '.join(map(str, shapes))}. Use a file "
+                "of an image classifier."
+            )
+        return inputs[0], outputs[0]
+
+    def _takes_batches(self) -> bool:
+        return bool(self._input["shape_signature"][0] == -1)
+
+    def _run(self, photos: Floats) -> Floats:
+        """Returns float32 [n, C] for float32 [n, H, W, 3]; n is 1 if the file is of one photo."""
+        interpreter, place = self._interpreter, self._input["index"]
+        if len(photos) != interpreter.get_input_details()[0]["shape"][0]:
+            interpreter.resize_tensor_input(place, photos.shape, strict=True)
+            interpreter.allocate_tensors()
+        interpreter.set_tensor(place, _quantised(photos, self._input))
+        interpreter.invoke()
+        return _dequantised(interpreter.get_tensor(self._output["index"]), self._output)
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise GraphError(
+            f"A TFLite file must be one that can be read. Got {path}: {error.strerror}."
+        ) from error
+
+
+def _interpreter(path: str | Path, contents: bytes) -> Any:
+    try:
+        with quiet_stderr(), warnings.catch_warnings():
+            # It points to another package; the one of TensorFlow 2.21 works, and comes with it.
+            warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+            interpreter = tf.lite.Interpreter(model_content=contents, num_threads=os.cpu_count())
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).strip().partition("\n")[0].split())
+        raise GraphError(
+            f"A TFLite file must be whole, and of ops that TFLite knows. Got {path}: {reason}. "
+            "Export it again."
+        ) from error
+    return interpreter
+
+
+def _enclosed(path: str | Path, contents: bytes) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Returns the labels and the facts in a file."""
+    try:
+        files = files_of(contents)
+        facts = json.loads(files.get(FACTS_FILE, b"{}"))
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise GraphError(
+            f"A TFLite file's labels and facts must be whole. Got {path}: {error}. Export it again."
+        ) from error
+    labels = labels_in(files[LABELS_FILE]) if LABELS_FILE in files else ()
+    return labels, facts if isinstance(facts, dict) else {}
+
+
+def _quantised(values: Floats, end: dict[str, Any]) -> Any:
+    """Returns values in the numbers of an input."""
+    if end["dtype"] == np.float32:
+        return values
+    scale, zero = end["quantization"]
+    limits = np.iinfo(end["dtype"])
+    return np.clip(np.round(values / scale + zero), limits.min, limits.max).astype(end["dtype"])
+
+
+def _dequantised(values: Any, end: dict[str, Any]) -> Floats:
+    """Returns what the numbers of an output mean."""
+    if end["dtype"] == np.float32:
+        return np.asarray(values)
+    scale, zero = end["quantization"]
+    meant: Floats = ((values.astype(np.float32) - zero) * scale).astype(np.float32)
+    return meant

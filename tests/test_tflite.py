@@ -1,0 +1,305 @@
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import encoded, save_module
+
+from image_retraining import frozen_graph
+from image_retraining.backbone import load_backbone
+from image_retraining.errors import ExportError, GraphError
+from image_retraining.frozen_graph import FrozenGraph
+from image_retraining.quiet_stderr import quiet_stderr
+from image_retraining.records import FeatureSet, Head
+from image_retraining.tflite_export import Enclosed, Quantization, calibration_photos, write_tflite
+from image_retraining.tflite_model import TFLiteModel
+
+RNG = np.random.default_rng(7)
+# Dark ones and bright ones of each colour, so that their probabilities differ.
+PHOTOS = (RNG.uniform(size=(5, 8, 8, 3)) * RNG.uniform(size=(5, 1, 1, 3))).astype(np.float32)
+HEAD = Head(RNG.normal(0, 0.33, (32, 3)).astype(np.float32), np.zeros(3, np.float32))
+FILTERS = RNG.normal(size=(5, 5, 3, 32)).astype(np.float32)
+ENCLOSED = Enclosed(("rose", "玫瑰", "Ünï cödé"), b'{"accuracy": 0.93, "module": "\xe8\x8a\xb1"}')
+
+
+def convolution(photos: Any) -> Any:
+    """Returns float32 [N, 32], as the simplest of convolutional networks."""
+    return tf.reduce_mean(tf.nn.relu6(tf.nn.conv2d(photos, FILTERS, 1, "SAME")), [1, 2])
+
+
+@pytest.fixture(scope="module")
+def graph_def(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    backbone = load_backbone(str(save_module(tmp_path_factory.mktemp("m") / "m", convolution)))
+    return frozen_graph.build(backbone, HEAD, final_tensor_name="final_result")
+
+
+def graph_of(function: Callable[[Any], Any]) -> Any:
+    """Returns a graph of a function of the photos' mean colours."""
+    with tf.Graph().as_default() as graph:
+        photos = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], name="Placeholder")
+        tf.nn.softmax(function(tf.reduce_mean(photos, [1, 2])), name="final_result")
+    return graph.as_graph_def()
+
+
+def export(
+    path: Path, graph_def: Any, kind: str = "none", enclosed: Enclosed = ENCLOSED
+) -> TFLiteModel:
+    quantization = Quantization(kind, [PHOTOS[:2], PHOTOS[2:]])
+    write_tflite(
+        path, graph_def, output_layer="final_result", quantization=quantization, enclosed=enclosed
+    )
+    return TFLiteModel(path)
+
+
+@pytest.mark.parametrize(("kind", "near"), [("none", 1e-5), ("float16", 2e-3), ("int8", 0.05)])
+def test_a_tflite_file_scores_as_the_graph_does(
+    tmp_path: Path, graph_def: Any, kind: str, near: float
+) -> None:
+    model = export(tmp_path / "m.tflite", graph_def, kind)
+    frozen_graph.write(tmp_path / "g.pb", graph_def)
+    wanted = FrozenGraph(tmp_path / "g.pb").scores(PHOTOS)
+    assert np.ptp(wanted, axis=0).max() > 0.2, "photos that a constant answer would not fit"
+    for photos in (PHOTOS, PHOTOS[:1], PHOTOS[:0], PHOTOS[:3]):
+        got = model.scores(photos)
+        assert got.dtype == np.float32
+        assert got.shape == (len(photos), 3)
+        np.testing.assert_allclose(got, wanted[: len(photos)], atol=near)
+    assert (model.image_size, model.output_size) == ((8, 8), 3)
+
+
+def test_fewer_bits_are_smaller(tmp_path: Path, graph_def: Any) -> None:
+    sizes = {}
+    for kind in ("none", "float16", "int8"):
+        export(tmp_path / kind, graph_def, kind)
+        sizes[kind] = (tmp_path / kind).stat().st_size
+    # The filters are 5 * 5 * 3 * 32 numbers of 4, 2 and 1 bytes; the rest is a few kilobytes.
+    assert sizes["none"] - sizes["float16"] > 3000
+    assert sizes["none"] - sizes["int8"] > 4000
+
+
+def test_an_int8_file_takes_the_pixels_of_photo_files(tmp_path: Path, graph_def: Any) -> None:
+    model = export(tmp_path / "m.tflite", graph_def, "int8")
+    details = model._interpreter.get_input_details() + model._interpreter.get_output_details()  # noqa: SLF001
+    assert [end["dtype"] for end in details] == [np.uint8, np.uint8]
+    assert [end["quantization"][1] for end in details] == [0, 0]
+    # Pixel q means q / 255, though no photo reaches from 0 to 1; a probability is q / 256.
+    assert details[0]["quantization"][0] == np.float32(1 / 255)
+    assert details[1]["quantization"][0] == 1 / 256
+
+
+def test_equal_graphs_have_equal_bytes(tmp_path: Path, graph_def: Any) -> None:
+    for kind in ("float16", "int8"):
+        contents = []
+        for _ in range(2):
+            export(tmp_path / "m", graph_def, kind)
+            contents.append((tmp_path / "m").read_bytes())
+        assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("kind", ["none", "int8"])
+def test_labels_and_facts_are_in_the_file(tmp_path: Path, graph_def: Any, kind: str) -> None:
+    model = export(tmp_path / "m.tflite", graph_def, kind)
+    assert model.labels == ENCLOSED.labels
+    assert model.facts == {"accuracy": 0.93, "module": "花"}
+    with zipfile.ZipFile(tmp_path / "m.tflite") as archive:
+        assert archive.testzip() is None
+        assert archive.read("labels.txt") == "rose\n玫瑰\nÜnï cödé\n".encode()
+        # MediaPipe reads no compressed ones.
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_the_metadata_is_of_the_standard(tmp_path: Path, graph_def: Any) -> None:
+    """The buffer has the schema's mark, and points from the output to its labels."""
+    export(tmp_path / "m.tflite", graph_def)
+    contents = (tmp_path / "m.tflite").read_bytes()
+    assert contents[4:8] == b"TFL3"
+    assert b"TFLITE_METADATA\0" in contents
+    start = contents.index(b"M001") - 4
+    root = contents[start:]
+    names = [b"image", b"probability", b"labels.txt", b"model.json", b"1.0.0"]
+    archive = contents.index(b"PK\x03\x04")
+    assert all(len(name).to_bytes(4, "little") + name + b"\0" in root[:archive] for name in names)
+
+    def table(place: int) -> Callable[[int], int]:
+        """Returns a function from a field's number to its place, 0 when it is left out."""
+        fields = place - int.from_bytes(root[place : place + 4], "little", signed=True)
+        size = int.from_bytes(root[fields : fields + 2], "little")
+
+        def field(number: int) -> int:
+            slot = 4 + 2 * number
+            offset = int.from_bytes(root[fields + slot : fields + slot + 2], "little")
+            return place + offset if slot < size and offset else 0
+
+        return field
+
+    def follow(place: int) -> int:
+        return place + int.from_bytes(root[place : place + 4], "little")
+
+    def first(place: int) -> int:
+        """Follows a field of a list of tables to the first of them."""
+        listed = follow(place)
+        assert int.from_bytes(root[listed : listed + 4], "little") == 1
+        return follow(listed + 4)
+
+    # ModelMetadata.subgraph_metadata, its output_tensor_metadata, its associated_files.
+    output = table(first(table(first(table(follow(0))(3)))(3)))
+    labels_file = table(first(output(6)))
+    name = follow(labels_file(0)) + 4
+    assert root[name : name + 10] == b"labels.txt"
+    assert root[labels_file(2)] == 2, "TENSOR_AXIS_LABELS"
+
+
+def test_a_file_of_other_programs_has_no_labels(tmp_path: Path, graph_def: Any) -> None:
+    export(tmp_path / "m.tflite", graph_def)
+    contents = (tmp_path / "m.tflite").read_bytes()
+    (tmp_path / "bare.tflite").write_bytes(contents[: contents.index(b"PK\x03\x04")])
+    model = TFLiteModel(tmp_path / "bare.tflite")
+    assert (model.labels, model.facts) == ((), {})
+
+
+def test_a_file_of_one_photo_is_asked_one_by_one(tmp_path: Path, graph_def: Any) -> None:
+    fixed = tf.compat.v1.GraphDef()
+    fixed.CopyFrom(graph_def)
+    for node in fixed.node:
+        if node.op in ("Placeholder", "PlaceholderWithDefault"):
+            node.attr["shape"].shape.dim[0].size = 1
+    several, one = (export(tmp_path / "m", graph).scores(PHOTOS) for graph in (graph_def, fixed))
+    np.testing.assert_allclose(one, several, atol=1e-6)
+
+
+def broken(contents: bytes, manner: str) -> bytes:
+    if manner == "labels of other bytes":
+        return contents.replace("\n玫瑰".encode(), b"\n......")
+    return {
+        "empty": b"",
+        "a web page": b"<html>not a model</html>" * 9,
+        "cut": contents[:900],
+        "overwritten": contents[:40] + b"\xff" * 64 + contents[104:],
+    }[manner]
+
+
+@pytest.mark.parametrize(
+    "manner", ["empty", "a web page", "cut", "overwritten", "labels of other bytes"]
+)
+def test_a_file_that_is_no_whole_model(tmp_path: Path, graph_def: Any, manner: str) -> None:
+    path = tmp_path / "m.tflite"
+    export(path, graph_def)
+    path.write_bytes(broken(path.read_bytes(), manner))
+    with pytest.raises(GraphError, match=r"must be whole.*m\.tflite") as told:
+        TFLiteModel(path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match="No such file"):
+        TFLiteModel(tmp_path / "m.tflite")
+
+
+def test_facts_that_are_no_json(tmp_path: Path, graph_def: Any) -> None:
+    with pytest.raises(GraphError, match="facts must be whole"):
+        export(tmp_path / "m", graph_def, enclosed=Enclosed(ENCLOSED.labels, b"{"))
+
+
+def test_labels_that_do_not_fit(tmp_path: Path, graph_def: Any) -> None:
+    with pytest.raises(GraphError, match="2 labels for 3 outputs"):
+        export(tmp_path / "m", graph_def, enclosed=Enclosed(("a", "b")))
+
+
+@pytest.mark.parametrize("shape", [[1, 8, 8, 1], [1, 8, 3]])
+def test_a_model_of_other_things_than_photos(tmp_path: Path, shape: list[int]) -> None:
+    whole = tf.function(tf.nn.relu, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    traced = whole.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], whole)
+    (tmp_path / "m.tflite").write_bytes(converter.convert())
+    with pytest.raises(GraphError, match="must take photos") as told:
+        TFLiteModel(tmp_path / "m.tflite")
+    assert str(tuple(shape)) in str(told.value)
+
+
+def test_photos_of_another_size(tmp_path: Path, graph_def: Any) -> None:
+    model = export(tmp_path / "m.tflite", graph_def)
+    with pytest.raises(GraphError, match=r"\(8, 8, 3\). Got \(9, 9, 3\)"):
+        model.scores(np.zeros([2, 9, 9, 3], np.float32))
+    assert model.scores(PHOTOS).shape == (5, 3), "it still takes others"
+
+
+def test_a_file_that_fails_while_it_runs_is_told_in_one_line(tmp_path: Path) -> None:
+    graph = graph_of(lambda colours: tf.cast(1 // tf.cast(2 * colours, tf.int32), tf.float32))
+    model = export(tmp_path / "m.tflite", graph)
+    assert model.scores(np.ones([1, 8, 8, 3])) == pytest.approx(np.full([1, 3], 1 / 3))
+    with pytest.raises(GraphError, match=r"must run.*m\.tflite.*float16") as told:
+        model.scores(np.zeros([1, 8, 8, 3]))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("kind", ["none", "int8"])
+@pytest.mark.parametrize(
+    ("function", "ops"),
+    [
+        (lambda x: tf.strings.to_number(tf.strings.as_string(x)), "AsString, StringToNumber"),
+        (lambda x: tf.math.real(tf.signal.fft(tf.complex(x, x))), "Complex, FFT"),
+        (tf.math.erfinv, "Erfinv"),
+    ],
+)
+def test_ops_that_tflite_does_not_know_are_named_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str, function: Any, ops: str
+) -> None:
+    graph = graph_of(function)
+    with pytest.raises(ExportError) as told:
+        export(tmp_path / "m.tflite", graph, kind)
+    assert f"Got {ops}, which it does not know." in str(told.value)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "m.tflite").exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_converter_keeps_quiet(
+    tmp_path: Path, graph_def: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    export(tmp_path / "m.tflite", graph_def, "int8")
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"afterwards the screen is there again")
+    assert capfd.readouterr().err
+
+
+def test_what_an_unforeseen_error_left_on_the_screen_is_shown(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def unforeseen() -> None:
+        with quiet_stderr():
+            os.write(2, b"the reason")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        unforeseen()
+    assert capfd.readouterr().err == "the reason"
+
+
+def test_photos_to_calibrate_on(tmp_path: Path) -> None:
+    """They are taken evenly over the classes, without those that cannot be read."""
+    paths = [str(tmp_path / f"{number}.png") for number in range(6)]
+    for number in (0, 1, 2, 3, 5):
+        Path(paths[number]).write_bytes(encoded(np.full([8, 8, 3], 10 * number)))
+    Path(paths[5]).write_bytes(b"no photo")
+    label_ids = np.array([0, 0, 0, 1, 1, 2], np.int32)
+    photos = FeatureSet(np.zeros([6, 1], np.float32), label_ids, tuple(paths))
+    batches = list(calibration_photos(photos, (8, 8), at_most=5))
+    # Photos 0, 1 and 3 of 0, 1, 3, 4 and 5.
+    values = (np.concatenate(batches)[:, 0, 0, 0] * 255).round().tolist()
+    assert values == [0, 10, 30]
+
+
+def test_int8_needs_photos(tmp_path: Path, graph_def: Any) -> None:
+    with pytest.raises(ExportError, match="calibrated on training photos"):
+        write_tflite(
+            tmp_path / "m.tflite",
+            graph_def,
+            output_layer="final_result",
+            quantization=Quantization("int8"),
+            enclosed=ENCLOSED,
+        )
