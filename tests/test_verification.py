@@ -10,7 +10,8 @@ from image_retraining.engines import EngineChoice
 from image_retraining.errors import PhotoError, VerificationError
 from image_retraining.images import pixels
 from image_retraining.records import FeatureSet, Head
-from image_retraining.verification import Verification, verify
+from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
+from image_retraining.verification import TFLiteVerification, Verification, verify, verify_tflite
 
 RNG = np.random.default_rng(3)
 HEAD = Head(RNG.normal(size=(6, 3)).astype(np.float32), np.zeros(3, np.float32))
@@ -95,3 +96,37 @@ def test_photos_are_taken_evenly_over_the_classes(
     assert check(tmp_path, backbone, wrong, HEAD, at_most=5).photo_count == 5
     with pytest.raises(VerificationError):
         check(tmp_path, backbone, wrong, HEAD, at_most=6)
+
+
+def check_tflite(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet, exported: Head, *, exact: bool = True
+) -> TFLiteVerification:
+    write_tflite(
+        tmp_path / "m.tflite",
+        frozen_graph.build(backbone, exported, final_tensor_name="final_result"),
+        output_layer="final_result",
+        quantization=Quantization(),
+        enclosed=Enclosed(("blue", "green", "red")),
+    )
+    return verify_tflite(tmp_path / "m.tflite", HEAD, photos, exact=exact, at_most=100)
+
+
+def test_a_true_tflite_file_is_proven(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    proof = check_tflite(tmp_path, backbone, photos, HEAD)
+    assert (proof.photo_count, proof.same_answers) == (9, 9)
+    assert proof.largest_difference < 1e-5
+    assert proof.accuracy == proof.head_accuracy
+
+
+def test_a_tflite_file_of_another_head_is_found_out(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    turned = Head(-HEAD.weights, -HEAD.bias)
+    with pytest.raises(VerificationError, match="TFLite file must answer as the training did"):
+        check_tflite(tmp_path, backbone, photos, turned)
+    proof = check_tflite(tmp_path, backbone, photos, turned, exact=False)
+    # The least probable label of the head is the most probable one of its opposite.
+    assert (proof.photo_count, proof.same_answers) == (9, 0)
+    assert proof.largest_difference > 0.5
