@@ -34,7 +34,7 @@ class Quantization:
 
     Attributes:
         kind: one of QUANTIZATIONS. "none": float32. "float16": weights in float16, half the size.
-            "int8": all in int8, a quarter of the size, with photos and probabilities in uint8.
+            "int8": in int8, a third of the size, with photos and probabilities in uint8.
         photos: for int8, some that it is to be calibrated on: batches, float32 [n, H, W, 3], 0 to
             1. They are run through once, one photo at a time.
     """
@@ -67,7 +67,7 @@ def write_tflite(
     """Writes a TFLite file with its labels in it; equal graphs and photos give equal bytes.
 
     It takes photos [n, H, W, 3], RGB, n being 1 until it is resized, and gives probabilities
-    [n, C]: float32, or uint8 from an int8 file, where 255 is 1.
+    [n, C]: float32, or uint8 from an int8 file, in steps of 1 / 256.
 
     Args:
         path: the file.
