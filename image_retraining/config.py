@@ -14,6 +14,7 @@ from image_retraining.settings import (
     check_at_least,
     check_writable_file,
     check_writable_folder,
+    image_size,
     require,
     setting,
 )
@@ -212,6 +213,22 @@ class RetrainConfig:
         "gets the next.",
         group="Results",
     )
+    tflite_output_file: str = setting(
+        "", "TensorFlow Lite file to write, its labels in it.", group="Results"
+    )
+    tflite_quantize: str = setting(
+        "none",
+        "In which numbers the TensorFlow Lite file computes: none is float32; float16 halves it; "
+        "int8, calibrated on training photos, makes it a third and takes uint8 pixels.",
+        group="Results",
+        choices=("none", "float16", "int8"),
+    )
+    max_accuracy_drop: float = setting(
+        2.0,
+        "Warn if a quantised export is by more points less accurate on the photos that it is "
+        "verified on.",
+        group="Results",
+    )
     verify_images: int = setting(
         200,
         "Test photos that the written graph must answer as the training did; 0 skips this.",
@@ -300,14 +317,14 @@ class RetrainConfig:
             "'_' or '-'",
             self.final_tensor_name,
         )
-        _image_size(self.image_size)
+        image_size(self.image_size)
         require(bool(self.bottleneck_dir), "--bottleneck_dir must name a folder", "an empty name")
         require(self.cache_prune >= -1, "--cache_prune must be days, at least 0", self.cache_prune)
 
     @property
     def open_image_size(self) -> tuple[int, int] | None:
         """Height and width from --image_size, or None when it is not given."""
-        return _image_size(self.image_size)
+        return image_size(self.image_size)
 
     @property
     def distortion(self) -> Distortion:
@@ -336,7 +353,11 @@ class RetrainConfig:
             SettingError: a folder is missing and cannot be made, or a path is of the wrong kind.
         """
         files = ["output_graph", "output_labels", "checkpoint_path"]
-        files += [name for name in ("metrics_file", "label_issues_file") if getattr(self, name)]
+        files += [
+            name
+            for name in ("metrics_file", "label_issues_file", "tflite_output_file")
+            if getattr(self, name)
+        ]
         for name in files:
             check_writable_file(name, getattr(self, name))
         require(
@@ -360,6 +381,11 @@ class RetrainConfig:
 
 
 def _check_training(config: RetrainConfig) -> None:
+    require(
+        0 <= config.max_accuracy_drop <= 100,
+        "--max_accuracy_drop must be from 0 to 100 points",
+        config.max_accuracy_drop,
+    )
     require(
         0 <= config.label_smoothing < 1,
         "--label_smoothing must be from 0 to below 1",
@@ -402,13 +428,3 @@ def _check_split(config: RetrainConfig) -> None:
         "sum must be below 100",
         f"{config.testing_percentage} + {config.validation_percentage} = {both}",
     )
-
-
-def _image_size(text: str) -> tuple[int, int] | None:
-    """Returns (height, width) from '224' or '224x192', None from ''."""
-    if not text:
-        return None
-    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
-    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    require(min(size) > 0, "--image_size must be pixels, as 224 or 224x192 (height x width)", text)
-    return size

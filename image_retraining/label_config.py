@@ -24,7 +24,7 @@ class LabelConfig:
     )
     graph: str = setting(
         "/tmp/output_graph.pb",  # noqa: S108 - the path that existing scripts know
-        "Frozen graph, or folder of a SavedModel, to label with.",
+        "Frozen graph, folder of a SavedModel, or .tflite file to label with.",
         group="Graph",
     )
     labels: str = setting(

@@ -15,14 +15,17 @@ from image_retraining.errors import GraphError, PhotoError
 from image_retraining.evidence import Evidence
 from image_retraining.frozen_graph import FrozenGraph, read_labels
 from image_retraining.label_config import AUTO, LabelConfig
-from image_retraining.model_facts import ModelFacts, facts_path, read_facts
+from image_retraining.model_facts import ModelFacts, enclosed_facts, facts_path, read_facts
 from image_retraining.model_versions import newest_version
 from image_retraining.predictions import in_range, predict, top
 from image_retraining.records import Floats, Prediction
 from image_retraining.saved_model import SavedModel
+from image_retraining.tflite_model import TFLiteModel
 
 _TOP_COUNT = 5
 _UNKNOWN = "unknown"
+
+_Model = FrozenGraph | SavedModel | TFLiteModel
 
 
 def photo_paths(named: Sequence[str]) -> list[str]:
@@ -105,7 +108,7 @@ class Labeller:
         ]
 
 
-def _evidence(config: LabelConfig, graph: FrozenGraph | SavedModel) -> Evidence:
+def _evidence(config: LabelConfig, graph: _Model) -> Evidence:
     if not isinstance(graph, FrozenGraph):
         raise GraphError(
             f"--heatmap_dir needs a frozen graph, whose nodes can be seen. Got {config.graph}."
@@ -142,8 +145,11 @@ def _unknown_rule(config: LabelConfig, facts: ModelFacts | None) -> _UnknownRule
     return _UnknownRule(facts.calibration.threshold, temperature)
 
 
-def _opened(config: LabelConfig) -> tuple[FrozenGraph | SavedModel, ModelFacts | None]:
+def _opened(config: LabelConfig) -> tuple[_Model, ModelFacts | None]:
     """Returns what labels the photos, and what is known of it."""
+    if config.graph.endswith(".tflite"):
+        lite = TFLiteModel(config.graph)
+        return lite, enclosed_facts(lite.facts, config.graph)
     if os.path.isdir(config.graph):
         return SavedModel(newest_version(config.graph)), None
     facts = read_facts(config.graph) if os.path.isfile(config.graph) else None
@@ -156,14 +162,14 @@ def _opened(config: LabelConfig) -> tuple[FrozenGraph | SavedModel, ModelFacts |
 
 
 def _labels(
-    config: LabelConfig, graph: FrozenGraph | SavedModel, facts: ModelFacts | None
+    config: LabelConfig, graph: _Model, facts: ModelFacts | None
 ) -> tuple[tuple[str, ...], str]:
     """Returns the labels, and where they come from: a file that is named goes before all else."""
     if "labels" not in config.named:
+        if not isinstance(graph, FrozenGraph) and graph.labels:
+            return graph.labels, config.graph
         if facts:
             return facts.labels, facts_path(config.graph)
-        if isinstance(graph, SavedModel) and graph.labels:
-            return graph.labels, config.graph
     return read_labels(config.labels), config.labels
 
 

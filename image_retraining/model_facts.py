@@ -100,6 +100,22 @@ def read_facts(graph: str) -> ModelFacts | None:
         ) from error
 
 
+def enclosed_facts(found: Mapping[str, Any], path: str) -> ModelFacts | None:
+    """Returns the facts that an export holds itself; None when it holds none.
+
+    Raises:
+        GraphError: they cannot be understood.
+    """
+    if not found:
+        return None
+    try:
+        return facts_from(found, path)
+    except (ValueError, KeyError, TypeError) as error:
+        raise GraphError(
+            f"{path} must hold what retrain.py put into it, but does not ({error!r})."
+        ) from error
+
+
 def facts_from(found: Mapping[str, Any], path: str) -> ModelFacts:
     """Returns the facts in parsed JSON.
 

@@ -1,6 +1,7 @@
 """What settings are made of: fields that become flags, and rules that values must keep."""
 
 import os
+import re
 import stat
 from dataclasses import field
 from pathlib import Path
@@ -67,3 +68,17 @@ def check_writable_folder(name: str, path: str) -> None:
         f"--{name} must lie in a folder that you may read and write to",
         path,
     )
+
+
+def image_size(text: str) -> tuple[int, int] | None:
+    """Returns (height, width) from '224' or '224x192', None from ''.
+
+    Raises:
+        SettingError: the text is something else.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    require(min(size) > 0, "--image_size must be pixels, as 224 or 224x192 (height x width)", text)
+    return size

@@ -22,7 +22,14 @@ from image_retraining.records import (
     Split,
 )
 from image_retraining.saved_model import SavedModel, writing_saved_model
-from image_retraining.verification import verify
+from image_retraining.tflite_export import (
+    Enclosed,
+    Quantization,
+    calibration_photos,
+    write_tflite,
+)
+from image_retraining.tflite_model import TFLiteModel
+from image_retraining.verification import Verification, verify
 from image_retraining.whole_files import replacing
 
 
@@ -71,6 +78,8 @@ def export(
     logging.info("Save final result to : %s", config.output_graph)
     with replacing(config.output_labels) as temporary:
         frozen_graph.write_labels(temporary, catalog.labels)
+    if config.tflite_output_file:
+        _export_tflite(config, backbone, head, extraction, facts, graph_def)
     if config.saved_model_dir:
         _export_saved_model(config, catalog, backbone, head, extraction, graph_def)
 
@@ -115,6 +124,60 @@ def _export_saved_model(
     logging.info("Save SavedModel to : %s", folder)
 
 
+def _export_tflite(
+    config: RetrainConfig,
+    backbone: Backbone,
+    head: Head,
+    extraction: Extraction,
+    facts: ModelFacts,
+    graph_def: Any,
+) -> None:
+    kind = config.tflite_quantize
+    photos = calibration_photos(extraction.sets[Split.TRAINING], backbone.image_size)
+    with replacing(config.tflite_output_file) as temporary:
+        write_tflite(
+            temporary,
+            graph_def,
+            output_layer=config.final_tensor_name,
+            quantization=Quantization(kind, photos if kind == "int8" else ()),
+            enclosed=Enclosed(facts.labels, facts.as_json().encode()),
+        )
+        # TensorFlow Lite writes files that it cannot run: one photo at least.
+        proof, split = _proof(
+            backbone,
+            head,
+            extraction,
+            TFLiteModel(temporary),
+            exact=kind == "none",
+            at_most=config.verify_images or 1,
+        )
+    _log_tflite(config, proof, split)
+    logging.info("Save TensorFlow Lite file to : %s", config.tflite_output_file)
+
+
+def _log_tflite(config: RetrainConfig, proof: Verification, split: Split) -> None:
+    """Logs how a TensorFlow Lite file did, and warns if it did badly."""
+    logging.info(
+        "Verified the written TensorFlow Lite file (%s) on %d %s photos: %d same answers, "
+        "probabilities differ by at most %.1e, accuracy %.1f%% where the head's is %.1f%%",
+        config.tflite_quantize,
+        proof.photo_count,
+        split.value,
+        proof.same_answers,
+        proof.largest_difference,
+        proof.accuracy * 100,
+        proof.head_accuracy * 100,
+    )
+    drop = (proof.head_accuracy - proof.accuracy) * 100
+    if drop > config.max_accuracy_drop:
+        logging.warning(
+            "WARNING: the TensorFlow Lite file is less accurate by %.1f points, more than "
+            "--max_accuracy_drop=%g. Try --tflite_quantize=float16.",
+            drop,
+            config.max_accuracy_drop,
+        )
+
+
 def _log_verification(
     config: RetrainConfig,
     backbone: Backbone,
@@ -123,7 +186,30 @@ def _log_verification(
     model: Classifier,
     name: str,
 ) -> None:
-    """Proves an export on test photos, or on others when there are none."""
+    """Proves that an export answers as the head does, and logs it."""
+    proof, split = _proof(
+        backbone, head, extraction, model, exact=True, at_most=config.verify_images
+    )
+    logging.info(
+        "Verified the written %s on %d %s photos: same answers, probabilities differ by at "
+        "most %.1e",
+        name,
+        proof.photo_count,
+        split.value,
+        proof.largest_difference,
+    )
+
+
+def _proof(
+    backbone: Backbone,
+    head: Head,
+    extraction: Extraction,
+    model: Classifier,
+    *,
+    exact: bool,
+    at_most: int,
+) -> tuple[Verification, Split]:
+    """Returns how an export does on test photos, or on others when there are none; and on which."""
     split = next(
         split
         for split in (Split.TESTING, Split.VALIDATION, Split.TRAINING)
@@ -134,13 +220,7 @@ def _log_verification(
         head,
         extraction.sets[split],
         image_size=backbone.image_size,
-        at_most=config.verify_images,
+        exact=exact,
+        at_most=at_most,
     )
-    logging.info(
-        "Verified the written %s on %d %s photos: same answers, probabilities differ by at "
-        "most %.1e",
-        name,
-        proof.photo_count,
-        split.value,
-        proof.largest_difference,
-    )
+    return proof, split

@@ -77,6 +77,9 @@ WITH_TENSORFLOW = {
     "photo_batches",
     "plain_graph",
     "saved_model",
+    "tflite_export",
+    "tflite_metadata",
+    "tflite_model",
     "training",
 }
 SCRIPTS = ("retrain", "label_image")

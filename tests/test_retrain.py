@@ -28,6 +28,7 @@ from image_retraining.frozen_graph import FrozenGraph, read_labels
 from image_retraining.model_facts import read_facts
 from image_retraining.records import Split
 from image_retraining.splits import split_of
+from image_retraining.tflite_model import TFLiteModel
 from image_retraining.verification import Verification
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -461,6 +462,21 @@ def test_a_saved_model(run: Run, tmp_path: Path, logged: pytest.LogCaptureFixtur
     assert facts.labels == ("blue", "green", "red")
     assert (facts.image_size, facts.test_accuracy, facts.test_count) == ((8, 8), 1.0, 13)
     assert tf.saved_model.contains_saved_model(str(tmp_path / "saved"))
+
+
+@pytest.mark.parametrize("kind", ["none", "float16", "int8"])
+def test_a_tflite_file(
+    run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture, kind: str
+) -> None:
+    file = tmp_path / "lite" / "model.tflite"
+    run(tflite_output_file=str(file), tflite_quantize=kind)
+    assert f"Save TensorFlow Lite file to : {file}" in logged.messages
+    (line,) = (line for line in logged.messages if "TensorFlow Lite file (" in line)
+    assert f"({kind}) on 13 testing photos: 13 same answers" in line
+    assert line.endswith("accuracy 100.0% where the head's is 100.0%")
+    model = TFLiteModel(file)
+    assert model.labels == ("blue", "green", "red")
+    assert model.facts["test_accuracy"] == 1.0
 
 
 def test_a_graph_that_fails_its_proof_takes_nobodys_place(

@@ -11,7 +11,8 @@ from image_retraining.errors import PhotoError, VerificationError
 from image_retraining.images import pixels
 from image_retraining.records import FeatureSet, Head
 from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
-from image_retraining.verification import TFLiteVerification, Verification, verify, verify_tflite
+from image_retraining.tflite_model import TFLiteModel
+from image_retraining.verification import Verification, verify
 
 RNG = np.random.default_rng(3)
 HEAD = Head(RNG.normal(size=(6, 3)).astype(np.float32), np.zeros(3, np.float32))
@@ -100,7 +101,7 @@ def test_photos_are_taken_evenly_over_the_classes(
 
 def check_tflite(
     tmp_path: Path, backbone: Backbone, photos: FeatureSet, exported: Head, *, exact: bool = True
-) -> TFLiteVerification:
+) -> Verification:
     write_tflite(
         tmp_path / "m.tflite",
         frozen_graph.build(backbone, exported, final_tensor_name="final_result"),
@@ -108,7 +109,14 @@ def check_tflite(
         quantization=Quantization(),
         enclosed=Enclosed(("blue", "green", "red")),
     )
-    return verify_tflite(tmp_path / "m.tflite", HEAD, photos, exact=exact, at_most=100)
+    return verify(
+        TFLiteModel(tmp_path / "m.tflite"),
+        HEAD,
+        photos,
+        image_size=(8, 8),
+        exact=exact,
+        at_most=100,
+    )
 
 
 def test_a_true_tflite_file_is_proven(
@@ -124,7 +132,7 @@ def test_a_tflite_file_of_another_head_is_found_out(
     tmp_path: Path, backbone: Backbone, photos: FeatureSet
 ) -> None:
     turned = Head(-HEAD.weights, -HEAD.bias)
-    with pytest.raises(VerificationError, match="TFLite file must answer as the training did"):
+    with pytest.raises(VerificationError, match="What is exported must answer as the training did"):
         check_tflite(tmp_path, backbone, photos, turned)
     proof = check_tflite(tmp_path, backbone, photos, turned, exact=False)
     # The least probable label of the head is the most probable one of its opposite.
