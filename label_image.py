@@ -1,38 +1,62 @@
 """Labels photos with a frozen graph: python label_image.py --image=rose.jpg."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
+from typing import TextIO
 
+from image_retraining.answers import formatter
 from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.label_config import LabelConfig
+from image_retraining.settings import check_writable_file
+from image_retraining.whole_files import replacing
 
 ABOUT = """
 Labels photos with a graph that retrain.py has written: the five best labels of each photo.
 
   python label_image.py --graph=/tmp/output_graph.pb --labels=/tmp/output_labels.txt --image=X.jpg
 
-Several photos and folders can be given, with --image or without.
+Several photos and folders can be given, with --image or without; --image=- reads their names from
+standard input, a name a line.
 """
 
 
 def run(config: LabelConfig) -> int:
     """Returns the exit status after labelling: 0, or 2 if a photo could not be read."""
+    if config.output:
+        check_writable_file("output", config.output)
     import_tensorflow()
     from image_retraining import labelling  # noqa: PLC0415
 
     labeller = labelling.Labeller(config)
-    paths = labelling.photo_paths(config.image)
+    paths = labelling.photo_paths(config.image, sys.stdin)
+    start, text = formatter(config.format, top_k=config.top_k, with_paths=len(paths) > 1)
     failed = False
-    for prediction in labeller.predictions(paths):
-        if prediction.scores is None:
-            sys.stderr.write(f"ERROR: {prediction.path}: {prediction.reason}\n")
-            failed = True
-            continue
-        if len(paths) > 1:
-            sys.stdout.write(f"{prediction.path}\n")
-        sys.stdout.writelines(f"{line}\n" for line in labeller.lines(prediction.scores))
-        sys.stdout.flush()
-        labeller.draw_evidence(prediction.path, prediction.scores)
+    with _output(config.output) as output:
+        output.write(start)
+        for prediction in labeller.predictions(paths):
+            answer = labeller.answer(prediction)
+            if answer.error:
+                sys.stderr.write(f"ERROR: {answer.path}: {answer.error}\n")
+                failed = True
+            output.write(text(answer))
+            output.flush()
+            if prediction.scores is not None:
+                labeller.draw_evidence(prediction.path, prediction.scores)
     return 2 if failed else 0
+
+
+@contextlib.contextmanager
+def _output(path: str) -> Iterator[TextIO]:
+    """Gives where to write: a file that appears when all is written, or the screen."""
+    if not path:
+        yield sys.stdout
+        return
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        yield file
 
 
 def main() -> None:

@@ -105,9 +105,10 @@ def _exit_with(message: str, *, status: int) -> NoReturn:
 
 
 def _print_any_name() -> None:
-    """Lets file names that are not UTF-8 through to the screen, as escapes."""
+    """Lets file names that are not UTF-8 in, and out to the screen as escapes."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
 
 
 def _settings(config_class: type[Any]) -> list[dataclasses.Field[Any]]:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from image_retraining.answers import FORMATS
 from image_retraining.settings import check_at_least, require, setting
 
 AUTO = "auto"
@@ -18,7 +19,8 @@ class LabelConfig:
 
     image: tuple[str, ...] = setting(
         (),
-        "Photo, or folder of photos, to label; may be given several times, or without the flag.",
+        "Photo, or folder of photos, to label; may be given several times, or without the flag. "
+        "- reads names from standard input, a name a line.",
         group="Photos",
         repeatable=True,
     )
@@ -49,6 +51,17 @@ class LabelConfig:
     )
     input_std: float = setting(255.0, "See --input_mean.", group="Graph")
 
+    top_k: int = setting(5, "How many labels to tell of each photo.", group="Answers")
+    format: str = setting(
+        "text",
+        "How to tell them: text, or for programs json (an object a line) or csv (a row), one for "
+        "each photo, errors among them.",
+        group="Answers",
+        choices=FORMATS,
+    )
+    output: str = setting(
+        "", "File to write the answers to, instead of the screen.", group="Answers"
+    )
     unknown_threshold: str = setting(
         "",
         "Answer 'unknown' when the best score is below this probability; auto takes the one that "
@@ -66,6 +79,7 @@ class LabelConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, 0, "input_height", "input_width")
+        check_at_least(self, 1, "top_k")
         if self.unknown_threshold not in ("", AUTO):
             require(
                 0 <= _number(self.unknown_threshold) <= 1,

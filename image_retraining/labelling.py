@@ -1,7 +1,7 @@
 """Photos + graph + labels file → labels with scores: what label_image.py does."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from image_retraining import heatmap, images
+from image_retraining.answers import Answer
 from image_retraining.calibration import with_temperature
 from image_retraining.catalog import photos_below
 from image_retraining.errors import GraphError, PhotoError
@@ -22,20 +23,27 @@ from image_retraining.records import Floats, Prediction
 from image_retraining.saved_model import SavedModel
 from image_retraining.tflite_model import TFLiteModel
 
-_TOP_COUNT = 5
-_UNKNOWN = "unknown"
+_LISTED = "-"
 
 _Model = FrozenGraph | SavedModel | TFLiteModel
 
 
-def photo_paths(named: Sequence[str]) -> list[str]:
+def photo_paths(named: Sequence[str], listed: Iterable[str]) -> list[str]:
     """Returns the photos that are named, and those below the folders that are named.
+
+    Args:
+        named: photos, folders, and '-' for those that are listed.
+        listed: a name a line; read if '-' is named.
 
     Raises:
         PhotoError: a folder cannot be read, or there is no photo in it.
     """
-    paths = []
+    paths: list[str] = []
     for path in named:
+        if path == _LISTED:
+            names = (line.rstrip("\r\n") for line in listed)
+            paths += photo_paths([name for name in names if name and name != _LISTED], ())
+            continue
         if not os.path.isdir(path):
             paths.append(path)
             continue
@@ -69,6 +77,7 @@ class Labeller:
         )
         self._mean, self._std = config.input_mean, config.input_std
         self._unknown = _unknown_rule(config, facts)
+        self._top_k = config.top_k
         self._heatmap_dir = config.heatmap_dir
         self._evidence = _evidence(config, self._graph) if config.heatmap_dir else None
 
@@ -95,17 +104,19 @@ class Labeller:
         maps = self._evidence.explain(in_range(photo, self._mean, self._std), label_ids).maps
         heatmap.write(self._heatmap_dir, path, maps[0])
 
-    def lines(self, scores: Floats) -> list[str]:
-        """Returns the best labels of float32 [C] scores, best first, as 'label score'.
-
-        Before them stands 'unknown' with the best label's probability if that is too low.
-        """
+    def answer(self, prediction: Prediction) -> Answer:
+        """Returns what to say of a photo."""
+        if prediction.scores is None:
+            return Answer(prediction.path, (), error=prediction.reason)
+        scores = prediction.scores
         sureness = self._unknown.sureness(scores)
-        unknown = [f"{_UNKNOWN} {sureness:.6f}"] if sureness < self._unknown.threshold else []
-        return unknown + [
-            f"{self._labels[label_id]} {scores[label_id]:.6f}"
-            for label_id in top(scores, _TOP_COUNT)
-        ]
+        return Answer(
+            prediction.path,
+            tuple(
+                (self._labels[place], float(scores[place])) for place in top(scores, self._top_k)
+            ),
+            unknown=sureness if sureness < self._unknown.threshold else None,
+        )
 
 
 def _evidence(config: LabelConfig, graph: _Model) -> Evidence:

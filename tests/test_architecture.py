@@ -13,6 +13,7 @@ FLOORS = [
     {"errors", "records"},
     {
         "whole_files",
+        "answers",
         "model_versions",
         "settings",
         "head_choice",

@@ -1,5 +1,7 @@
 """label_image.py, run as a person runs it; what needs many runs is asked of its rooms."""
 
+import csv
+import json
 import os
 import shutil
 import subprocess
@@ -15,13 +17,14 @@ from conftest import COLOURS, encoded, save_module, solid
 from PIL import Image
 
 from image_retraining import frozen_graph
+from image_retraining.answers import formatter
 from image_retraining.backbone import load_backbone
 from image_retraining.calibration import Calibration
 from image_retraining.errors import GraphError, PhotoError
 from image_retraining.label_config import LabelConfig
 from image_retraining.labelling import Labeller, photo_paths
 from image_retraining.model_facts import ModelFacts, write_facts
-from image_retraining.records import Head
+from image_retraining.records import Head, Prediction
 from image_retraining.saved_model import writing_saved_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,11 +55,12 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def label(exported: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def label(exported: Path, *arguments: str, stdin: Any = None) -> subprocess.CompletedProcess[str]:
     files = [f"--graph={exported / 'graph.pb'}", f"--labels={exported / 'labels.txt'}"]
     return subprocess.run(
         [sys.executable, "label_image.py", *files, *arguments],
         cwd=ROOT,
+        stdin=stdin,
         env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
         capture_output=True,
         text=True,
@@ -130,7 +134,7 @@ def test_the_graphs_own_size_may_be_given(exported: Path, photos: Path) -> None:
     labeller = Labeller(config(exported, input_height=8, input_width=8))
     (prediction,) = labeller.predictions([str(photos / "red.png")])
     assert prediction.scores is not None
-    assert labeller.lines(prediction.scores)[0].startswith("红 red ")
+    assert labeller.answer(prediction).ranked[0][0] == "红 red"
 
 
 def test_mean_and_std_change_the_pixels(exported: Path, photos: Path) -> None:
@@ -169,7 +173,7 @@ def test_many_photos_keep_their_order_and_scores(exported: Path, tmp_path: Path)
 
 def test_a_folder_without_photos_is_told(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="has none"):
-        photo_paths([str(tmp_path)])
+        photo_paths([str(tmp_path)], ())
 
 
 FACTS = ModelFacts(
@@ -198,10 +202,10 @@ def test_a_graph_brings_its_labels_along(exported: Path, tmp_path: Path, photos:
     assert prediction.scores is not None
     missing = str(tmp_path / "missing.txt")
     alone = Labeller(config(exported, graph=str(graph), labels=missing))
-    assert alone.lines(prediction.scores)[0].startswith("a ")
+    assert alone.answer(prediction).ranked[0][0] == "a"
     # Labels that are named go before those.
     named = config(exported, graph=str(graph), named=frozenset({"labels"}))
-    assert Labeller(named).lines(prediction.scores)[0].startswith("红 red ")
+    assert Labeller(named).answer(prediction).ranked[0][0] == "红 red"
 
 
 @pytest.mark.parametrize("place", ["model", "model/1", "model/12"])
@@ -221,10 +225,10 @@ def test_a_saved_model_is_read(exported: Path, tmp_path: Path, photos: Path, pla
     wanted = [prediction.scores for prediction in Labeller(config(exported)).predictions(paths)]
     settings = {"graph": str(tmp_path / "model"), "labels": str(tmp_path / "missing.txt")}
     labeller = Labeller(config(exported, **settings))
-    got = [prediction.scores for prediction in labeller.predictions(paths)]
+    predictions = list(labeller.predictions(paths))
+    got = [prediction.scores for prediction in predictions]
     np.testing.assert_allclose(np.stack(got), np.stack(wanted), atol=1e-6)  # type: ignore[arg-type]
-    assert got[0] is not None
-    assert labeller.lines(got[0])[0].startswith("红 red ")
+    assert labeller.answer(predictions[0]).ranked[0][0] == "红 red"
 
 
 @pytest.mark.parametrize(
@@ -251,9 +255,13 @@ def test_what_is_unsure_is_unknown(
     shutil.copy(exported / "graph.pb", graph)
     write_facts(str(graph), replace(FACTS, temperature_in_graph=in_graph))
     labeller = Labeller(config(exported, graph=str(graph), unknown_threshold=threshold))
-    lines = labeller.lines(np.array(scores, np.float32))
+    answer = labeller.answer(Prediction("x.jpg", np.array(scores, np.float32)))
+    assert answer.ranked[0][0] == "a"
+    assert answer.ranked[0][1] == pytest.approx(scores[0])
+    assert len(answer.ranked) == 5
+    _, text = formatter("text", top_k=5, with_paths=False)
+    lines = text(answer).splitlines()
     assert lines[0] == (unknown or f"a {scores[0]:.6f}")
-    assert len(lines) == 5 + bool(unknown)
 
 
 def test_a_graph_without_calibration_knows_no_unknown(exported: Path) -> None:
@@ -286,3 +294,37 @@ def test_pictures_of_the_evidence(tmp_path: Path, photos: Path) -> None:
     drawn = np.asarray(Image.open(picture).convert("RGB"), np.float32)
     assert drawn.shape == (40, 60, 3)
     assert drawn[33:, 52:].mean() > 1.5 * drawn[:20, :30].mean()
+
+
+def test_records_for_programs(exported: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "bad.jpg").write_bytes(b"no photo")
+    names = [str(photos / "red.png"), str(photos / "bad.jpg"), str(photos / "more" / "blue.jpg")]
+    (tmp_path / "names.txt").write_text("\n".join(["", *names]) + "\r\n")
+    with (tmp_path / "names.txt").open() as listed:
+        done = label(exported, "--image=-", "--format=json", "--top_k=2", stdin=listed)
+    assert done.returncode == 2
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["path"] for record in records] == names
+    assert [bool(record["error"]) for record in records] == [False, True, False]
+    assert [one["label"] for one in records[0]["labels"]] == ["红 red", "blue"]
+    assert len(records[2]["labels"]) == 2
+    assert records[1]["labels"] == []
+
+    out = tmp_path / "new" / "answers.csv"
+    done = label(exported, "--format=csv", "--top_k=2", f"--output={out}", *names)
+    assert (done.returncode, done.stdout) == (2, "")
+    with out.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["path", "error", "unknown", "label_1", "score_1", "label_2", "score_2"]
+    assert [row[0] for row in rows] == names
+    first = records[0]["labels"][0]
+    assert rows[0][1:5] == ["", "", "红 red", f"{first['score']:.6f}"]
+    assert rows[1][1] == records[1]["error"]
+    assert rows[1][3:] == [""] * 4
+
+
+def test_an_output_that_cannot_be_written_is_told_at_once(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    done = label(exported, f"--output={tmp_path / 'taken'}", "x.jpg")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR: --output must name a file. Got ")
