@@ -162,7 +162,8 @@ def _opened(config: LabelConfig) -> tuple[_Model, ModelFacts | None]:
         lite = TFLiteModel(config.graph)
         return lite, enclosed_facts(lite.facts, config.graph)
     if os.path.isdir(config.graph):
-        return SavedModel(newest_version(config.graph)), None
+        saved = SavedModel(newest_version(config.graph))
+        return saved, enclosed_facts(saved.facts, config.graph)
     facts = read_facts(config.graph) if os.path.isfile(config.graph) else None
     graph = FrozenGraph(
         config.graph,

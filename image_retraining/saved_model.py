@@ -1,6 +1,7 @@
 """Frozen graph ↔ TF2 SavedModel, for TF Serving and Python."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from image_retraining.errors import GraphError, OutputError
 from image_retraining.frozen_graph import PHOTOS_NAME, read_labels, write_labels
 from image_retraining.records import Floats
 
-_LABELS_FILE = "labels.txt"
+_LABELS_FILE, _FACTS_FILE = "labels.txt", "model.json"
 # How JPEG, PNG, GIF and BMP files begin.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 
@@ -29,6 +30,7 @@ def writing_saved_model(
     output_layer: str,
     image_size: tuple[int, int],
     labels: Sequence[str],
+    facts: str = "{}",
 ) -> Iterator[Path]:
     """Gives a new SavedModel with the tag `serve`, which takes its place on leaving.
 
@@ -45,6 +47,7 @@ def writing_saved_model(
         output_layer: its softmax node.
         image_size: (H, W).
         labels: C names.
+        facts: a JSON object, such as how the training went; the asset `model.json`.
 
     Raises:
         OutputError: it cannot be written.
@@ -59,6 +62,8 @@ def writing_saved_model(
             asset = Path(temporary) / _LABELS_FILE
             write_labels(asset, labels)
             module.labels = tf.saved_model.Asset(str(asset))
+            (Path(temporary) / _FACTS_FILE).write_text(facts)
+            module.facts = tf.saved_model.Asset(str(Path(temporary) / _FACTS_FILE))
             made = Path(temporary) / "model"
             tf.saved_model.save(module, str(made), signatures=signatures)
             yield made
@@ -106,6 +111,7 @@ class SavedModel:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
         output_size: C, how many scores it gives a photo; None where that is left open.
         labels: C names, in the order of the scores; () when it has none with it.
+        facts: the JSON object that was written with it; {} without.
         serve_bytes: its signature of that name, None without.
     """
 
@@ -136,8 +142,10 @@ class SavedModel:
         shape = [None] * 4 if spec.shape.rank is None else spec.shape.as_list()
         self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
         self.output_size = scores.shape[-1] if scores.shape.rank else None
-        labels = Path(folder) / "assets" / _LABELS_FILE
+        assets = Path(folder) / "assets"
+        labels, facts = assets / _LABELS_FILE, assets / _FACTS_FILE
         self.labels = read_labels(labels) if labels.exists() else ()
+        self.facts = _read_facts(facts) if facts.exists() else {}
         self.serve_bytes = self._loaded.signatures.get("serve_bytes")
 
     def scores(self, images: Any) -> Floats:
@@ -152,6 +160,16 @@ class SavedModel:
             reason = str(error).strip().partition("\n")[0]
             raise GraphError(f"The SavedModel cannot work with such photos: {reason}") from error
         return np.asarray(answer[self._output], np.float32)
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise GraphError(f"{path} must be a JSON object, but is not ({error}).") from error
+    if not isinstance(found, dict):
+        raise GraphError(f"{path} must be a JSON object. Got {found!r}.")
+    return found
 
 
 def _pixels(contents: Any, image_size: tuple[int, int]) -> Any:

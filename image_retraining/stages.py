@@ -81,7 +81,7 @@ def export(
     if config.tflite_output_file:
         _export_tflite(config, backbone, head, extraction, facts, graph_def)
     if config.saved_model_dir:
-        _export_saved_model(config, catalog, backbone, head, extraction, graph_def)
+        _export_saved_model(config, backbone, head, extraction, facts, graph_def)
 
 
 def conclude(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> None:
@@ -104,10 +104,10 @@ def conclude(config: RetrainConfig, catalog: Catalog, extraction: Extraction) ->
 
 def _export_saved_model(
     config: RetrainConfig,
-    catalog: Catalog,
     backbone: Backbone,
     head: Head,
     extraction: Extraction,
+    facts: ModelFacts,
     graph_def: Any,
 ) -> None:
     folder = version_folder(config.saved_model_dir)
@@ -116,7 +116,8 @@ def _export_saved_model(
         graph_def,
         output_layer=config.final_tensor_name,
         image_size=backbone.image_size,
-        labels=catalog.labels,
+        labels=facts.labels,
+        facts=facts.as_json(),
     ) as temporary:
         if config.verify_images:
             model = SavedModel(temporary)

@@ -25,8 +25,9 @@ from image_retraining import hub_module, stages
 from image_retraining.config import RetrainConfig
 from image_retraining.errors import CheckpointError, DownloadError, PhotoError, VerificationError
 from image_retraining.frozen_graph import FrozenGraph, read_labels
-from image_retraining.model_facts import read_facts
+from image_retraining.model_facts import enclosed_facts, read_facts
 from image_retraining.records import Split
+from image_retraining.saved_model import SavedModel
 from image_retraining.splits import split_of
 from image_retraining.tflite_model import TFLiteModel
 from image_retraining.verification import Verification
@@ -458,6 +459,7 @@ def test_a_saved_model(run: Run, tmp_path: Path, logged: pytest.LogCaptureFixtur
     assert f"Save SavedModel to : {tmp_path / 'versions' / '5'}" in logged.messages
     assert sorted(os.listdir(tmp_path / "versions")) == ["4", "5"]
     facts = read_facts(str(out / "graph.pb"))
+    assert enclosed_facts(SavedModel(tmp_path / "versions" / "4").facts, "") == facts
     assert facts is not None
     assert facts.labels == ("blue", "green", "red")
     assert (facts.image_size, facts.test_accuracy, facts.test_count) == ((8, 8), 1.0, 13)

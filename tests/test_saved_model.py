@@ -31,7 +31,12 @@ def graph(graph_def: Any, tmp_path: Path) -> FrozenGraph:
 
 def write(folder: Path, graph_def: Any) -> None:
     with writing_saved_model(
-        str(folder), graph_def, output_layer="mine", image_size=(8, 8), labels=LABELS
+        str(folder),
+        graph_def,
+        output_layer="mine",
+        image_size=(8, 8),
+        labels=LABELS,
+        facts='{"module": "玫瑰"}',
     ):
         pass
 
@@ -105,6 +110,7 @@ def test_old_servers_know_its_ops(saved: Path) -> None:
 def test_it_reads_back_with_its_labels(saved: Path, graph: FrozenGraph) -> None:
     model = SavedModel(saved)
     assert (model.image_size, model.output_size, model.labels) == ((8, 8), 4, LABELS)
+    assert model.facts == {"module": "玫瑰"}
     photos = RANDOM.uniform(size=(2, 8, 8, 3)).astype(np.float32)
     np.testing.assert_allclose(model.scores(photos), graph.scores(photos), atol=1e-6)
     assert (saved / "assets" / "labels.txt").exists()
