@@ -10,12 +10,12 @@ import numpy as np
 
 from image_retraining.near_vectors import Components, join_near
 from image_retraining.plain_text import shown
-from image_retraining.records import FeatureSet, ImageRecord, Split
+from image_retraining.records import JUDGING_ORDER, FeatureSet, ImageRecord, Split
 
 NEAR_COSINE = 0.999
 
 # Of a group, the first in this order stays: copies in training must not shrink the test set.
-_ORDER = (Split.TESTING, Split.VALIDATION, Split.TRAINING)
+_ORDER = JUDGING_ORDER
 _LISTED_GROUPS = 20
 _LISTED_PHOTOS = 10
 

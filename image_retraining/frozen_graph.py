@@ -96,6 +96,21 @@ def labels_in(text: bytes) -> tuple[str, ...]:
     return tuple(line.removesuffix("\r") for line in lines)
 
 
+def graph_function(graph_def: Any, input_name: str, output_name: str) -> Any:
+    """Returns the function from one tensor of a graph to another.
+
+    Args:
+        graph_def: a GraphDef.
+        input_name: of the tensor that is given, as "Placeholder:0".
+        output_name: of the tensor that is wanted.
+    """
+
+    def imported() -> None:
+        tf.graph_util.import_graph_def(graph_def, name="")
+
+    return tf.compat.v1.wrap_function(imported, []).prune(input_name, output_name)
+
+
 class FrozenGraph:
     """A frozen graph from disk, ready to run on photos.
 
@@ -123,19 +138,15 @@ class FrozenGraph:
         input_name = _chosen("input_layer", input_layer, graph_def, _photo_inputs(graph_def))
         output_name = _chosen("output_layer", output_layer, graph_def, _outputs(graph_def))
 
-        def imported() -> None:
-            tf.graph_util.import_graph_def(graph_def, name="")
-
         try:
-            wrapped = tf.compat.v1.wrap_function(imported, [])
-            self._function = wrapped.prune(input_name, output_name)
+            self._function = graph_function(graph_def, input_name, output_name)
         except (ValueError, KeyError, tf.errors.OpError) as error:
             reason = str(error).partition("\n")[0]
             raise GraphError(
                 f"--graph must be a graph that can run. Got {path}: {reason}"
             ) from error
         self.graph_def, self.input_name, self.output_name = graph_def, input_name, output_name
-        photos, scores = (wrapped.graph.get_tensor_by_name(n) for n in (input_name, output_name))
+        photos, scores = self._function.inputs[0], self._function.outputs[0]
         shape = [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
         self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
         self.output_size = scores.shape[-1] if scores.shape.rank else None

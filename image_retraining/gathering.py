@@ -15,7 +15,7 @@ from image_retraining.extraction import extract as extract_features
 from image_retraining.feature_table import check_any
 from image_retraining.importing import import_bottlenecks
 from image_retraining.kept_modules import KeptModules
-from image_retraining.records import Catalog, Extraction, Split, Unreadable
+from image_retraining.records import JUDGING_ORDER, Catalog, Extraction, Split, Unreadable
 from image_retraining.variations import NO_VIEWS
 
 
@@ -91,9 +91,7 @@ def _parts(
     if engine == exactly:
         return [(engine, set(Split))]
     present = {record.split for record in catalog.records}
-    judged = next(
-        split for split in (Split.TESTING, Split.VALIDATION, Split.TRAINING) if split in present
-    )
+    judged = next(split for split in JUDGING_ORDER if split in present)
     logging.info(
         "In %s but the %s photos, which are in float32, as the written graph will compute.",
         engine.precision,

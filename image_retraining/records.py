@@ -20,6 +20,10 @@ class Split(enum.Enum):
     TESTING = "testing"
 
 
+# What a model is judged by, best first: photos that it has not met.
+JUDGING_ORDER = (Split.TESTING, Split.VALIDATION, Split.TRAINING)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One photo.

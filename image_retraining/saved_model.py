@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from image_retraining import images
 from image_retraining.errors import GraphError, OutputError
-from image_retraining.frozen_graph import PHOTOS_NAME, read_labels, write_labels
+from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, read_labels, write_labels
 from image_retraining.records import Floats
 
 _LABELS_FILE, _FACTS_FILE = "labels.txt", "model.json"
@@ -81,11 +81,7 @@ def _module(
     graph_def: Any, output_layer: str, image_size: tuple[int, int], labels: Sequence[str]
 ) -> Any:
     """Returns a module with the functions of both signatures."""
-
-    def imported() -> None:
-        tf.graph_util.import_graph_def(graph_def, name="")
-
-    run = tf.compat.v1.wrap_function(imported, []).prune(f"{PHOTOS_NAME}:0", f"{output_layer}:0")
+    run = graph_function(graph_def, f"{PHOTOS_NAME}:0", f"{output_layer}:0")
     names = [label.encode(errors="surrogateescape") for label in labels]
 
     def serve_bytes(contents: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from image_retraining.model_versions import version_folder
 from image_retraining.plain_text import shown
 from image_retraining.predictions import Classifier
 from image_retraining.records import (
+    JUDGING_ORDER,
     Catalog,
     Extraction,
     Head,
@@ -211,11 +212,7 @@ def _proof(
     at_most: int,
 ) -> tuple[Verification, Split]:
     """Returns how an export does on test photos, or on others when there are none; and on which."""
-    split = next(
-        split
-        for split in (Split.TESTING, Split.VALIDATION, Split.TRAINING)
-        if len(extraction.sets[split])
-    )
+    split = next(split for split in JUDGING_ORDER if len(extraction.sets[split]))
     proof = verify(
         model,
         head,

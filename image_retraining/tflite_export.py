@@ -13,7 +13,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 
 from image_retraining import images
 from image_retraining.errors import ExportError
-from image_retraining.frozen_graph import PHOTOS_NAME, labels_text
+from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, labels_text
 from image_retraining.photo_batches import Photo, photo_batches
 from image_retraining.quiet_stderr import quiet_stderr
 from image_retraining.records import FeatureSet, Floats
@@ -110,10 +110,7 @@ def _readable(paths: Iterable[str]) -> Iterator[Photo]:
 
 
 def _converter(graph_def: Any, output_layer: str, quantization: Quantization) -> Any:
-    def imported() -> None:
-        tf.graph_util.import_graph_def(graph_def, name="")
-
-    run = tf.compat.v1.wrap_function(imported, []).prune(f"{PHOTOS_NAME}:0", f"{output_layer}:0")
+    run = graph_function(graph_def, f"{PHOTOS_NAME}:0", f"{output_layer}:0")
     converter = tf.lite.TFLiteConverter.from_concrete_functions([run], run)
     if quantization.kind != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
