@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from absl import app, flags, logging
 
 from image_retraining.errors import RetrainError, VerificationError
+from image_retraining.quiet_stderr import stderr_into
 
 _Result = TypeVar("_Result")
 
@@ -66,15 +67,11 @@ def import_tensorflow() -> None:
         importlib.import_module("tensorflow")
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    kept = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
         try:
-            importlib.import_module("tensorflow")
+            with stderr_into(held_back):
+                importlib.import_module("tensorflow")
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
             held_back.seek(0)
             for line in held_back.read().decode(errors="replace").splitlines(keepends=True):
                 if not _CHATTER.match(line):

@@ -5,27 +5,35 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 from image_retraining.errors import RetrainError
 
 
 @contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Drops what the block writes to stderr, from C++ too; an unforeseen error shows it."""
+def stderr_into(file: IO[bytes]) -> Iterator[None]:
+    """Lets a file have what the block writes to stderr, from C++ too; it stands at its end then."""
     sys.stderr.flush()
     kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Drops what the block writes to stderr, from C++ too; an unforeseen error shows it."""
     with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        unforeseen = False
         try:
-            yield
-        except Exception as error:
-            unforeseen = not isinstance(error, RetrainError)
+            with stderr_into(held_back):
+                yield
+        except RetrainError:
             raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            if unforeseen:
-                held_back.seek(0)
-                sys.stderr.write(held_back.read().decode(errors="replace"))
+        except Exception:
+            held_back.seek(0)
+            sys.stderr.write(held_back.read().decode(errors="replace"))
+            raise
