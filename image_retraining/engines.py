@@ -5,7 +5,6 @@ depends on its neighbours. In float32 both give the same vectors to 1e-4 of thei
 which is checked on sample photos before a module is trusted to OpenVINO.
 """
 
-import collections
 import copy
 import importlib.util
 import itertools
@@ -14,7 +13,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +23,7 @@ from absl import logging
 
 from image_retraining.errors import EngineError
 from image_retraining.freezing import Frozen, sample_photos
+from image_retraining.overlap import overlapped
 from image_retraining.photo_batches import Numbers, PhotoBatch
 from image_retraining.plain_graph import graph_bytes
 from image_retraining.records import Floats
@@ -148,16 +147,13 @@ def computed(
     if first is None:
         return
     engine = make_engine()
-    computing: collections.deque[tuple[Numbers, Future[Floats]]] = collections.deque()
-    with ThreadPoolExecutor(max_workers=engine.streams) as workers:
-        for batch in itertools.chain([first], batches):
-            vectors = workers.submit(engine, batch.padded(BATCH_SIZE))
-            computing.append((batch.numbers, vectors))
-            if len(computing) > engine.streams:
-                numbers, vectors = computing.popleft()
-                yield numbers, vectors.result()[: len(numbers)]
-        for numbers, vectors in computing:
-            yield numbers, vectors.result()[: len(numbers)]
+
+    def vectors_of(batch: PhotoBatch) -> Floats:
+        return engine(batch.padded(BATCH_SIZE))[: len(batch.numbers)]
+
+    every = itertools.chain([first], batches)
+    for batch, vectors in overlapped(vectors_of, every, streams=engine.streams):
+        yield batch.numbers, vectors
 
 
 class _TensorFlowEngine:

@@ -14,11 +14,12 @@ from image_retraining.calibration import with_temperature
 from image_retraining.catalog import photos_below
 from image_retraining.errors import GraphError, PhotoError
 from image_retraining.evidence import Evidence
-from image_retraining.frozen_graph import FrozenGraph, read_labels
+from image_retraining.frozen_graph import read_labels
+from image_retraining.graph_model import FrozenGraph
 from image_retraining.label_config import AUTO, LabelConfig
 from image_retraining.model_facts import ModelFacts, enclosed_facts, facts_path, read_facts
 from image_retraining.model_versions import newest_version
-from image_retraining.predictions import in_range, predict, top
+from image_retraining.predictions import in_range, predict, predict_files, top
 from image_retraining.records import Floats, Prediction
 from image_retraining.saved_model import SavedModel
 from image_retraining.tflite_model import TFLiteModel
@@ -64,18 +65,11 @@ class Labeller:
             GraphError: one of them cannot be read, or they do not fit together or the settings.
         """
         self._graph, facts = _opened(config)
-        self._labels, source = _labels(config, self._graph, facts)
-        count = self._graph.output_size
-        if count is not None and count != len(self._labels):
-            raise GraphError(
-                f"--labels must name each of the graph's outputs. Got {len(self._labels)} labels "
-                f"in {source} for {count} outputs of {config.graph}."
-            )
-        self._image_size = (
-            _side("height", self._graph.image_size[0], config.input_height),
-            _side("width", self._graph.image_size[1], config.input_width),
-        )
-        self._mean, self._std = config.input_mean, config.input_std
+        self._named = config.graph
+        self._labels, self._labels_source = _labels(config, self._graph, facts)
+        if self._graph.output_size is not None:
+            self._check_count(self._graph.output_size)
+        self._input = _input(config, self._graph)
         self._unknown = _unknown_rule(config, facts)
         self._top_k = config.top_k
         self._heatmap_dir = config.heatmap_dir
@@ -83,9 +77,12 @@ class Labeller:
 
     def predictions(self, paths: Sequence[str]) -> Iterator[Prediction]:
         """Yields a prediction for each photo, in their order."""
-        return predict(
-            self._graph, paths, image_size=self._image_size, mean=self._mean, std=self._std
-        )
+        wanted = self._input
+        if isinstance(wanted, _Pixels):
+            return predict(
+                self._graph, paths, image_size=wanted.size, mean=wanted.mean, std=wanted.std
+            )
+        return predict_files(wanted.scores_of_file, paths, streams=wanted.streams)
 
     def draw_evidence(self, path: str, scores: Floats) -> None:
         """Draws where the evidence for a photo's best label is, if asked to.
@@ -94,21 +91,27 @@ class Labeller:
             PhotoError: the photo cannot be read any more.
             OutputError: the picture cannot be written.
         """
-        if self._evidence is None:
+        wanted = self._input
+        if self._evidence is None or not isinstance(wanted, _Pixels):
             return
         try:
-            photo = images.pixels(images.read(path), self._image_size).numpy()[np.newaxis]
+            photo = images.pixels(images.read(path), wanted.size).numpy()[np.newaxis]
         except (OSError, tf.errors.InvalidArgumentError) as error:
             raise PhotoError(f"{path} cannot be read any more. Run again.") from error
         label_ids = np.array([scores.argmax()], np.int32)
-        maps = self._evidence.explain(in_range(photo, self._mean, self._std), label_ids).maps
+        maps = self._evidence.explain(in_range(photo, wanted.mean, wanted.std), label_ids).maps
         heatmap.write(self._heatmap_dir, path, maps[0])
 
     def answer(self, prediction: Prediction) -> Answer:
-        """Returns what to say of a photo."""
+        """Returns what to say of a photo.
+
+        Raises:
+            GraphError: there are not as many labels as scores.
+        """
         if prediction.scores is None:
             return Answer(prediction.path, (), error=prediction.reason)
         scores = prediction.scores
+        self._check_count(len(scores))
         sureness = self._unknown.sureness(scores)
         return Answer(
             prediction.path,
@@ -118,12 +121,51 @@ class Labeller:
             unknown=sureness if sureness < self._unknown.threshold else None,
         )
 
+    def _check_count(self, outputs: int) -> None:
+        if outputs != len(self._labels):
+            raise GraphError(
+                f"--labels must name each of the graph's outputs. Got {len(self._labels)} labels "
+                f"in {self._labels_source} for {outputs} outputs of {self._named}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """What a model wants to know of a photo: (H, W), and what to make of its pixels."""
+
+    size: tuple[int, int]
+    mean: float
+    std: float
+
+
+def _input(config: LabelConfig, graph: _Model) -> _Pixels | FrozenGraph:
+    """Returns what pixels a model takes, or the graph if it takes the bytes of photo files."""
+    if isinstance(graph, FrozenGraph) and graph.takes_files:
+        for name in sorted({"input_height", "input_width", "input_mean", "input_std"}):
+            if name in config.named:
+                raise GraphError(f"--{name} is for graphs of pixels. {_of_files(config)}")
+        return graph
+    size = (
+        _side("height", graph.image_size[0], config.input_height),
+        _side("width", graph.image_size[1], config.input_width),
+    )
+    return _Pixels(size, config.input_mean, config.input_std)
+
+
+def _of_files(config: LabelConfig) -> str:
+    return (
+        f"{config.graph} decodes photo files itself. Name its layer of pixels with --input_layer, "
+        "as in --input_layer=Mul --input_mean=128 --input_std=128 for the Inception of 2015."
+    )
+
 
 def _evidence(config: LabelConfig, graph: _Model) -> Evidence:
     if not isinstance(graph, FrozenGraph):
         raise GraphError(
             f"--heatmap_dir needs a frozen graph, whose nodes can be seen. Got {config.graph}."
         )
+    if graph.takes_files:
+        raise GraphError(f"--heatmap_dir is for graphs of pixels. {_of_files(config)}")
     evidence = Evidence(graph.graph_def, graph.input_name, graph.output_name)
     logging.info("Pictures of the evidence, by %s, go to %s", evidence.method, config.heatmap_dir)
     return evidence

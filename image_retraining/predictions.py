@@ -1,11 +1,13 @@
 """Photo files + frozen graph → what the graph says of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from image_retraining import images
+from image_retraining.errors import PhotoError
+from image_retraining.overlap import overlapped
 from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
 from image_retraining.records import Floats, Prediction
 
@@ -14,6 +16,10 @@ _BATCH_SIZE = 32
 
 class Classifier(Protocol):
     """What labels photos: a graph, a SavedModel or a TFLite file, read from disk."""
+
+    @property
+    def streams(self) -> int:
+        """How many batches are best scored at a time, each by a thread of the caller."""
 
     def scores(self, images: Any, /) -> Floats:
         """Returns float32 [N, C] for float32 [N, H, W, 3]."""
@@ -38,18 +44,18 @@ def predict(
     """
     unreadable: dict[int, str] = {}
 
-    def photos() -> Iterator[Photo]:
-        for position, path in enumerate(paths):
-            try:
-                yield Photo.plain(position, images.read(path))
-            except OSError as error:
-                unreadable[position] = error.strerror or str(error)
+    def rows_of(batch: PhotoBatch) -> Sequence[Floats]:
+        if batch.images is None:
+            return ()
+        pixels = in_range(batch.padded(_BATCH_SIZE), mean, std)
+        return list(graph.scores(pixels)[: len(batch.numbers)])
 
+    batches = photo_batches(_photos(paths, unreadable), image_size, batch_size=_BATCH_SIZE)
     next_position = 0
-    for batch in photo_batches(photos(), image_size, batch_size=_BATCH_SIZE):
+    for batch, rows in overlapped(rows_of, batches, streams=graph.streams):
         for position in batch.undecodable:
             unreadable[position] = images.why_left_out(paths[position])
-        scores = _scores(graph, batch, mean, std)
+        scores = dict(zip(batch.numbers.tolist(), rows, strict=True))
         while scores:
             if next_position in scores:
                 yield Prediction(paths[next_position], scores.pop(next_position))
@@ -60,13 +66,36 @@ def predict(
         yield Prediction(paths[position], None, unreadable[position])
 
 
-def _scores(graph: Classifier, batch: PhotoBatch, mean: float, std: float) -> dict[int, Floats]:
-    """Returns position → float32 [C] for the photos of a batch."""
-    if batch.images is None:
-        return {}
-    pixels = in_range(batch.padded(_BATCH_SIZE), mean, std)
-    scores = graph.scores(pixels)[: len(batch.numbers)]
-    return dict(zip(batch.numbers.tolist(), scores, strict=True))
+def predict_files(
+    scores_of_file: Callable[[bytes], Floats], paths: Sequence[str], *, streams: int
+) -> Iterator[Prediction]:
+    """Yields the same from a graph that takes the bytes of photo files.
+
+    Args:
+        scores_of_file: gives float32 [C], or raises PhotoError.
+        paths: photo files.
+        streams: how many photos are best scored at a time.
+    """
+
+    def prediction(path: str) -> Prediction:
+        try:
+            return Prediction(path, scores_of_file(images.read(path)))
+        except OSError as error:
+            return Prediction(path, None, error.strerror or str(error))
+        except PhotoError as error:
+            return Prediction(path, None, str(error))
+
+    for _, answer in overlapped(prediction, iter(paths), streams=streams):
+        yield answer
+
+
+def _photos(paths: Sequence[str], unreadable: dict[int, str]) -> Iterator[Photo]:
+    """Yields photos under their positions; notes why those that cannot be read are missing."""
+    for position, path in enumerate(paths):
+        try:
+            yield Photo.plain(position, images.read(path))
+        except OSError as error:
+            unreadable[position] = error.strerror or str(error)
 
 
 def in_range(pixels: Floats, mean: float, std: float) -> Floats:

@@ -106,10 +106,13 @@ class SavedModel:
     Attributes:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
         output_size: C, how many scores it gives a photo; None where that is left open.
+        streams: how many batches are best scored at a time.
         labels: C names, in the order of the scores; () when it has none with it.
         facts: the JSON object that was written with it; {} without.
         serve_bytes: its signature of that name, None without.
     """
+
+    streams = 2
 
     def __init__(self, folder: str | Path) -> None:
         """Reads a SavedModel.

@@ -9,7 +9,7 @@ from image_retraining import __version__, frozen_graph
 from image_retraining.backbone import Backbone
 from image_retraining.calibration import Calibration
 from image_retraining.config import RetrainConfig
-from image_retraining.frozen_graph import FrozenGraph
+from image_retraining.graph_model import FrozenGraph
 from image_retraining.metrics import Metrics
 from image_retraining.model_facts import ModelFacts, write_facts
 from image_retraining.model_versions import version_folder

@@ -26,9 +26,13 @@ class TFLiteModel:
     Attributes:
         image_size: (H, W) of the photos it takes.
         output_size: C, how many scores it gives a photo.
+        streams: how many batches may be scored at a time.
         labels: of the scores, as the file holds them; () when it holds none.
         facts: what the file says of itself; {} when it says nothing.
     """
+
+    # An interpreter has memory for one batch.
+    streams = 1
 
     def __init__(self, path: str | Path) -> None:
         """Reads a file.

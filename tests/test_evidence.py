@@ -11,6 +11,7 @@ from image_retraining import frozen_graph
 from image_retraining.backbone import load_backbone
 from image_retraining.errors import GraphError
 from image_retraining.evidence import CLASS_ACTIVATION_MAP, GRAD_CAM, Evidence
+from image_retraining.graph_model import FrozenGraph
 from image_retraining.records import Head
 
 # Photos of 16 x 12 pixels, in cells of 4 x 4: a map of 4 x 3 places.
@@ -171,7 +172,7 @@ def test_evidence_is_where_the_object_is(
 def test_scores_are_the_graphs_and_the_best_label_is_explained(tmp_path: Path) -> None:
     graph_def = exported(tmp_path, mean, HEAD)
     frozen_graph.write(tmp_path / "g.pb", graph_def)
-    graph = frozen_graph.FrozenGraph(tmp_path / "g.pb")
+    graph = FrozenGraph(tmp_path / "g.pb")
     found = Evidence(graph.graph_def, graph.input_name, graph.output_name)
     told = found.explain(PHOTOS)
     np.testing.assert_allclose(told.scores, graph.scores(PHOTOS), atol=1e-6)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from image_retraining import frozen_graph
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.errors import GraphError
-from image_retraining.frozen_graph import FrozenGraph
+from image_retraining.graph_model import FrozenGraph
 from image_retraining.records import Floats, Head
 
 RNG = np.random.default_rng(7)
@@ -178,15 +178,6 @@ def test_several_inputs_must_be_named(tmp_path: Path) -> None:
     frozen_graph.write(tmp_path / "g.pb", graph.as_graph_def())
     with pytest.raises(GraphError, match="--input_layer: one of a, b"):
         FrozenGraph(tmp_path / "g.pb")
-
-
-def test_a_graph_of_a_fixed_batch_is_told_in_words(tmp_path: Path) -> None:
-    with tf.Graph().as_default() as graph:
-        photo = tf.compat.v1.placeholder(tf.float32, [1, 8, 8, 3], name="input")
-        tf.nn.softmax(tf.constant([[2.0]]) @ tf.reduce_mean(photo, [1, 2]), name="out")
-    frozen_graph.write(tmp_path / "g.pb", graph.as_graph_def())
-    with pytest.raises(GraphError, match=r"any number.*g\.pb"):
-        FrozenGraph(tmp_path / "g.pb").scores(PHOTOS)
 
 
 def test_a_graph_of_unknown_ops_is_told_in_words(tmp_path: Path, graph_def: Any) -> None:

@@ -24,7 +24,8 @@ import retrain
 from image_retraining import hub_module, stages
 from image_retraining.config import RetrainConfig
 from image_retraining.errors import CheckpointError, DownloadError, PhotoError, VerificationError
-from image_retraining.frozen_graph import FrozenGraph, read_labels
+from image_retraining.frozen_graph import read_labels
+from image_retraining.graph_model import FrozenGraph
 from image_retraining.model_facts import enclosed_facts, read_facts
 from image_retraining.records import Split
 from image_retraining.saved_model import SavedModel

@@ -8,6 +8,7 @@ from image_retraining import frozen_graph
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.engines import EngineChoice
 from image_retraining.errors import PhotoError, VerificationError
+from image_retraining.graph_model import FrozenGraph
 from image_retraining.images import pixels
 from image_retraining.records import FeatureSet, Head
 from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
@@ -45,7 +46,7 @@ def check(
     graph_def = frozen_graph.build(backbone, exported, final_tensor_name="final_result")
     frozen_graph.write(tmp_path / "g.pb", graph_def)
     return verify(
-        frozen_graph.FrozenGraph(tmp_path / "g.pb", output_layer="final_result"),
+        FrozenGraph(tmp_path / "g.pb", output_layer="final_result"),
         HEAD,
         photos,
         image_size=(8, 8),

@@ -1,0 +1,200 @@
+"""Frozen graph, ours or one that others made → scores of photos.
+
+Graphs of the years before TensorFlow Hub come in three kinds besides: of one photo at a time, of
+photos whose size is left open, and of photo files, which the graph decodes and resizes itself.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from image_retraining.errors import GraphError, PhotoError
+from image_retraining.records import Floats
+
+_CHANNELS = 3
+_DECODERS = frozenset({"DecodeBmp", "DecodeGif", "DecodeImage", "DecodeJpeg", "DecodePng"})
+# TensorFlow refuses the op in graphs that say they are newer, though it still computes it: those
+# that were retrained from the Inception of 2015 with a later TensorFlow.
+_OLD_BATCH_NORM, _LAST_VERSION_OF_IT = "BatchNormWithGlobalNormalization", 8
+
+
+class FrozenGraph:
+    """A frozen graph from disk, ready to run on photos.
+
+    Attributes:
+        takes_files: whether it takes the bytes of a photo file instead of pixels.
+        image_size: (H, W) of the photos it takes; None where it leaves one of them open.
+        output_size: C, how many scores it gives a photo; None where that is left open.
+        streams: how many batches are best scored at a time.
+        graph_def: what was read.
+        input_name: tensor name of the photos.
+        output_name: tensor name of the scores.
+    """
+
+    streams = 2
+
+    def __init__(self, path: str | Path, *, input_layer: str = "", output_layer: str = "") -> None:
+        """Reads a graph.
+
+        Args:
+            path: a binary GraphDef.
+            input_layer: node that takes photos, float32 [N, H, W, 3], or the bytes of a file,
+                string; '' to find it.
+            output_layer: node that gives scores, float32 [N, C]; '' to find it.
+
+        Raises:
+            GraphError: the file is no graph, or has no such nodes, or several that could be it.
+        """
+        self._path = path
+        self.graph_def = _read(path)
+        self.input_name = _chosen(
+            "input_layer", input_layer, self.graph_def, _photo_inputs(self.graph_def)
+        )
+        self.output_name = _chosen(
+            "output_layer", output_layer, self.graph_def, _outputs(self.graph_def)
+        )
+        with tf.Graph().as_default() as graph:
+            try:
+                photos, scores = tf.graph_util.import_graph_def(
+                    self.graph_def,
+                    return_elements=[self.input_name, self.output_name],
+                    name="",
+                )
+            except (ValueError, KeyError, tf.errors.OpError) as error:
+                raise GraphError(
+                    f"--graph must be a graph that can run. Got {path}: {_reason(error)}"
+                ) from error
+        # A function would not do: TensorFlow takes what is in it for as new as itself.
+        self._run = tf.compat.v1.Session(graph=graph).make_callable(scores, [photos])
+        self.takes_files = photos.dtype == tf.string
+        self._takes_lists = photos.shape.rank == 1
+        shape = [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
+        self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
+        self.output_size = scores.shape[-1] if scores.shape.rank else None
+        self._batch_size = _batch_size(photos, scores)
+
+    def scores(self, images: Any) -> Floats:
+        """Returns float32 [N, C] for float32 [N, H, W, 3].
+
+        Raises:
+            GraphError: the graph cannot work with such photos.
+        """
+        photos = np.asarray(images, np.float32)
+        size = self._batch_size or len(photos)
+        parts = []
+        for start in range(0, len(photos), size):
+            part = photos[start : start + size]
+            missing = size - len(part)
+            padded = np.pad(part, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else part
+            parts.append(self._scores(padded)[: len(part)])
+        return np.concatenate(parts) if parts else np.empty([0, self.output_size or 0], np.float32)
+
+    def scores_of_file(self, contents: bytes) -> Floats:
+        """Returns float32 [C] for the bytes of a photo file.
+
+        Raises:
+            PhotoError: the graph cannot decode such a file, or work with its photo.
+        """
+        fed = [contents] if self._takes_lists else contents
+        try:
+            scores: Floats = self._rows(self._run(fed), 1)[0]
+        except tf.errors.InvalidArgumentError as error:
+            raise PhotoError(f"the graph cannot work with this file: {_reason(error)}") from error
+        return scores
+
+    def _scores(self, photos: Floats) -> Floats:
+        try:
+            return self._rows(self._run(photos), len(photos))
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            raise GraphError(
+                "--graph must be able to work with such photos, as --input_layer, --input_height "
+                f"and --input_width say. Got {self._path}: {_reason(error)}"
+            ) from error
+
+    def _rows(self, answer: Any, count: int) -> Floats:
+        """Returns float32 [count, C]; graphs of one photo may give it as [1, 1, 1, C] or [C]."""
+        scores = np.asarray(answer, np.float32)
+        rows = scores.reshape([1, -1]) if count == 1 else scores
+        if rows.ndim != 2 or len(rows) != count:
+            raise GraphError(
+                f"--output_layer must give a row of scores a photo. Got {self.output_name}, which "
+                f"gives the shape {scores.shape} for {count} photos."
+            )
+        return rows
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _batch_size(photos: Any, scores: Any) -> int | None:
+    """Returns how many photos a graph takes at a time; None when it takes any number."""
+    if photos.dtype == tf.string:
+        return 1
+    if photos.shape.rank is None:
+        # Tools that optimise a graph drop the shape of its input, whatever follows expects.
+        return 1
+    fixed = photos.shape[0] or (scores.shape[0] if scores.shape.rank == 2 else None)
+    return None if fixed is None else int(fixed)
+
+
+def _read(path: str | Path) -> Any:
+    graph_def = tf.compat.v1.GraphDef()
+    try:
+        graph_def.ParseFromString(Path(path).read_bytes())
+    except OSError as error:
+        raise GraphError(f"--graph must be a graph file. Got {path}: {error.strerror}.") from error
+    except DecodeError as error:
+        raise GraphError(f"--graph must be a frozen graph. Got {path}, which is none.") from error
+    if not graph_def.node:
+        raise GraphError(f"--graph must be a frozen graph. Got {path}, which is empty.")
+    if any(node.op == _OLD_BATCH_NORM for node in graph_def.node):
+        graph_def.versions.producer = min(graph_def.versions.producer, _LAST_VERSION_OF_IT)
+    return graph_def
+
+
+def _photo_inputs(graph_def: Any) -> list[str]:
+    """Returns the names of the nodes that may take photos; if there is none, files of photos."""
+    placeholders = [node for node in graph_def.node if node.op == "Placeholder"]
+    photos = [node.name for node in placeholders if _may_be_photos(node)]
+    if photos:
+        return photos
+    files = {node.input[0] for node in graph_def.node if node.op in _DECODERS}
+    return sorted(name.partition(":")[0] for name in files)
+
+
+def _may_be_photos(placeholder: Any) -> bool:
+    """Whether a placeholder's shape is [?, ?, ?, 3] or unknown, which older graphs leave empty."""
+    if placeholder.attr["dtype"].type != tf.float32.as_datatype_enum:
+        return False
+    shape = placeholder.attr["shape"].shape
+    sizes = [dimension.size for dimension in shape.dim]
+    return shape.unknown_rank or not sizes or (len(sizes) == 4 and sizes[3] in (-1, _CHANNELS))
+
+
+def _outputs(graph_def: Any) -> list[str]:
+    """Returns the names of the nodes whose result no other node uses; softmax nodes if any."""
+    used = {name.partition(":")[0].lstrip("^") for node in graph_def.node for name in node.input}
+    ends = [node for node in graph_def.node if node.name not in used and node.op != "NoOp"]
+    softmaxes = [node.name for node in ends if node.op == "Softmax"]
+    return softmaxes or [node.name for node in ends]
+
+
+def _chosen(flag: str, wanted: str, graph_def: Any, candidates: list[str]) -> str:
+    """Returns the tensor name of the wanted node, or of the only candidate."""
+    if not wanted:
+        if len(candidates) == 1:
+            return f"{candidates[0]}:0"
+        found = f"one of {', '.join(candidates)}" if candidates else "its name"
+        raise GraphError(f"The graph's layer cannot be told by itself; give --{flag}: {found}.")
+    node = wanted.removesuffix(":0")
+    names = [node.name for node in graph_def.node]
+    if node in names:
+        return f"{node}:0"
+    likely = candidates or difflib.get_close_matches(node, names)
+    hint = f" Likely ones: {', '.join(likely)}." if likely else ""
+    raise GraphError(f"--{flag} must be a node of the graph. Got {wanted}.{hint}")
