@@ -50,7 +50,7 @@ def run(config: RetrainConfig) -> int:
     metrics = judging.judge(config, catalog, head, extraction)
     judging.look_at_labels(config, catalog, extraction)
     facts = stages.facts(config, catalog, backbone, metrics, calibration)
-    stages.export(config, catalog, backbone, head, extraction, facts)
+    stages.Exporter(config, backbone, head, extraction, facts).export()
     stages.conclude(config, catalog, extraction)
     return 0
 

@@ -1,8 +1,5 @@
 """Calibration → a line for the log, and TensorBoard."""
 
-import time
-
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from image_retraining import reliability_picture
@@ -10,7 +7,7 @@ from image_retraining.calibration import Calibration, reliability
 from image_retraining.evaluation import softmax
 from image_retraining.metrics_report import percent
 from image_retraining.records import Evaluation
-from image_retraining.summaries import event_writer
+from image_retraining.summaries import image_value, write_summaries
 
 _RUN = "validation"
 
@@ -49,12 +46,7 @@ def write_to_tensorboard(
     }
     values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
     values.append(_picture(calibration, evaluation))
-    writer = event_writer(summaries_dir, _RUN)
-    try:
-        event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
-        writer.add_event(event)
-    finally:
-        writer.close()
+    write_summaries(summaries_dir, _RUN, [Summary(value=values)], step=step)
 
 
 def _picture(calibration: Calibration, evaluation: Evaluation) -> Summary.Value:
@@ -66,7 +58,4 @@ def _picture(calibration: Calibration, evaluation: Evaluation) -> Summary.Value:
             f"after: error {errors[1]}": reliability(softmax(after), evaluation.label_ids),
         }
     )
-    image = Summary.Image(
-        width=picture.width, height=picture.height, colorspace=3, encoded_image_string=picture.png
-    )
-    return Summary.Value(tag="calibration/reliability", image=image)
+    return image_value("calibration/reliability", picture.png, (picture.width, picture.height))

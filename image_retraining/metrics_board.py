@@ -1,9 +1,7 @@
 """Metrics → TensorBoard."""
 
-import time
 from collections.abc import Iterator
 
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
@@ -11,7 +9,7 @@ from image_retraining import confusion_picture
 from image_retraining.metrics import Metrics
 from image_retraining.metrics_report import cells
 from image_retraining.plain_text import shown
-from image_retraining.summaries import TEST_RUN, event_writer, remove_earlier
+from image_retraining.summaries import TEST_RUN, image_value, remove_earlier, write_summaries
 
 _HEADER = "| label_id | label | precision | recall | F1 | support |\n|--:|:--|--:|--:|--:|--:|"
 # Markdown and HTML would take these for their own.
@@ -28,12 +26,7 @@ def write_to_tensorboard(summaries_dir: str, metrics: Metrics, *, step: int = 0)
         step: the training step whose head was measured, from 0.
     """
     remove_earlier(summaries_dir, [TEST_RUN])
-    writer = event_writer(summaries_dir, TEST_RUN)
-    try:
-        for summary in _summaries(metrics):
-            writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
-    finally:
-        writer.close()
+    write_summaries(summaries_dir, TEST_RUN, _summaries(metrics), step=step)
 
 
 def _summaries(metrics: Metrics) -> Iterator[Summary]:
@@ -51,13 +44,8 @@ def _summaries(metrics: Metrics) -> Iterator[Summary]:
     )
     yield text_pb("classes", _markdown(metrics))
     picture = confusion_picture.draw(metrics.confusion, metrics.labels)
-    image = Summary.Image(
-        width=picture.width,
-        height=picture.height,
-        colorspace=3,
-        encoded_image_string=picture.png,
-    )
-    yield Summary(value=[Summary.Value(tag="confusion_matrix", image=image)])
+    size = picture.width, picture.height
+    yield Summary(value=[image_value("confusion_matrix", picture.png, size)])
 
 
 def _markdown(metrics: Metrics) -> str:

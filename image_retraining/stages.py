@@ -1,6 +1,7 @@
 """The last stages of retrain.py, from the head on: what each makes of the settings, and says."""
 
 import shlex
+from dataclasses import dataclass
 from typing import Any
 
 from absl import logging
@@ -60,29 +61,107 @@ def facts(
     )
 
 
-def export(
-    config: RetrainConfig,
-    catalog: Catalog,
-    backbone: Backbone,
-    head: Head,
-    extraction: Extraction,
-    facts: ModelFacts,
-) -> None:
-    """Writes the exports, each proven on photos before it takes its place, and what they are."""
-    graph_def = frozen_graph.build(backbone, head, final_tensor_name=config.final_tensor_name)
-    with replacing(config.output_graph) as temporary:
-        frozen_graph.write(temporary, graph_def)
-        if config.verify_images:
-            graph = FrozenGraph(temporary, output_layer=config.final_tensor_name)
-            _log_verification(config, backbone, head, extraction, graph, "graph")
-    write_facts(config.output_graph, facts)
-    logging.info("Save final result to : %s", config.output_graph)
-    with replacing(config.output_labels) as temporary:
-        frozen_graph.write_labels(temporary, catalog.labels)
-    if config.tflite_output_file:
-        _export_tflite(config, backbone, head, extraction, facts, graph_def)
-    if config.saved_model_dir:
-        _export_saved_model(config, backbone, head, extraction, facts, graph_def)
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """Writes the exports of a training, each proven on photos before it takes its place.
+
+    Attributes:
+        config: where to, and which.
+        backbone: with the head, what is exported.
+        head: what the training ended with.
+        extraction: the photos to prove it on.
+        facts: what the exports are.
+    """
+
+    config: RetrainConfig
+    backbone: Backbone
+    head: Head
+    extraction: Extraction
+    facts: ModelFacts
+
+    def export(self) -> None:
+        """Writes the graph, the labels, and what else the settings ask for.
+
+        Raises:
+            ExportError: TensorFlow Lite does not take the graph.
+            GraphError: what is written cannot run.
+            OutputError: something cannot be written.
+            PhotoError: a photo cannot be read any more.
+            VerificationError: an export does not answer as the training did.
+        """
+        config, layer = self.config, self.config.final_tensor_name
+        graph_def = frozen_graph.build(self.backbone, self.head, final_tensor_name=layer)
+        with replacing(config.output_graph) as temporary:
+            frozen_graph.write(temporary, graph_def)
+            if config.verify_images:
+                self._verify(FrozenGraph(temporary, output_layer=layer), "graph")
+        write_facts(config.output_graph, self.facts)
+        logging.info("Save final result to : %s", config.output_graph)
+        with replacing(config.output_labels) as temporary:
+            frozen_graph.write_labels(temporary, self.facts.labels)
+        if config.tflite_output_file:
+            self._export_tflite(graph_def)
+        if config.saved_model_dir:
+            self._export_saved_model(graph_def)
+
+    def _export_saved_model(self, graph_def: Any) -> None:
+        folder = version_folder(self.config.saved_model_dir)
+        with writing_saved_model(
+            folder,
+            graph_def,
+            output_layer=self.config.final_tensor_name,
+            image_size=self.backbone.image_size,
+            labels=self.facts.labels,
+            facts=self.facts.as_json(),
+        ) as temporary:
+            if self.config.verify_images:
+                self._verify(SavedModel(temporary), "SavedModel")
+        logging.info("Save SavedModel to : %s", folder)
+
+    def _export_tflite(self, graph_def: Any) -> None:
+        kind = self.config.tflite_quantize
+        photos = calibration_photos(self.extraction.sets[Split.TRAINING], self.backbone.image_size)
+        with replacing(self.config.tflite_output_file) as temporary:
+            write_tflite(
+                temporary,
+                graph_def,
+                output_layer=self.config.final_tensor_name,
+                quantization=Quantization(kind, photos if kind == "int8" else ()),
+                enclosed=Enclosed(self.facts.labels, self.facts.as_json().encode()),
+            )
+            # TensorFlow Lite writes files that it cannot run: one photo at least.
+            proof, split = self._proof(
+                TFLiteModel(temporary),
+                exact=kind == "none",
+                at_most=self.config.verify_images or 1,
+            )
+        _log_tflite(self.config, proof, split)
+        logging.info("Save TensorFlow Lite file to : %s", self.config.tflite_output_file)
+
+    def _verify(self, model: Classifier, name: str) -> None:
+        """Proves that an export answers as the head does, and logs it."""
+        proof, split = self._proof(model, exact=True, at_most=self.config.verify_images)
+        logging.info(
+            "Verified the written %s on %d %s photos: same answers, probabilities differ by at "
+            "most %.1e",
+            name,
+            proof.photo_count,
+            split.value,
+            proof.largest_difference,
+        )
+
+    def _proof(self, model: Classifier, *, exact: bool, at_most: int) -> tuple[Verification, Split]:
+        """Returns how an export does on test photos, or others if there are none; and on which."""
+        split = next(split for split in JUDGING_ORDER if len(self.extraction.sets[split]))
+        proof = verify(
+            model,
+            self.head,
+            self.extraction.sets[split],
+            image_size=self.backbone.image_size,
+            exact=exact,
+            at_most=at_most,
+        )
+        return proof, split
 
 
 def conclude(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> None:
@@ -101,60 +180,6 @@ def conclude(config: RetrainConfig, catalog: Catalog, extraction: Extraction) ->
     command += [f"--labels={config.output_labels}", f"--image={some_photo}"]
     logging.info("Curves of the training: tensorboard --logdir %s", config.summaries_dir)
     logging.info("Try it: %s", shlex.join(command))
-
-
-def _export_saved_model(
-    config: RetrainConfig,
-    backbone: Backbone,
-    head: Head,
-    extraction: Extraction,
-    facts: ModelFacts,
-    graph_def: Any,
-) -> None:
-    folder = version_folder(config.saved_model_dir)
-    with writing_saved_model(
-        folder,
-        graph_def,
-        output_layer=config.final_tensor_name,
-        image_size=backbone.image_size,
-        labels=facts.labels,
-        facts=facts.as_json(),
-    ) as temporary:
-        if config.verify_images:
-            model = SavedModel(temporary)
-            _log_verification(config, backbone, head, extraction, model, "SavedModel")
-    logging.info("Save SavedModel to : %s", folder)
-
-
-def _export_tflite(
-    config: RetrainConfig,
-    backbone: Backbone,
-    head: Head,
-    extraction: Extraction,
-    facts: ModelFacts,
-    graph_def: Any,
-) -> None:
-    kind = config.tflite_quantize
-    photos = calibration_photos(extraction.sets[Split.TRAINING], backbone.image_size)
-    with replacing(config.tflite_output_file) as temporary:
-        write_tflite(
-            temporary,
-            graph_def,
-            output_layer=config.final_tensor_name,
-            quantization=Quantization(kind, photos if kind == "int8" else ()),
-            enclosed=Enclosed(facts.labels, facts.as_json().encode()),
-        )
-        # TensorFlow Lite writes files that it cannot run: one photo at least.
-        proof, split = _proof(
-            backbone,
-            head,
-            extraction,
-            TFLiteModel(temporary),
-            exact=kind == "none",
-            at_most=config.verify_images or 1,
-        )
-    _log_tflite(config, proof, split)
-    logging.info("Save TensorFlow Lite file to : %s", config.tflite_output_file)
 
 
 def _log_tflite(config: RetrainConfig, proof: Verification, split: Split) -> None:
@@ -178,47 +203,3 @@ def _log_tflite(config: RetrainConfig, proof: Verification, split: Split) -> Non
             drop,
             config.max_accuracy_drop,
         )
-
-
-def _log_verification(
-    config: RetrainConfig,
-    backbone: Backbone,
-    head: Head,
-    extraction: Extraction,
-    model: Classifier,
-    name: str,
-) -> None:
-    """Proves that an export answers as the head does, and logs it."""
-    proof, split = _proof(
-        backbone, head, extraction, model, exact=True, at_most=config.verify_images
-    )
-    logging.info(
-        "Verified the written %s on %d %s photos: same answers, probabilities differ by at "
-        "most %.1e",
-        name,
-        proof.photo_count,
-        split.value,
-        proof.largest_difference,
-    )
-
-
-def _proof(
-    backbone: Backbone,
-    head: Head,
-    extraction: Extraction,
-    model: Classifier,
-    *,
-    exact: bool,
-    at_most: int,
-) -> tuple[Verification, Split]:
-    """Returns how an export does on test photos, or on others when there are none; and on which."""
-    split = next(split for split in JUDGING_ORDER if len(extraction.sets[split]))
-    proof = verify(
-        model,
-        head,
-        extraction.sets[split],
-        image_size=backbone.image_size,
-        exact=exact,
-        at_most=at_most,
-    )
-    return proof, split
