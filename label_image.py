@@ -7,6 +7,7 @@ from typing import TextIO
 
 from image_retraining.answers import formatter
 from image_retraining.command_line import import_tensorflow, run_script
+from image_retraining.errors import PhotoError
 from image_retraining.label_config import LabelConfig
 from image_retraining.settings import check_writable_file
 from image_retraining.whole_files import replacing
@@ -42,7 +43,11 @@ def run(config: LabelConfig) -> int:
             output.write(text(answer))
             output.flush()
             if prediction.scores is not None:
-                labeller.draw_evidence(prediction.path, prediction.scores)
+                try:
+                    labeller.draw_evidence(prediction.path, prediction.scores)
+                except PhotoError as error:
+                    sys.stderr.write(f"ERROR: {error}\n")
+                    failed = True
     return 2 if failed else 0
 
 

@@ -64,8 +64,7 @@ def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, 
     photos = tf.TensorSpec([None, *image_size, _CHANNELS], tf.float32, name="images")
     function = tf.function(lambda images: _feature_output(handle, answer(images)), autograph=False)
     try:
-        with _quiet_tensorflow():
-            frozen = convert_variables_to_constants_v2(function.get_concrete_function(photos))
+        frozen = _without_variables(function.get_concrete_function(photos))
         # Whether the module can work with this size shows when it runs.
         sample = sample_photos(image_size)
         vectors = frozen(tf.constant(sample))[0].numpy()
@@ -80,17 +79,36 @@ def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, 
             f"{MODULE_RULE} It must give a feature vector of finite numbers for each photo. Got "
             f"{handle}, which does not for photos of {image_size} (height, width)."
         )
-    (images,), (features,) = frozen.inputs, frozen.outputs
-    with tf.Graph().as_default() as graph:
-        tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
-    graph_def = plain_graph(graph, features.op.name)
+    graph_def, input_name, output_name = _plain(frozen)
     return Frozen(
         graph_def=graph_def,
-        input_name=images.name,
-        output_name=features.name,
+        input_name=input_name,
+        output_name=output_name,
         image_size=image_size,
         sample_vectors=vectors,
     )
+
+
+def frozen_function(function: Any) -> tuple[Any, str, str]:
+    """Returns the frozen graph of a function, and the tensor names of its input and output.
+
+    Args:
+        function: a ConcreteFunction from one tensor to one tensor.
+    """
+    return _plain(_without_variables(function))
+
+
+def _without_variables(function: Any) -> Any:
+    """Returns a ConcreteFunction in which variables are constants."""
+    with _quiet_tensorflow():
+        return convert_variables_to_constants_v2(function)
+
+
+def _plain(frozen: Any) -> tuple[Any, str, str]:
+    (photos,), (answer,) = frozen.inputs, frozen.outputs
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
+    return plain_graph(graph, answer.op.name), photos.name, answer.name
 
 
 def sample_photos(image_size: tuple[int, int]) -> Floats:

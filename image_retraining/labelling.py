@@ -159,14 +159,18 @@ def _of_files(config: LabelConfig) -> str:
     )
 
 
-def _evidence(config: LabelConfig, graph: _Model) -> Evidence:
-    if not isinstance(graph, FrozenGraph):
+def _evidence(config: LabelConfig, model: _Model) -> Evidence:
+    if isinstance(model, TFLiteModel):
         raise GraphError(
-            f"--heatmap_dir needs a frozen graph, whose nodes can be seen. Got {config.graph}."
+            f"--heatmap_dir needs what TensorFlow computes. Got {config.graph}, of which only "
+            "TensorFlow Lite knows the inside. Give the frozen graph or the SavedModel instead."
         )
-    if graph.takes_files:
+    if isinstance(model, SavedModel):
+        evidence = Evidence(*model.frozen())
+    elif model.takes_files:
         raise GraphError(f"--heatmap_dir is for graphs of pixels. {_of_files(config)}")
-    evidence = Evidence(graph.graph_def, graph.input_name, graph.output_name)
+    else:
+        evidence = Evidence(model.graph_def, model.input_name, model.output_name)
     logging.info("Pictures of the evidence, by %s, go to %s", evidence.method, config.heatmap_dir)
     return evidence
 

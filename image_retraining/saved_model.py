@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from image_retraining import images
 from image_retraining.errors import GraphError, OutputError
+from image_retraining.freezing import frozen_function
 from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, read_labels, write_labels
 from image_retraining.records import Floats
 
@@ -159,6 +160,18 @@ class SavedModel:
             reason = str(error).strip().partition("\n")[0]
             raise GraphError(f"The SavedModel cannot work with such photos: {reason}") from error
         return np.asarray(answer[self._output], np.float32)
+
+    def frozen(self) -> tuple[Any, str, str]:
+        """Returns its frozen graph, and the tensor names of the photos and the scores.
+
+        Raises:
+            GraphError: it cannot be frozen.
+        """
+        try:
+            return frozen_function(self._signature)
+        except (ValueError, RuntimeError, tf.errors.OpError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise GraphError(f"The SavedModel must be one to freeze. Got: {reason}") from error
 
 
 def _read_facts(path: Path) -> dict[str, Any]:

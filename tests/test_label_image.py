@@ -16,6 +16,7 @@ import tensorflow as tf
 from conftest import COLOURS, encoded, save_module, solid
 from PIL import Image
 
+import label_image
 from image_retraining import frozen_graph
 from image_retraining.answers import formatter
 from image_retraining.backbone import load_backbone
@@ -26,6 +27,7 @@ from image_retraining.labelling import Labeller, photo_paths
 from image_retraining.model_facts import ModelFacts, write_facts
 from image_retraining.records import Head, Prediction
 from image_retraining.saved_model import writing_saved_model
+from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("红 red", "green", "blue", "daisy", "rose", "tulip")
@@ -274,7 +276,10 @@ def test_no_picture_for_a_graph_without_a_map(exported: Path, tmp_path: Path) ->
         Labeller(config(exported, heatmap_dir=str(tmp_path / "maps")))
 
 
-def test_pictures_of_the_evidence(tmp_path: Path, photos: Path) -> None:
+@pytest.fixture
+def with_map(tmp_path: Path) -> Path:
+    """A graph with a map of features, its labels, and the same as a SavedModel."""
+
     def maps(pixels: Any) -> Any:
         return tf.reduce_mean(tf.nn.relu(pixels - 0.3), [1, 2])
 
@@ -282,18 +287,69 @@ def test_pictures_of_the_evidence(tmp_path: Path, photos: Path) -> None:
     head = Head(np.eye(3, dtype=np.float32) * 20, np.zeros(3, np.float32))
     built = frozen_graph.build(load_backbone(str(module)), head, final_tensor_name="final_result")
     frozen_graph.write(tmp_path / "graph.pb", built)
-    frozen_graph.write_labels(tmp_path / "labels.txt", ("red", "green", "blue"))
+    frozen_graph.write_labels(tmp_path / "labels.txt", LABELS[:3])
+    with writing_saved_model(
+        str(tmp_path / "saved"),
+        built,
+        output_layer="final_result",
+        image_size=(8, 8),
+        labels=LABELS[:3],
+    ):
+        pass
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["graph.pb", "saved"])
+def test_pictures_of_the_evidence(with_map: Path, photos: Path, kind: str) -> None:
     corner = np.full([40, 60, 3], 60, np.uint8)
     corner[25:, 45:] = COLOURS["red"]
     (photos / "corner.png").write_bytes(encoded(corner))
-    done = label(tmp_path, f"--heatmap_dir={tmp_path / 'maps'}", str(photos))
+    maps = with_map / "maps"
+    done = label(with_map, f"--graph={with_map / kind}", f"--heatmap_dir={maps}", str(photos))
     assert done.returncode == 0, done.stderr
     assert "class activation map" in done.stderr
-    (picture,) = (tmp_path / "maps").glob("corner_*.png")
-    assert len(list((tmp_path / "maps").iterdir())) == 3
+    (picture,) = maps.glob("corner_*.png")
+    assert len(list(maps.iterdir())) == 3
     drawn = np.asarray(Image.open(picture).convert("RGB"), np.float32)
     assert drawn.shape == (40, 60, 3)
     assert drawn[33:, 52:].mean() > 1.5 * drawn[:20, :30].mean()
+
+
+def test_no_picture_from_a_tflite_file(with_map: Path) -> None:
+    graph_def = tf.compat.v1.GraphDef.FromString((with_map / "graph.pb").read_bytes())
+    lite = with_map / "m.tflite"
+    write_tflite(
+        lite,
+        graph_def,
+        output_layer="final_result",
+        quantization=Quantization(),
+        enclosed=Enclosed(LABELS[:3]),
+    )
+    with pytest.raises(GraphError, match=r"--heatmap_dir.*m\.tflite.*the SavedModel instead"):
+        Labeller(config(with_map, graph=str(lite), heatmap_dir=str(with_map / "maps")))
+
+
+def test_a_photo_that_vanishes_before_its_picture_is_told(
+    with_map: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    red, blue = photos / "red.png", photos / "more" / "blue.jpg"
+    paths = (str(red), str(blue))
+    draw = Labeller.draw_evidence
+
+    def draw_without_red(labeller: Labeller, path: str, scores: Any) -> None:
+        red.unlink(missing_ok=True)
+        draw(labeller, path, scores)
+
+    monkeypatch.setattr(Labeller, "draw_evidence", draw_without_red)
+    maps = with_map / "maps"
+    assert label_image.run(config(with_map, image=paths, heatmap_dir=str(maps))) == 2
+    said = capsys.readouterr()
+    assert f"ERROR: {red} cannot be read any more" in said.err
+    assert said.out.count("红 red") == 2
+    assert [path.name.partition("_")[0] for path in maps.iterdir()] == ["blue"]
 
 
 def test_records_for_programs(exported: Path, photos: Path, tmp_path: Path) -> None:
