@@ -5,10 +5,13 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from absl import logging
+
 from image_retraining.answers import formatter
 from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.errors import PhotoError
 from image_retraining.label_config import LabelConfig
+from image_retraining.progress import Progress
 from image_retraining.settings import check_writable_file
 from image_retraining.whole_files import replacing
 
@@ -32,23 +35,34 @@ def run(config: LabelConfig) -> int:
     labeller = labelling.Labeller(config)
     paths = labelling.photo_paths(config.image, sys.stdin)
     start, text = formatter(config.format, top_k=config.top_k, with_paths=len(paths) > 1)
-    failed = False
-    with _output(config.output) as output:
+    failures = 0
+    # On the screen the answers themselves show how far it is.
+    progress = Progress("Labelling", len(paths)) if config.output else contextlib.nullcontext()
+    with _output(config.output) as output, progress as shown:
         output.write(start)
         for prediction in labeller.predictions(paths):
             answer = labeller.answer(prediction)
-            if answer.error:
-                sys.stderr.write(f"ERROR: {answer.path}: {answer.error}\n")
-                failed = True
+            errors = [f"{answer.path}: {answer.error}"] if answer.error else []
             output.write(text(answer))
             output.flush()
             if prediction.scores is not None:
                 try:
                     labeller.draw_evidence(prediction.path, prediction.scores)
                 except PhotoError as error:
-                    sys.stderr.write(f"ERROR: {error}\n")
-                    failed = True
-    return 2 if failed else 0
+                    errors.append(str(error))
+            for line in errors:
+                sys.stderr.write(f"ERROR: {line}\n")
+            failures += bool(errors)
+            if shown:
+                shown.advance()
+    if config.output:
+        logging.info(
+            "Labelled %d photos into %s; %d could not be read",
+            len(paths) - failures,
+            config.output,
+            failures,
+        )
+    return 2 if failures else 0
 
 
 @contextlib.contextmanager

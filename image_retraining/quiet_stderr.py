@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+from absl import logging
+
 from image_retraining.errors import RetrainError
 
 
@@ -37,3 +39,14 @@ def quiet_stderr() -> Iterator[None]:
             held_back.seek(0)
             sys.stderr.write(held_back.read().decode(errors="replace"))
             raise
+
+
+@contextlib.contextmanager
+def quiet_absl() -> Iterator[None]:
+    """Drops what the block logs below warnings, as TensorFlow does while it saves."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -16,6 +16,7 @@ from image_retraining import images
 from image_retraining.errors import GraphError, OutputError
 from image_retraining.freezing import frozen_function
 from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, read_labels, write_labels
+from image_retraining.quiet_stderr import quiet_absl
 from image_retraining.records import Floats
 
 _LABELS_FILE, _FACTS_FILE = "labels.txt", "model.json"
@@ -66,7 +67,8 @@ def writing_saved_model(
             (Path(temporary) / _FACTS_FILE).write_text(facts)
             module.facts = tf.saved_model.Asset(str(Path(temporary) / _FACTS_FILE))
             made = Path(temporary) / "model"
-            tf.saved_model.save(module, str(made), signatures=signatures)
+            with quiet_absl():
+                tf.saved_model.save(module, str(made), signatures=signatures)
             yield made
             if os.path.isdir(folder):
                 os.rmdir(folder)

@@ -369,6 +369,7 @@ def test_records_for_programs(exported: Path, photos: Path, tmp_path: Path) -> N
     out = tmp_path / "new" / "answers.csv"
     done = label(exported, "--format=csv", "--top_k=2", f"--output={out}", *names)
     assert (done.returncode, done.stdout) == (2, "")
+    assert f"Labelled 2 photos into {out}; 1 could not be read" in done.stderr
     with out.open(newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["path", "error", "unknown", "label_1", "score_1", "label_2", "score_2"]
