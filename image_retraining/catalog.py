@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from absl import logging
 
 from image_retraining.errors import PhotoError
+from image_retraining.plain_text import aligned, shown
 from image_retraining.records import Catalog, ImageRecord, Split
 from image_retraining.splits import split_of
 
@@ -78,11 +79,11 @@ def counts(catalog: Catalog) -> list[dict[Split, int]]:
 def log_counts(catalog: Catalog) -> None:
     """Logs the counts of each class, and warns of classes that are short of photos."""
     table = counts(catalog)
-    width = max(len("Label"), *(len(label) for label in catalog.labels))
-    logging.info("%-*s  training  validation  testing", width, "Label")
+    rows = [["Label", *(split.value for split in Split)]]
     for label, row in zip(catalog.labels, table, strict=True):
-        numbers = (row[Split.TRAINING], row[Split.VALIDATION], row[Split.TESTING])
-        logging.info("%-*s  %8d  %10d  %7d", width, label, *numbers)
+        rows.append([shown(label), *(str(row[split]) for split in Split)])
+    for line in aligned(rows):
+        logging.info("%s", line)
     few = [
         f"{label} ({sum(row.values())})"
         for label, row in zip(catalog.labels, table, strict=True)

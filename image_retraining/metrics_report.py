@@ -3,8 +3,6 @@
 import csv
 import json
 import math
-import unicodedata
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 
 from image_retraining.errors import SettingError
 from image_retraining.metrics import Metrics
-from image_retraining.plain_text import shown
+from image_retraining.plain_text import aligned, shown
 from image_retraining.whole_files import replacing
 
 # More classes than this are a page that nobody reads; the weakest are what can be worked on.
@@ -47,7 +45,7 @@ def table(metrics: Metrics) -> list[str]:
     rows.append(
         (f"Mean of {judged_count} {noun}", *(percent(mean) for mean in means), str(metrics.count))
     )
-    return [*lines, *_aligned(rows), _overall(metrics)]
+    return [*lines, *aligned(rows), _overall(metrics)]
 
 
 def cells(metrics: Metrics, label_id: int) -> tuple[str, str, str, str]:
@@ -101,31 +99,6 @@ def _overall(metrics: Metrics) -> str:
     figures.append(f"macro accuracy = {percent(metrics.macro_accuracy)}")
     figures.append(f"cross entropy = {metrics.cross_entropy:f}")
     return f"Test photos: {', '.join(figures)} (N={metrics.count})"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns lines of columns: the first left-aligned, the others right-aligned."""
-    widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [
-                row[0] + " " * (widths[0] - _width(row[0])),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
-
-
-def _width(text: str) -> int:
-    """Returns how many columns of a terminal a text takes."""
-    width = 0
-    # Composed, because macOS names files in parts of letters, and each part of 글 counts as wide.
-    for character in unicodedata.normalize("NFC", text):
-        if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
-            continue
-        width += 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
-    return width
 
 
 def _write_json(path: Path, metrics: Metrics) -> None:

@@ -342,6 +342,16 @@ def test_counts_are_logged_as_a_table(logged: pytest.LogCaptureFixture) -> None:
     assert len(ends) == 1
 
 
+def test_wide_letters_count_as_two_columns(logged: pytest.LogCaptureFixture) -> None:
+    log_counts(catalog_of(郁金香=(30, 4, 5), rose=(120, 16, 14)))
+    # Three letters are as wide as six; "validation" and "testing" are wider than any number.
+    assert logged.messages == [
+        "Label   training  validation  testing",
+        "郁金香        30           4        5",
+        "rose         120          16       14",
+    ]
+
+
 def test_small_classes_are_warned_of(logged: pytest.LogCaptureFixture) -> None:
     log_counts(catalog_of(enough=(18, 1, 1), few=(17, 1, 1), fewer=(1, 1, 1)))
     (warning,) = (r for r in logged.records if r.levelno == logging.WARNING)
