@@ -1,21 +1,24 @@
 """Module → Backbone: checked, frozen, ready to run on batches of photos."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 import tensorflow as tf
 from absl import logging
 
-from image_retraining import builtin_module, hub_module
+from image_retraining import hub_module
 from image_retraining.config import BUILTIN_MODULE
 from image_retraining.errors import DownloadError, ModuleError
 from image_retraining.freezing import FREEZING_VERSION, Frozen, freeze
 from image_retraining.hub_module import MODULE_RULE
 from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
 from image_retraining.plain_graph import graph_bytes
+
+# Not only the module: its card, which says how it was made, lies beside it.
+BUILTIN_FOLDER = str(Path(__file__).parent / "builtin" / "module")
 
 # How long a server may take for its first byte: of the default module, which nobody asked for by
 # name, and of a named one.
@@ -58,22 +61,19 @@ def load_backbone(
         DownloadError: the module cannot be downloaded.
         ModuleError: it is no module, not one for photos, or the image size does not fit it.
     """
-    if handle == BUILTIN_MODULE:
-        return _builtin(image_size, kept)
-    patience = _DEFAULT_MODULE_SECONDS if is_default else _NAMED_MODULE_SECONDS
     try:
-        folder = hub_module.resolve(handle, patience=patience)
+        folder = _folder(handle, is_default=is_default)
     except DownloadError as error:
         if not is_default:
             raise
         logging.warning(
             "WARNING: the default module %s could not be downloaded (%s). The built-in module, "
-            "whose features are much weaker, stands in for it. For better accuracy go online, or "
+            "whose features are weaker, stands in for it. For better accuracy go online, or "
             "download a module elsewhere and name its folder or .tar.gz file with --tfhub_module.",
             handle,
             error.reason,
         )
-        return _builtin(image_size, kept)
+        handle, folder = BUILTIN_MODULE, BUILTIN_FOLDER
     fingerprint = hub_module.fingerprint(folder)
     asked_size = "x".join(map(str, image_size or ()))
     key = ModuleKey(fingerprint, FREEZING_VERSION, asked_size)
@@ -111,16 +111,12 @@ def _to_keep(frozen: Frozen) -> KeptModule:
     )
 
 
-def _builtin(image_size: tuple[int, int] | None, kept: KeptModules | None) -> Backbone:
-    if image_size not in (None, builtin_module.IMAGE_SIZE):
-        _reject_image_size(BUILTIN_MODULE, builtin_module.IMAGE_SIZE, image_size)
-    frozen = freeze(BUILTIN_MODULE, builtin_module.features, image_size=builtin_module.IMAGE_SIZE)
-    # It is no file; its frozen graph is all there is of it.
-    fingerprint = hashlib.sha256(graph_bytes(frozen.graph_def)).hexdigest()
-    key = ModuleKey(fingerprint, FREEZING_VERSION, "")
-    if kept and kept.find(key) is None:
-        kept.keep(key, _to_keep(frozen), handle=BUILTIN_MODULE)
-    return Backbone(handle=BUILTIN_MODULE, fingerprint=fingerprint, **vars(frozen))
+def _folder(handle: str, *, is_default: bool) -> str:
+    """Returns where the files of a module are."""
+    if handle == BUILTIN_MODULE:
+        return BUILTIN_FOLDER
+    patience = _DEFAULT_MODULE_SECONDS if is_default else _NAMED_MODULE_SECONDS
+    return hub_module.resolve(handle, patience=patience)
 
 
 def _frozen_from_folder(handle: str, folder: str, image_size: tuple[int, int] | None) -> Frozen:

@@ -17,7 +17,8 @@ def plain_graph(graph: Any, output_name: str) -> Any:
 
     Nodes stand after their inputs. Private attributes are dropped, and those at their default,
     because older releases refuse a node with an attribute that they have not heard of. Control
-    inputs and identities are dropped too, save in a graph with control flow, where they matter.
+    inputs and identities are dropped too, save in a graph with control flow, where they matter;
+    casts of constants become constants.
 
     Args:
         graph: a tf.Graph of constants and ops without side effects.
@@ -29,6 +30,8 @@ def plain_graph(graph: Any, output_name: str) -> Any:
     if not any(node.op in _CONTROL_FLOW for node in nodes.values()):
         for node in nodes.values():
             _straighten_inputs(node, nodes)
+        for node in nodes.values():
+            _fold_cast(node, nodes)
     plain = tf.compat.v1.GraphDef(versions=meta_graph.graph_def.versions)
     plain.node.extend(_in_order(nodes, output_name))
     for node in plain.node:
@@ -53,6 +56,22 @@ def _straighten_inputs(node: Any, nodes: dict[str, Any]) -> None:
         inputs[place] = name
     del node.input[:]
     node.input.extend(inputs)
+
+
+def _fold_cast(node: Any, nodes: dict[str, Any]) -> None:
+    """Makes a constant of the cast of one: modules may store their weights in fewer bits."""
+    if node.op != "Cast":
+        return
+    of = nodes[_node_name(node.input[0])]
+    if of.op != "Const":
+        return
+    wanted = tf.as_dtype(node.attr["DstT"].type)
+    value = tf.make_ndarray(of.attr["value"].tensor).astype(wanted.as_numpy_dtype)
+    node.op = "Const"
+    del node.input[:]
+    node.attr.clear()
+    node.attr["dtype"].type = wanted.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
 
 def _in_order(nodes: dict[str, Any], output_name: str) -> list[Any]:

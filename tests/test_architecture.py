@@ -53,7 +53,7 @@ FLOORS = [
         "reliability_picture",
     },
     {"claims", "photo_files", "kept_modules", "regularization_path", "label_issues", "heatmap"},
-    {"bottlenecks", "photo_batches", "hub_module", "builtin_module", "plain_graph"},
+    {"bottlenecks", "photo_batches", "hub_module", "plain_graph"},
     {"freezing", "row_cache"},
     {"backbone", "engines"},
     {"gradient_steps", "extraction", "importing", "cache_care", "cache_folder"},
@@ -66,7 +66,6 @@ FLOORS = [
 ]
 WITH_TENSORFLOW = {
     "backbone",
-    "builtin_module",
     "engines",
     "evidence",
     "feature_map",

@@ -337,10 +337,9 @@ def test_the_builtin_module_is_kept_once(
 
     monkeypatch.setattr(KeptModules, "keep", fail)
     again = load_backbone(BUILTIN_MODULE, kept=kept)
-    named = load_backbone(BUILTIN_MODULE, image_size=alone.image_size, kept=kept)
     dead = (tmp_path / "no module").as_uri().replace("file:///", "http://127.0.0.1:1/")
     stand_in = load_backbone(dead, is_default=True, kept=kept)
-    for backbone in (first, again, named, stand_in):
+    for backbone in (first, again, stand_in):
         assert backbone.handle == BUILTIN_MODULE
         check_same(backbone, alone)
 

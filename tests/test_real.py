@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import retrain
 from image_retraining import gathering, label_issues
@@ -88,6 +91,22 @@ def test_flowers_are_learnt(
     assert float(match[1]) >= 80
     (line,) = [line for line in logged.messages if line.startswith("Verified")]
     assert float(line.split()[-1]) < 1e-4
+
+
+def test_the_builtin_module_has_real_features(real_data: Path) -> None:
+    """By the probe of its card: 5 folds of logistic regression on standardised features."""
+    config = RetrainConfig(tfhub_module="builtin")
+    photos = real_data / "flower_photos"
+    catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
+    with BottleneckCache(None) as cache:
+        found = gathering.extract(config, catalog, gathering.load(config, cache), cache)
+    sets = found.sets.values()
+    order = np.argsort(np.concatenate([photos.paths for photos in sets]))
+    features = np.concatenate([photos.features for photos in sets])[order]
+    label_ids = np.concatenate([photos.label_ids for photos in sets])[order]
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
+    folds = StratifiedKFold(5)
+    assert cross_val_score(probe, features, label_ids, cv=folds).mean() >= 0.72
 
 
 def test_openvino_gives_the_vectors_of_tensorflow(real_data: Path) -> None:

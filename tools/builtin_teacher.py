@@ -54,14 +54,18 @@ def whole(count: int) -> Crops:
     return Crops(boxes, np.tile(np.eye(3, 4, dtype=np.float32), (count, 1, 1)))
 
 
-def random_crops(count: int, number: int) -> Crops:
-    """Returns the crops of a set: its number alone says which.
+def random_crops(count: int, number: int, *, least_area: float) -> Crops:
+    """Returns the crops of a set: its number and their least area say which.
 
-    They cover 25% to 100% of a thumbnail, with sides of 3:4 to 4:3; half are mirrored, and colours
-    are jittered in four of five.
+    They have sides of 3:4 to 4:3; half are mirrored, and colours are jittered in four of five.
+
+    Args:
+        count: how many.
+        number: of the set.
+        least_area: of a crop, as a share of the thumbnail; they have up to all of it.
     """
-    rng = np.random.default_rng([_SEED, number])
-    area = rng.uniform(0.25, 1, count)
+    rng = np.random.default_rng([_SEED, number, round(least_area * 100)])
+    area = rng.uniform(least_area, 1, count)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3), count))
     height = np.minimum(np.sqrt(area / aspect), 1)
     width = np.minimum(np.sqrt(area * aspect), 1)

@@ -4,6 +4,10 @@ The teacher, a TF Hub module, gives each crop of each thumbnail a feature vector
 sees the same crop in fewer pixels, learns to tell it (feature distillation: Hinton, Vinyals and
 Dean, "Distilling the Knowledge in a Neural Network", 2015, with vectors in the place of logits).
 No labels, and no weights from elsewhere.
+
+It needs tar files of thumbnails, JPEG of 128 x 128 pixels, and a teacher; 8 sets of crops of 24,000
+thumbnails take 0.5 GB in --work_dir. The commands that made the module, what came of them, and what
+else was tried are in image_retraining/builtin/README.md.
 """
 
 import argparse
@@ -26,7 +30,7 @@ from tqdm import tqdm
 
 _SEED = 20261122
 _STEPS_A_CHECKPOINT = 200
-_RATE, _WEIGHT_DECAY = 3e-3, 0.03
+_WEIGHT_DECAY = 0.03
 # What the projection is multiplied by. Adam moves all 1280 weights of an output at once, which
 # without this would shake it more than there is to learn.
 _PROJECTION_SCALE = 0.05
@@ -39,13 +43,14 @@ _AVERAGE = 0.999
 class Trainer:
     """A student with all that its training needs, which can be stopped and gone on with."""
 
-    def __init__(self, folder: Path, targets: Any, total_steps: int) -> None:
+    def __init__(self, folder: Path, targets: Any, *, rate: float, total_steps: int) -> None:
         """Makes a student, or takes it up where the last training in the folder left it.
 
         Args:
             folder: for checkpoints.
             targets: [N, D], the teacher's vectors, for their mean and spread.
-            total_steps: of the training, over which the rate of learning falls to 0.
+            rate: of learning, at its highest.
+            total_steps: of the training, over which the rate falls to 0.
         """
         rows = np.asarray(targets, np.float32)
         self._mean, self._spread = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
@@ -53,25 +58,31 @@ class Trainer:
         width = rows.shape[1]
         self._projection, self._average_projection = projection(width), projection(width)
         self._learnt = [*self.model.trainable_variables, *self._projection.trainable_variables]
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, total_steps, warmup_target=_RATE, warmup_steps=min(1000, total_steps // 20)
+        falling = keras.optimizers.schedules.CosineDecay(
+            0.0, total_steps, warmup_target=rate, warmup_steps=total_steps // 20
         )
-        self._optimizer = keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY)
+        self._optimizer = keras.optimizers.AdamW(falling, weight_decay=_WEIGHT_DECAY)
         self._optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
         self._optimizer.build(self._learnt)
         self.step = tf.Variable(0, dtype=tf.int64)
-        checkpoint = tf.train.Checkpoint(
-            model=self.model,
-            average=self.average,
-            projection=self._projection,
-            average_projection=self._average_projection,
-            optimizer=self._optimizer,
-            step=self.step,
-        )
+        self._learner = {
+            "model": self.model,
+            "average": self.average,
+            "projection": self._projection,
+            "average_projection": self._average_projection,
+        }
+        checkpoint = tf.train.Checkpoint(optimizer=self._optimizer, step=self.step, **self._learner)
         self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=2)
         self._manager.restore_or_initialize()
         if int(self.step) == 0:
             self._average_in(0.0)
+
+    def start_from(self, folder: Path) -> None:
+        """Takes over what another training has learnt, unless this one has begun already."""
+        if int(self.step) == 0:
+            found = tf.train.latest_checkpoint(str(folder))
+            learner = tf.train.Checkpoint(**self._learner)
+            learner.restore(found).assert_existing_objects_matched().expect_partial()
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -152,6 +163,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--work_dir", type=Path, required=True, help="for all that is kept")
     parser.add_argument("--output_dir", type=Path, required=True, help="for the module")
     parser.add_argument("--crop_sets", type=int, default=8, help="crops of each photo")
+    parser.add_argument("--least_area", type=float, default=0.25, help="of a crop, of its photo")
+    parser.add_argument("--start_from", type=Path, help="another training's checkpoints")
+    parser.add_argument("--rate", type=float, default=3e-3, help="of learning, at its highest")
     parser.add_argument("--held_back", type=int, default=1000, help="photos not learnt from")
     parser.add_argument("--batch_size", type=int, default=128, help="crops a step")
     parser.add_argument("--teacher_precision", default="float32", help="or bfloat16")
@@ -168,12 +182,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted_unseen = teacher.vectors(unseen, whole(len(unseen)), "held-back")
     sets = []
     for number in range(arguments.crop_sets):
-        crops = random_crops(len(seen), number)
+        crops = random_crops(len(seen), number, least_area=arguments.least_area)
         sets.append((crops, teacher.vectors(seen, crops, f"crops-{number}")))
     parts = [part.split(":") for part in arguments.schedule.split(",")]
     sides = [int(side) for side, epochs in parts for _ in range(int(epochs))]
     steps = len(seen) // arguments.batch_size
-    trainer = Trainer(arguments.work_dir / "checkpoints", sets[0][1], len(sides) * steps)
+    trainer = Trainer(
+        arguments.work_dir / "checkpoints",
+        sets[0][1],
+        rate=arguments.rate,
+        total_steps=len(sides) * steps,
+    )
+    if arguments.start_from:
+        trainer.start_from(arguments.start_from)
     stopping = Stopping()
     for epoch in range(int(trainer.step) // steps, len(sides)):
         crops, targets = sets[epoch % len(sets)]
