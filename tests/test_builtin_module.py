@@ -158,7 +158,7 @@ def test_a_trained_network_becomes_a_module_of_equal_answers(tmp_path: Path) -> 
     rng = np.random.default_rng(3)
     seen = (rng.random([8, 64, 64, 3]) * rng.random([8, 1, 1, 3])).astype(np.float32)
     # Some steps of normalisation make its running numbers worth folding.
-    for _ in range(60):
+    for _ in range(15):
         trained(seen, training=True)
     for layer in trained.layers:
         if hasattr(layer, "gamma"):

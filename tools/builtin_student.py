@@ -29,7 +29,7 @@ class _Stage(NamedTuple):
 
 _FUSED, _DEPTHWISE = "fused", "depthwise"
 _STEM = 16
-_STAGES = (
+STAGES = (
     _Stage(_FUSED, 1, 16, 1, 1),
     _Stage(_FUSED, 4, 24, 2, 2),
     _Stage(_FUSED, 4, 40, 2, 2),
@@ -57,7 +57,7 @@ class _Layers(Protocol):
 def _features(photos: Any, make: _Layers) -> Any:
     """Returns float32 [N, 1280] for float32 [N, H, W, 3] of 0 to 1."""
     maps = make.activated(make.convolved(photos * 2.0 - 1.0, _STEM, 3, stride=2))
-    for stage in _STAGES:
+    for stage in STAGES:
         for number in range(stage.blocks):
             maps = _block(maps, make, stage, stage.stride if number == 0 else 1)
     maps = make.activated(make.convolved(maps, FEATURES, 1, stride=1))
