@@ -23,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags, logging
+from bottlenecks import seconds
 
 from image_retraining import catalog as catalogs
 from image_retraining.command_line import import_tensorflow
@@ -132,10 +133,7 @@ def forward_seconds(backbone: Any) -> float:
     shape = [BATCH_SIZE, *backbone.image_size, 3]
     photos = np.random.default_rng(0).random(shape, np.float32)
     engine(photos)
-    start = time.perf_counter()
-    for _ in range(BATCHES):
-        engine(photos)
-    return (time.perf_counter() - start) / (BATCHES * BATCH_SIZE)
+    return seconds(lambda: [engine(photos) for _ in range(BATCHES)]) / (BATCHES * BATCH_SIZE)
 
 
 def megabytes(handle: str) -> float:

@@ -16,7 +16,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags, logging
+from bottlenecks import extract, seconds
 
 from image_retraining import catalog as catalogs
 from image_retraining.command_line import import_tensorflow
@@ -71,9 +71,8 @@ def prepare(
     """Returns what runs the stage once, and what gives predictions, of each kind of model."""
     import numpy as np  # noqa: PLC0415 - after TensorFlow
 
-    from image_retraining import extraction, frozen_graph  # noqa: PLC0415
+    from image_retraining import frozen_graph  # noqa: PLC0415
     from image_retraining.backbone import load_backbone  # noqa: PLC0415
-    from image_retraining.bottlenecks import BottleneckCache  # noqa: PLC0415
     from image_retraining.engines import choose_engine  # noqa: PLC0415
     from image_retraining.label_config import LabelConfig  # noqa: PLC0415
     from image_retraining.labelling import Labeller  # noqa: PLC0415
@@ -109,14 +108,8 @@ def prepare(
     cache_folder = os.path.join(folder, "cache")
 
     def stage() -> None:
-        with BottleneckCache(cache_folder) as cache:
-            extraction.extract(
-                catalog,
-                backbone,
-                cache,
-                engine=choose_engine("tensorflow", "float32"),
-                fail_on_bad_image=False,
-            )
+        choice = choose_engine("tensorflow", "float32")
+        extract(catalog, backbone=backbone, choice=choice, folder=cache_folder)
         shutil.rmtree(cache_folder)
 
     kinds = {"graph": "g.pb", "SavedModel": "saved", "TFLite": "m.tflite"}
@@ -132,13 +125,6 @@ def label(predictions: Callable[[Any], Any], paths: list[str]) -> None:
     """Labels photos and forgets it."""
     for _ in predictions(paths):
         pass
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Returns how long some work takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def peak_megabytes() -> float:

@@ -15,7 +15,7 @@ from image_retraining.errors import DownloadError, ModuleError
 from image_retraining.freezing import FREEZING_VERSION, Frozen, freeze
 from image_retraining.hub_module import MODULE_RULE
 from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
-from image_retraining.plain_graph import graph_bytes
+from image_retraining.plain_graph import graph_bytes, photo_shape
 
 # Not only the module: its card, which says how it was made, lies beside it.
 BUILTIN_FOLDER = str(Path(__file__).parent / "builtin" / "module")
@@ -178,7 +178,7 @@ def _fitting_size(handle: str, photos: Any, image_size: tuple[int, int] | None) 
     """Returns (H, W) for a module, after checking that it takes photos at all."""
     if photos.dtype == tf.string:
         raise ModuleError(f"{MODULE_RULE} Got {handle}, which takes text.")
-    shape: list[Any] = [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
+    shape = photo_shape(photos)
     fits = len(shape) == 4 and shape[0] is None and shape[3] in (None, _CHANNELS)
     if photos.dtype != tf.float32 or not fits:
         raise ModuleError(

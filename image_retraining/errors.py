@@ -64,3 +64,8 @@ class ExportError(RetrainError):
 
 class VerificationError(Exception):
     """An exported file gives other answers than the training: a defect of this project."""
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message; libraries add pages to it."""
+    return str(error).strip().partition("\n")[0]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.errors import GraphError
+from image_retraining.errors import GraphError, first_line
 from image_retraining.feature_map import PooledMap, last_map, no_map, pooled_map
 from image_retraining.records import Floats, Ints
 
@@ -99,7 +99,7 @@ class Evidence:
         try:
             scores, of_labels, maps = self._session.run(self._fetches, feed)
         except (ValueError, tf.errors.InvalidArgumentError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise GraphError(
                 f"--graph must take a batch of photos of any number. Got {images.shape}: {reason}"
             ) from error
@@ -142,7 +142,7 @@ def _gradient(chosen: Any, of: Any) -> Any:
     try:
         (gradient,) = tf.gradients(chosen, of)
     except LookupError as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise no_map(f"TensorFlow cannot tell the gradients behind {of.name} ({reason})") from error
     if gradient is None:
         raise no_map(f"no gradient reaches {of.name}")

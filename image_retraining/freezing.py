@@ -12,7 +12,7 @@ from absl import logging
 # TensorFlow has no public function that turns a function's variables into constants.
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from image_retraining.errors import ModuleError
+from image_retraining.errors import ModuleError, first_line
 from image_retraining.hub_module import MODULE_RULE
 from image_retraining.plain_graph import plain_graph
 from image_retraining.records import Floats
@@ -69,7 +69,7 @@ def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, 
         sample = sample_photos(image_size)
         vectors = frozen(tf.constant(sample))[0].numpy()
     except (TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise ModuleError(
             f"{MODULE_RULE} Got {handle}, which cannot be frozen and run on photos of "
             f"{image_size} (height, width): {reason}"

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from image_retraining.errors import GraphError, PhotoError
+from image_retraining.errors import GraphError, PhotoError, first_line
+from image_retraining.plain_graph import photo_shape
 from image_retraining.records import Floats
 
 _CHANNELS = 3
@@ -66,13 +67,13 @@ class FrozenGraph:
                 )
             except (ValueError, KeyError, tf.errors.OpError) as error:
                 raise GraphError(
-                    f"--graph must be a graph that can run. Got {path}: {_reason(error)}"
+                    f"--graph must be a graph that can run. Got {path}: {first_line(error)}"
                 ) from error
         # A function would not do: TensorFlow takes what is in it for as new as itself.
         self._run = tf.compat.v1.Session(graph=graph).make_callable(scores, [photos])
         self.takes_files = photos.dtype == tf.string
         self._takes_lists = photos.shape.rank == 1
-        shape = [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
+        shape = photo_shape(photos)
         self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
         self.output_size = scores.shape[-1] if scores.shape.rank else None
         self._batch_size = _batch_size(photos, scores)
@@ -103,7 +104,9 @@ class FrozenGraph:
         try:
             scores: Floats = self._rows(self._run(fed), 1)[0]
         except tf.errors.InvalidArgumentError as error:
-            raise PhotoError(f"the graph cannot work with this file: {_reason(error)}") from error
+            raise PhotoError(
+                f"the graph cannot work with this file: {first_line(error)}"
+            ) from error
         return scores
 
     def _scores(self, photos: Floats) -> Floats:
@@ -112,7 +115,7 @@ class FrozenGraph:
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
             raise GraphError(
                 "--graph must be able to work with such photos, as --input_layer, --input_height "
-                f"and --input_width say. Got {self._path}: {_reason(error)}"
+                f"and --input_width say. Got {self._path}: {first_line(error)}"
             ) from error
 
     def _rows(self, answer: Any, count: int) -> Floats:
@@ -125,10 +128,6 @@ class FrozenGraph:
                 f"gives the shape {scores.shape} for {count} photos."
             )
         return rows
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _batch_size(photos: Any, scores: Any) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.errors import DownloadError, ModuleError
+from image_retraining.errors import DownloadError, ModuleError, first_line
 
 MODULE_RULE = (
     "--tfhub_module must be an image module: a TensorFlow Hub URL, or the folder or .tar.gz file "
@@ -74,7 +74,7 @@ def load(handle: str, folder: str) -> Any:
         return _hub().load(folder)
     # What the loader raises for files that are missing, damaged, or made for other ops.
     except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         if _is_url(handle):
             # A download that was cut short in a place that tensorflow_hub does not notice.
             shutil.rmtree(folder, ignore_errors=True)

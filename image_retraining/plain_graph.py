@@ -47,6 +47,11 @@ def graph_bytes(graph_def: Any) -> bytes:
     return contents
 
 
+def photo_shape(photos: Any) -> list[Any]:
+    """Returns a tensor's sizes, None where one is left open; four of these if all are."""
+    return [None] * 4 if photos.shape.rank is None else photos.shape.as_list()
+
+
 def _straighten_inputs(node: Any, nodes: dict[str, Any]) -> None:
     """Drops a node's control inputs, and takes its other inputs from before identities."""
     inputs = [name for name in node.input if not name.startswith("^")]

@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining import images
-from image_retraining.errors import GraphError, OutputError
+from image_retraining.errors import GraphError, OutputError, first_line
 from image_retraining.freezing import frozen_function
 from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, read_labels, write_labels
+from image_retraining.plain_graph import photo_shape
 from image_retraining.quiet_stderr import quiet_absl
 from image_retraining.records import Floats
 
@@ -126,7 +127,7 @@ class SavedModel:
         try:
             self._loaded = tf.saved_model.load(str(folder), tags=["serve"])
         except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise GraphError(
                 f"--graph must be a SavedModel if it is a folder. Got {folder}: {reason}"
             ) from error
@@ -141,7 +142,7 @@ class SavedModel:
         ((self._input, spec),) = inputs.items()
         ((self._output, scores),) = outputs.items()
         self._signature = signature
-        shape = [None] * 4 if spec.shape.rank is None else spec.shape.as_list()
+        shape = photo_shape(spec)
         self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
         self.output_size = scores.shape[-1] if scores.shape.rank else None
         assets = Path(folder) / "assets"
@@ -159,7 +160,7 @@ class SavedModel:
         try:
             answer = self._signature(**{self._input: tf.convert_to_tensor(images)})
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise GraphError(f"The SavedModel cannot work with such photos: {reason}") from error
         return np.asarray(answer[self._output], np.float32)
 
@@ -172,7 +173,7 @@ class SavedModel:
         try:
             return frozen_function(self._signature)
         except (ValueError, RuntimeError, tf.errors.OpError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise GraphError(f"The SavedModel must be one to freeze. Got: {reason}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.errors import GraphError
+from image_retraining.errors import GraphError, first_line
 from image_retraining.frozen_graph import labels_in
 from image_retraining.quiet_stderr import quiet_stderr
 from image_retraining.records import Floats
@@ -129,7 +129,7 @@ def _interpreter(path: str | Path, contents: bytes) -> Any:
             interpreter = tf.lite.Interpreter(model_content=contents, num_threads=os.cpu_count())
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).strip().partition("\n")[0].split())
+        reason = " ".join(first_line(error).split())
         raise GraphError(
             f"A TFLite file must be whole, and of ops that TFLite knows. Got {path}: {reason}. "
             "Export it again."

@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
 # The same crops every time.
-_SEED = 20261122
+SEED = 20261122
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def random_crops(count: int, number: int, *, least_area: float) -> Crops:
         number: of the set.
         least_area: of a crop, as a share of the thumbnail; they have up to all of it.
     """
-    rng = np.random.default_rng([_SEED, number, round(least_area * 100)])
+    rng = np.random.default_rng([SEED, number, round(least_area * 100)])
     area = rng.uniform(least_area, 1, count)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3), count))
     height = np.minimum(np.sqrt(area / aspect), 1)

@@ -25,10 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from builtin_student import FEATURES, BatchNorm, HubModule, features, folded, student
-from builtin_teacher import Crops, Pixels, Teacher, pictures, random_crops, thumbnails, whole
+from builtin_teacher import SEED, Crops, Pixels, Teacher, pictures, random_crops, thumbnails, whole
 from tqdm import tqdm
 
-_SEED = 20261122
 _STEPS_A_CHECKPOINT = 200
 _WEIGHT_DECAY = 0.03
 # What the projection is multiplied by. Adam moves all 1280 weights of an output at once, which
@@ -150,7 +149,7 @@ def projection(width: int) -> Any:
 
 def batches(count: int, epoch: int, batch_size: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yields the rows of each batch of an epoch; sorted, for memory maps' sake."""
-    order = np.random.default_rng([_SEED, 1, epoch]).permutation(count)
+    order = np.random.default_rng([SEED, 1, epoch]).permutation(count)
     for start in range(0, count - batch_size + 1, batch_size):
         yield np.sort(order[start : start + batch_size])
 
