@@ -28,6 +28,7 @@ FLOORS = [
         "photo_header",
         "plain_text",
         "quiet_stderr",
+        "interruption",
         "tflite_metadata",
         "variations",
     },

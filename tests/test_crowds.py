@@ -592,8 +592,9 @@ def test_a_run_that_is_interrupted_reads_no_more_photos(
 def test_ctrl_c_keeps_the_bottlenecks_and_the_same_command_goes_on(
     tmp_path: Path, module: Path, cache: Path, logged: pytest.LogCaptureFixture
 ) -> None:
-    count = 300
-    # One photo, large enough to take a while, with as many endings, which decoders leave alone.
+    # One photo, large enough to take a while, with as many endings, which decoders leave alone;
+    # more of them than are decoded before the first vector is computed.
+    count = FEWER
     pixels = np.mgrid[:900, :1200, :3].sum(axis=0) % 256
     contents = encoded(pixels.astype(np.uint8), "JPEG")
     for number in range(count):
@@ -630,7 +631,7 @@ def test_ctrl_c_keeps_the_bottlenecks_and_the_same_command_goes_on(
     assert process.returncode == 130, log
     assert "Traceback" not in log
     assert log.splitlines()[-1] == "ERROR: Interrupted."
-    match = re.search(r"The bottlenecks of (\d+) of 300 photos are kept; the same command", log)
+    match = re.search(rf"bottlenecks of (\d+) of {count} photos are kept; the same command", log)
     assert match, log
     kept = int(match[1])
     assert 0 < kept < count
