@@ -1,7 +1,10 @@
 """How the built-in module is trained, with few and small pictures."""
 
 import io
+import os
 import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,13 @@ def photos(count: int) -> Any:
     coarse = RNG.uniform(0, 255, [count, 5, 5, 3]).astype(np.float32)
     smooth = tf.image.resize(coarse, [SIDE, SIDE], method="bicubic").numpy()
     return smooth.clip(0, 255).astype(np.uint8)
+
+
+def test_the_tool_starts_from_anywhere(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, train_builtin.__file__, "--help"]
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert b"--photos_dir" in told.stdout
 
 
 def test_thumbnails_are_read_from_tar_files_in_order(tmp_path: Path) -> None:
@@ -117,7 +127,7 @@ class _NearTeacher(builtin_teacher.Teacher):
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(train_builtin, "Teacher", _NearTeacher)
     # One stage of each kind is enough, and traced in a third of the time.
-    monkeypatch.setattr(builtin_student, "STAGES", builtin_student.STAGES[1::2][:2])
+    monkeypatch.setattr(builtin_student, "STAGES", builtin_student.STAGES[::4][:2])
     with tarfile.open(tmp_path / "photos.tar", "w") as archive:
         for number, shown in enumerate(photos(60)):
             data = encoded(shown, "JPEG")
@@ -131,6 +141,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "--held_back=20",
         "--batch_size=8",
         "--schedule=32:2",
+        "--side=32",
     ]
 
 

@@ -30,12 +30,13 @@ class _Stage(NamedTuple):
 _FUSED, _DEPTHWISE = "fused", "depthwise"
 _STEM = 16
 STAGES = (
-    _Stage(_FUSED, 1, 16, 1, 1),
-    _Stage(_FUSED, 4, 24, 2, 2),
-    _Stage(_FUSED, 4, 40, 2, 2),
+    _Stage(_FUSED, 4, 24, 1, 2),
+    _Stage(_FUSED, 3, 24, 1, 1),
+    _Stage(_FUSED, 4, 40, 1, 2),
+    _Stage(_FUSED, 3, 40, 1, 1),
     _Stage(_DEPTHWISE, 4, 80, 3, 2),
     _Stage(_DEPTHWISE, 6, 96, 2, 1),
-    _Stage(_DEPTHWISE, 6, 152, 4, 2),
+    _Stage(_DEPTHWISE, 6, 160, 4, 2),
 )
 # Of the running mean and variance, a step.
 _KEPT = 0.98
@@ -70,11 +71,9 @@ def _block(maps: Any, make: _Layers, stage: _Stage, stride: int) -> Any:
         inner = make.activated(make.convolved(maps, wide, 1, stride=1))
         inner = make.activated(make.filtered(inner, stride=stride))
         inner = make.convolved(inner, stage.channels, 1, stride=1)
-    elif stage.expansion > 1:
+    else:
         inner = make.activated(make.convolved(maps, wide, 3, stride=stride))
         inner = make.convolved(inner, stage.channels, 1, stride=1)
-    else:
-        inner = make.activated(make.convolved(maps, stage.channels, 3, stride=stride))
     return maps + inner if stride == 1 and maps.shape[-1] == stage.channels else inner
 
 
