@@ -10,6 +10,7 @@ from absl import logging
 from image_retraining.answers import formatter
 from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.errors import PhotoError
+from image_retraining.interruption import raise_if_interrupted
 from image_retraining.label_config import LabelConfig
 from image_retraining.progress import Progress
 from image_retraining.settings import check_writable_file
@@ -55,6 +56,7 @@ def run(config: LabelConfig) -> int:
             failures += bool(errors)
             if shown:
                 shown.advance()
+            raise_if_interrupted()
     if config.output:
         logging.info(
             "Labelled %d photos into %s; %d could not be read",

@@ -10,6 +10,7 @@ from image_retraining.cache_care import care
 from image_retraining.cache_folder import open_cache
 from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.config import RetrainConfig
+from image_retraining.interruption import raise_if_interrupted
 
 ABOUT = """
 Teaches an image classifier your own categories, in minutes on a laptop.
@@ -50,6 +51,7 @@ def run(config: RetrainConfig) -> int:
     metrics = judging.judge(config, catalog, head, extraction)
     judging.look_at_labels(config, catalog, extraction)
     facts = stages.facts(config, catalog, backbone, metrics, calibration)
+    raise_if_interrupted()
     stages.Exporter(config, backbone, head, extraction, facts).export()
     stages.conclude(config, catalog, extraction)
     return 0

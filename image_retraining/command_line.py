@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from absl import app, flags, logging
 
 from image_retraining.errors import RetrainError, VerificationError
-from image_retraining.interruption import never_lose_interruptions
+from image_retraining.interruption import note_interruptions
 from image_retraining.quiet_stderr import stderr_into
 
 _Result = TypeVar("_Result")
@@ -44,7 +44,7 @@ def run_script(
         positional: the repeatable setting that takes arguments without a flag, if any.
     """
     _print_any_name()
-    never_lose_interruptions()
+    note_interruptions()
 
     def parse(arguments: Sequence[str]) -> Any:
         if _asks_for_help(arguments):

@@ -17,6 +17,7 @@ from image_retraining.bottlenecks import (
 )
 from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice, computed
 from image_retraining.feature_table import FeatureTable
+from image_retraining.interruption import raise_if_interrupted
 from image_retraining.photo_batches import Numbers, Photo, PhotoBatch, limited_groups, photo_batches
 from image_retraining.photo_files import FileState, PhotoFiles
 from image_retraining.progress import Progress
@@ -154,6 +155,7 @@ class _Work:
             for rows, vectors in computed(batches, self._made_engine):
                 self._keep(rows, vectors)
                 progress.advance(len(rows))
+                raise_if_interrupted()
 
     def _batches(self, missing: list[int], progress: Progress) -> Generator[PhotoBatch, None, None]:
         """Yields what is to be computed, decoded; notes what cannot be."""

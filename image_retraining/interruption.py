@@ -1,26 +1,39 @@
-"""Ctrl-C that is never lost."""
+"""Ctrl-C that is never lost.
 
-import _thread
+Python raises KeyboardInterrupt at whatever the main thread does next. When that comes back from
+TensorFlow it is often a callback of a weak reference, whose exceptions Python reports and drops;
+other libraries drop them while they are imported. So Ctrl-C is noted as well, and long work asks.
+"""
+
+import signal
 import sys
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
-_SOON_SECONDS = 0.02
+_noted = threading.Event()
 
 
-def never_lose_interruptions() -> None:
-    """Has KeyboardInterrupt raised again, shortly after, wherever Python would drop it.
+def note_interruptions() -> None:
+    """Notes Ctrl-C from now on, beside raising KeyboardInterrupt; not where SIGINT is ignored."""
+    _noted.clear()
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _note_and_raise):
+        signal.signal(signal.SIGINT, _note_and_raise)
+        report = sys.unraisablehook
+        sys.unraisablehook = lambda dropped: _report(dropped, report)
 
-    Python raises it at whatever the main thread does next. When that comes back from TensorFlow it
-    is often a callback of a weak reference, whose exceptions are reported and dropped
-    (sys.unraisablehook).
-    """
-    report = sys.unraisablehook
 
-    def report_or_raise_again(dropped: Any) -> None:
-        if issubclass(dropped.exc_type, KeyboardInterrupt):
-            threading.Timer(_SOON_SECONDS, _thread.interrupt_main).start()
-        else:
-            report(dropped)
+def raise_if_interrupted() -> None:
+    """Raises KeyboardInterrupt if there was one; to be called between the parts of long work."""
+    if _noted.is_set():
+        raise KeyboardInterrupt
 
-    sys.unraisablehook = report_or_raise_again
+
+def _note_and_raise(*_: object) -> NoReturn:
+    _noted.set()
+    raise KeyboardInterrupt
+
+
+def _report(dropped: Any, report: Any) -> None:
+    # It is noted, so that nobody needs to read of it.
+    if not issubclass(dropped.exc_type, KeyboardInterrupt):
+        report(dropped)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from image_retraining.interruption import raise_if_interrupted
 from image_retraining.records import Floats, Head, Ints
 
 _Doubles = npt.NDArray[np.float64]
@@ -119,6 +120,7 @@ class _Objective:
 
     def __call__(self, packed: _Doubles) -> tuple[float, _Doubles]:
         """Returns the loss and its slope."""
+        raise_if_interrupted()
         rows = packed.reshape([-1, self._samples.label_count])
         weights, bias = rows[:-1].astype(np.float32), rows[-1].astype(np.float32)
         bias -= self._mean @ weights

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from image_retraining.evaluation import evaluate
 from image_retraining.gradient_steps import FIGURES, step_taker
+from image_retraining.interruption import raise_if_interrupted
 from image_retraining.records import (
     Evaluation,
     FeatureSet,
@@ -149,6 +150,7 @@ def train(
     take_steps = step_taker(adam=adam, l2=settings.l2, label_smoothing=settings.label_smoothing)
     evaluator = _ValidationEvaluator(validation, settings)
     for steps in _stretches(start.step, settings):
+        raise_if_interrupted()
         drawn = source.batches(steps)
         *slots, scalars = take_steps(
             slots, drawn.features, drawn.label_ids, float(steps[0]), settings.learning_rate

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 import tensorflow as tf
 from absl import flags, logging
 from PIL import Image
+
+from image_retraining import interruption
 
 # The user id that systems give to nobody.
 _NOBODY = 65534
@@ -140,3 +143,11 @@ def mode_of(folder: Path, mode: int) -> Iterator[None]:
         yield
     finally:
         folder.chmod(0o755)
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """When it is set, somebody has pressed Ctrl-C, and a library has dropped the exception."""
+    event = threading.Event()
+    monkeypatch.setattr(interruption, "_noted", event)
+    return event

@@ -570,15 +570,23 @@ def test_a_run_that_fails_reads_no_more_photos(
     check_that_a_run_ends(photos, module, cache, reads, error)
 
 
+@pytest.mark.parametrize("is_dropped", [False, True])
 def test_a_run_that_is_interrupted_reads_no_more_photos(
-    photos: Path, module: Path, cache: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, *, is_dropped: bool
 ) -> None:
+    photos, module, cache, reads, noted, monkeypatch = (
+        request.getfixturevalue(name)
+        for name in ("photos", "module", "cache", "reads", "noted", "monkeypatch")
+    )
     read = images.read
 
     def read_and_interrupt(path: str) -> bytes:
         if len(reads) == 10 * BATCH_SIZE:
-            # It reaches the main thread, which waits for photos that TensorFlow is to hand over.
-            signal.raise_signal(signal.SIGINT)
+            if is_dropped:
+                noted.set()
+            else:
+                # It reaches the main thread, which waits for photos that TensorFlow hands over.
+                signal.raise_signal(signal.SIGINT)
         return read(path)
 
     monkeypatch.setattr(images, "read", read_and_interrupt)

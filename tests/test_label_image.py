@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,16 @@ def test_the_tutorials_command(exported: Path, photos: Path) -> None:
     scores = softmax(np.array([*(10 * np.array(COLOURS["red"]) / 255), 0, 0, 0]) + BIAS)
     best = np.argsort(-scores)[:5]
     assert done.stdout.splitlines() == [f"{LABELS[i]} {scores[i]:.6f}" for i in best]
+
+
+def test_an_interruption_that_was_dropped_ends_it(
+    exported: Path, photos: Path, noted: threading.Event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noted.set()
+    with pytest.raises(KeyboardInterrupt):
+        label_image.run(config(exported, image=(str(photos),), format="csv"))
+    # The header, and the first photo's answer.
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_photos_and_folders_and_an_unreadable_one(exported: Path, photos: Path) -> None:

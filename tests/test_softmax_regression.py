@@ -1,4 +1,5 @@
 import itertools
+import threading
 from typing import Any
 
 import numpy as np
@@ -192,3 +193,9 @@ def test_odd_shapes_are_learnt(counts: list[int], features: int) -> None:
     evaluations = [point.report.whole_validation for point in points]
     best = min((one for one in evaluations if one), key=lambda one: one.cross_entropy)
     assert best.accuracy >= 0.99
+
+
+def test_an_interruption_that_was_dropped_ends_it(noted: threading.Event) -> None:
+    noted.set()
+    with pytest.raises(KeyboardInterrupt):
+        solved(l2=0.01)

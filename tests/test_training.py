@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -507,3 +508,9 @@ def test_equal_seeds_give_equal_trainings_and_others_do_not() -> None:
     assert one[-1].head.weights.tobytes() == again[-1].head.weights.tobytes()
     other = trained(head=start(1))
     assert one[-1].head.weights.tobytes() != other[-1].head.weights.tobytes()
+
+
+def test_an_interruption_that_was_dropped_ends_it(noted: threading.Event) -> None:
+    noted.set()
+    with pytest.raises(KeyboardInterrupt):
+        trained()
