@@ -7,15 +7,23 @@ other libraries drop them while they are imported. So Ctrl-C is noted as well, a
 
 import signal
 import sys
-import threading
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-_noted = threading.Event()
+
+@dataclass(slots=True)
+class _Note:
+    """No lock: a second Ctrl-C while the first is noted would wait for it for ever."""
+
+    is_made: bool = False
+
+
+_note = _Note()
 
 
 def note_interruptions() -> None:
     """Notes Ctrl-C from now on, beside raising KeyboardInterrupt; not where SIGINT is ignored."""
-    _noted.clear()
+    _note.is_made = False
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _note_and_raise):
         signal.signal(signal.SIGINT, _note_and_raise)
         report = sys.unraisablehook
@@ -24,12 +32,12 @@ def note_interruptions() -> None:
 
 def raise_if_interrupted() -> None:
     """Raises KeyboardInterrupt if there was one; to be called between the parts of long work."""
-    if _noted.is_set():
+    if _note.is_made:
         raise KeyboardInterrupt
 
 
 def _note_and_raise(*_: object) -> NoReturn:
-    _noted.set()
+    _note.is_made = True
     raise KeyboardInterrupt
 
 

@@ -3,9 +3,9 @@
 import contextlib
 import io
 import os
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -146,8 +146,8 @@ def mode_of(folder: Path, mode: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def noted(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """When it is set, somebody has pressed Ctrl-C, and a library has dropped the exception."""
-    event = threading.Event()
-    monkeypatch.setattr(interruption, "_noted", event)
-    return event
+def interrupt_unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Does what Ctrl-C does when a library drops the exception."""
+    note = SimpleNamespace(is_made=False)
+    monkeypatch.setattr(interruption, "_note", note)
+    return lambda: setattr(note, "is_made", True)

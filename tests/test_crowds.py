@@ -574,16 +574,16 @@ def test_a_run_that_fails_reads_no_more_photos(
 def test_a_run_that_is_interrupted_reads_no_more_photos(
     request: pytest.FixtureRequest, *, is_dropped: bool
 ) -> None:
-    photos, module, cache, reads, noted, monkeypatch = (
+    photos, module, cache, reads, interrupt_unheard, monkeypatch = (
         request.getfixturevalue(name)
-        for name in ("photos", "module", "cache", "reads", "noted", "monkeypatch")
+        for name in ("photos", "module", "cache", "reads", "interrupt_unheard", "monkeypatch")
     )
     read = images.read
 
     def read_and_interrupt(path: str) -> bytes:
         if len(reads) == 10 * BATCH_SIZE:
             if is_dropped:
-                noted.set()
+                interrupt_unheard()
             else:
                 # It reaches the main thread, which waits for photos that TensorFlow hands over.
                 signal.raise_signal(signal.SIGINT)

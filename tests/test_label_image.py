@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,12 @@ def test_the_tutorials_command(exported: Path, photos: Path) -> None:
 
 
 def test_an_interruption_that_was_dropped_ends_it(
-    exported: Path, photos: Path, noted: threading.Event, capsys: pytest.CaptureFixture[str]
+    exported: Path,
+    photos: Path,
+    interrupt_unheard: Callable[[], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    noted.set()
+    interrupt_unheard()
     with pytest.raises(KeyboardInterrupt):
         label_image.run(config(exported, image=(str(photos),), format="csv"))
     # The header, and the first photo's answer.

@@ -1,5 +1,5 @@
 import itertools
-import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -195,7 +195,7 @@ def test_odd_shapes_are_learnt(counts: list[int], features: int) -> None:
     assert best.accuracy >= 0.99
 
 
-def test_an_interruption_that_was_dropped_ends_it(noted: threading.Event) -> None:
-    noted.set()
+def test_an_interruption_that_was_dropped_ends_it(interrupt_unheard: Callable[[], None]) -> None:
+    interrupt_unheard()
     with pytest.raises(KeyboardInterrupt):
         solved(l2=0.01)

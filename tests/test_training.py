@@ -1,6 +1,5 @@
 import itertools
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -510,7 +509,7 @@ def test_equal_seeds_give_equal_trainings_and_others_do_not() -> None:
     assert one[-1].head.weights.tobytes() != other[-1].head.weights.tobytes()
 
 
-def test_an_interruption_that_was_dropped_ends_it(noted: threading.Event) -> None:
-    noted.set()
+def test_an_interruption_that_was_dropped_ends_it(interrupt_unheard: Callable[[], None]) -> None:
+    interrupt_unheard()
     with pytest.raises(KeyboardInterrupt):
         trained()
