@@ -177,13 +177,13 @@ def cached_seconds(catalog: Catalog, backbone: Any, choice: Any, folder: str) ->
     return {"first run": first, "second run": second, "10% new": new}
 
 
-def extract(catalog: Catalog, *, backbone: Any, choice: Any, folder: str) -> None:
-    """Runs the stage as retrain.py does."""
+def extract(catalog: Catalog, *, backbone: Any, choice: Any, folder: str | None) -> Any:
+    """Returns what the stage gives, run as retrain.py does; without a folder nothing is kept."""
     from image_retraining import extraction  # noqa: PLC0415 - after TensorFlow
     from image_retraining.bottlenecks import BottleneckCache  # noqa: PLC0415
 
     with BottleneckCache(folder) as cache:
-        extraction.extract(catalog, backbone, cache, engine=choice, fail_on_bad_image=False)
+        return extraction.extract(catalog, backbone, cache, engine=choice, fail_on_bad_image=False)
 
 
 def summary(

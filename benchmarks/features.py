@@ -23,7 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags, logging
-from bottlenecks import seconds
+from bottlenecks import extract, seconds
 
 from image_retraining import catalog as catalogs
 from image_retraining.command_line import import_tensorflow
@@ -82,19 +82,10 @@ def features(catalog: Any, backbone: Any, folder: str | None) -> tuple[Any, Any]
     """Returns float32 [N, D], the vectors of all photos by path, and int32 [N], their label_ids."""
     import numpy as np  # noqa: PLC0415 - after TensorFlow
 
-    from image_retraining import extraction  # noqa: PLC0415
-    from image_retraining.bottlenecks import BottleneckCache  # noqa: PLC0415
     from image_retraining.engines import choose_engine  # noqa: PLC0415
 
-    with BottleneckCache(folder) as cache:
-        found = extraction.extract(
-            catalog,
-            backbone,
-            cache,
-            engine=choose_engine("tensorflow", "float32"),
-            fail_on_bad_image=False,
-        )
-    sets = found.sets.values()
+    choice = choose_engine("tensorflow", "float32")
+    sets = extract(catalog, backbone=backbone, choice=choice, folder=folder).sets.values()
     order = np.argsort(np.concatenate([photos.paths for photos in sets]))
     return (
         np.concatenate([photos.features for photos in sets])[order],

@@ -70,10 +70,9 @@ def _block(maps: Any, make: _Layers, stage: _Stage, stride: int) -> Any:
     if stage.kind == _DEPTHWISE:
         inner = make.activated(make.convolved(maps, wide, 1, stride=1))
         inner = make.activated(make.filtered(inner, stride=stride))
-        inner = make.convolved(inner, stage.channels, 1, stride=1)
     else:
         inner = make.activated(make.convolved(maps, wide, 3, stride=stride))
-        inner = make.convolved(inner, stage.channels, 1, stride=1)
+    inner = make.convolved(inner, stage.channels, 1, stride=1)
     return maps + inner if stride == 1 and maps.shape[-1] == stage.channels else inner
 
 

@@ -70,24 +70,18 @@ class Trainer:
         self._optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
         self._optimizer.build(self._learnt)
         self.step = tf.Variable(0, dtype=tf.int64)
-        self._learner = {
-            "model": self.model,
-            "average": self.average,
-            "projection": self._projection,
-            "average_projection": self._average_projection,
-        }
-        checkpoint = tf.train.Checkpoint(optimizer=self._optimizer, step=self.step, **self._learner)
+        checkpoint = tf.train.Checkpoint(
+            model=self.model,
+            average=self.average,
+            projection=self._projection,
+            average_projection=self._average_projection,
+            optimizer=self._optimizer,
+            step=self.step,
+        )
         self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=2)
         self._manager.restore_or_initialize()
         if int(self.step) == 0:
             self._average_in(0.0)
-
-    def start_from(self, folder: Path) -> None:
-        """Takes over what another training has learnt, unless this one has begun already."""
-        if int(self.step) == 0:
-            found = tf.train.latest_checkpoint(str(folder))
-            learner = tf.train.Checkpoint(**self._learner)
-            learner.restore(found).assert_existing_objects_matched().expect_partial()
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -169,7 +163,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, required=True, help="for the module")
     parser.add_argument("--crop_sets", type=int, default=8, help="crops of each photo")
     parser.add_argument("--least_area", type=float, default=0.3, help="of a crop, of its photo")
-    parser.add_argument("--start_from", type=Path, help="another training's checkpoints")
     parser.add_argument("--rate", type=float, default=3e-3, help="of learning, at its highest")
     parser.add_argument("--held_back", type=int, default=1000, help="photos not learnt from")
     parser.add_argument("--batch_size", type=int, default=128, help="crops a step")
@@ -199,8 +192,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         rate=arguments.rate,
         total_steps=len(sides) * steps,
     )
-    if arguments.start_from:
-        trainer.start_from(arguments.start_from)
     stopping = Stopping()
     for epoch in range(int(trainer.step) // steps, len(sides)):
         crops, targets = sets[epoch % len(sets)]
