@@ -130,7 +130,7 @@ def forward_seconds(backbone: Any) -> float:
 def megabytes(handle: str) -> float:
     """Returns the size of a module's files, 0 for one that is no folder."""
     from image_retraining.backbone import BUILTIN_FOLDER  # noqa: PLC0415 - after TensorFlow
-    from image_retraining.config import BUILTIN_MODULE  # noqa: PLC0415
+    from image_retraining.handles import BUILTIN_MODULE  # noqa: PLC0415
 
     folder = BUILTIN_FOLDER if handle == BUILTIN_MODULE else handle
     paths = [os.path.join(top, name) for top, _, names in os.walk(folder) for name in names]

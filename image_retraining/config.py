@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from image_retraining.handles import BUILTIN_MODULE, DEFAULT_MODULE
 from image_retraining.metrics_report import check_metrics_file
 from image_retraining.model_versions import version_folder
 from image_retraining.settings import (
@@ -20,8 +21,6 @@ from image_retraining.settings import (
 )
 from image_retraining.variations import Distortion, Views
 
-DEFAULT_MODULE = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
-BUILTIN_MODULE = "builtin"
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 _BESIDE_THE_SCRIPTS = Path(__file__).resolve().parent.parent

@@ -30,10 +30,11 @@ from image_retraining import backbone as backbone_module
 from image_retraining import gathering, hub_module
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
-from image_retraining.config import BUILTIN_MODULE, RetrainConfig
+from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.errors import ModuleError
 from image_retraining.freezing import FREEZING_VERSION
+from image_retraining.handles import BUILTIN_MODULE
 from image_retraining.kept_modules import KeptModules
 from image_retraining.plain_graph import graph_bytes
 
