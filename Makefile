@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test tests-a-to-i tests-j-to-z clean
+.PHONY: demo test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python retrain.py --image_dir sample_images --tfhub_module builtin \
@@ -17,18 +17,11 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests-a-to-i tests-j-to-z
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -p no:cacheprovider --ignore=$(ALONE)
 	$(BIN)/python -m pytest -q $(ALONE)
 
-# Two halves at a time, and what needs the processor to itself after them.
+# Needs the processor to itself, after the others, of which two files run at a time.
 ALONE := tests/test_crowds.py
-HALF := $(filter-out $(ALONE),$(wildcard tests/test_[a-i]*.py))
-
-tests-a-to-i:
-	$(BIN)/python -m pytest -q -p no:cacheprovider $(HALF)
-
-tests-j-to-z:
-	$(BIN)/python -m pytest -q -p no:cacheprovider $(wildcard tests/test_[j-z]*.py)
 
 clean:
 	rm -rf $(VENV) build

@@ -8,13 +8,13 @@ from typing import TextIO
 from absl import logging
 
 from image_retraining.answers import formatter
-from image_retraining.command_line import import_tensorflow, run_script
-from image_retraining.errors import PhotoError
-from image_retraining.interruption import raise_if_interrupted
+from image_retraining.foundation.command_line import import_tensorflow, run_script
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.files import replacing
+from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.progress import Progress
+from image_retraining.foundation.settings import check_writable_file
 from image_retraining.label_config import LabelConfig
-from image_retraining.progress import Progress
-from image_retraining.settings import check_writable_file
-from image_retraining.whole_files import replacing
 
 ABOUT = """
 Labels photos with a graph that retrain.py has written: the five best labels of each photo.

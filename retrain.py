@@ -8,9 +8,9 @@ from absl import logging
 from image_retraining import catalog as catalogs
 from image_retraining.cache_care import care
 from image_retraining.cache_folder import open_cache
-from image_retraining.command_line import import_tensorflow, run_script
 from image_retraining.config import RetrainConfig
-from image_retraining.interruption import raise_if_interrupted
+from image_retraining.foundation.command_line import import_tensorflow, run_script
+from image_retraining.foundation.interruption import raise_if_interrupted
 
 ABOUT = """
 Teaches an image classifier your own categories, in minutes on a laptop.

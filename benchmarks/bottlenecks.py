@@ -36,8 +36,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from absl import flags, logging
 
 from image_retraining import catalog as catalogs
-from image_retraining.command_line import import_tensorflow
-from image_retraining.records import Catalog
+from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.records import Catalog
 
 BATCH_SIZES = (8, 16, 32, 64)
 FORWARD_PHOTOS = 256
@@ -91,7 +91,7 @@ def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, Any]:
 def choices() -> list[Any]:
     """Returns the engines and precisions that this machine has."""
     from image_retraining.engines import choose_engine  # noqa: PLC0415 - after TensorFlow
-    from image_retraining.errors import EngineError  # noqa: PLC0415
+    from image_retraining.foundation.errors import EngineError  # noqa: PLC0415
 
     found = []
     names = ["tensorflow"] + ["openvino"] * (importlib.util.find_spec("openvino") is not None)

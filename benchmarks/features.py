@@ -26,7 +26,7 @@ from absl import flags, logging
 from bottlenecks import extract, seconds
 
 from image_retraining import catalog as catalogs
-from image_retraining.command_line import import_tensorflow
+from image_retraining.foundation.command_line import import_tensorflow
 
 STRENGTHS = (0.0003, 0.001, 0.01)
 FOLDS = 5

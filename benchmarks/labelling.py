@@ -26,7 +26,7 @@ from absl import flags, logging
 from bottlenecks import extract, seconds
 
 from image_retraining import catalog as catalogs
-from image_retraining.command_line import import_tensorflow
+from image_retraining.foundation.command_line import import_tensorflow
 
 LABELS = tuple("abcde")
 
@@ -74,9 +74,9 @@ def prepare(
     from image_retraining import frozen_graph  # noqa: PLC0415
     from image_retraining.backbone import load_backbone  # noqa: PLC0415
     from image_retraining.engines import choose_engine  # noqa: PLC0415
+    from image_retraining.foundation.records import Head  # noqa: PLC0415
     from image_retraining.label_config import LabelConfig  # noqa: PLC0415
     from image_retraining.labelling import Labeller  # noqa: PLC0415
-    from image_retraining.records import Head  # noqa: PLC0415
     from image_retraining.saved_model import writing_saved_model  # noqa: PLC0415
     from image_retraining.tflite_export import Enclosed, Quantization, write_tflite  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from image_retraining import hub_module
-from image_retraining.errors import DownloadError, ModuleError
+from image_retraining.foundation.errors import DownloadError, ModuleError
 from image_retraining.freezing import FREEZING_VERSION, Frozen, freeze
 from image_retraining.handles import BUILTIN_MODULE
 from image_retraining.hub_module import MODULE_RULE

@@ -22,7 +22,7 @@ from absl import logging
 from image_retraining.cache_file import CacheFile, Database, chunks, execute_in
 from image_retraining.cache_schema import checksum
 from image_retraining.claims import Claims
-from image_retraining.records import Floats
+from image_retraining.foundation.records import Floats
 
 _Rows = list[tuple[Any, ...]]
 

@@ -12,7 +12,7 @@ from absl import logging
 
 from image_retraining.bottlenecks import FILE_NAME, today_number
 from image_retraining.cache_file import CacheFile, Database
-from image_retraining.errors import SettingError
+from image_retraining.foundation.errors import SettingError
 
 _MEGABYTE = 1_000_000
 

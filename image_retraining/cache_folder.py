@@ -8,7 +8,7 @@ import psutil
 from absl import logging
 
 from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
-from image_retraining.errors import SettingError
+from image_retraining.foundation.errors import SettingError
 
 # How the names of file systems on a network begin.
 _NETWORK_FILE_SYSTEMS = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from absl import logging
 
-from image_retraining.errors import PhotoError
-from image_retraining.plain_text import aligned, shown
-from image_retraining.records import Catalog, ImageRecord, Split
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.records import Catalog, ImageRecord, Split
+from image_retraining.foundation.text import aligned, shown
 from image_retraining.splits import split_of
 
 PHOTO_ENDINGS = frozenset(

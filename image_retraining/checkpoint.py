@@ -20,10 +20,10 @@ from typing import Any, Self
 import numpy as np
 from absl import logging
 
-from image_retraining.errors import CheckpointError
+from image_retraining.foundation.errors import CheckpointError
+from image_retraining.foundation.files import replacing
+from image_retraining.foundation.records import FeatureSet, Head, TrainingState
 from image_retraining.head_choice import HeadChoice
-from image_retraining.records import FeatureSet, Head, TrainingState
-from image_retraining.whole_files import replacing
 
 _SECONDS_BETWEEN_SAVES = 10.0
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from image_retraining.errors import SettingError
-from image_retraining.records import Floats, Ints
+from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.records import Floats, Ints
 
 BALANCED, NONE = "balanced", "none"
 

@@ -8,10 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from image_retraining.handles import BUILTIN_MODULE, DEFAULT_MODULE
-from image_retraining.metrics_report import check_metrics_file
-from image_retraining.model_versions import version_folder
-from image_retraining.settings import (
+from image_retraining.foundation.settings import (
     check_at_least,
     check_writable_file,
     check_writable_folder,
@@ -19,6 +16,9 @@ from image_retraining.settings import (
     require,
     setting,
 )
+from image_retraining.handles import BUILTIN_MODULE, DEFAULT_MODULE
+from image_retraining.metrics_report import check_metrics_file
+from image_retraining.model_versions import version_folder
 from image_retraining.variations import Distortion, Views
 
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")

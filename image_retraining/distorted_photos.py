@@ -9,10 +9,10 @@ import numpy as np
 
 from image_retraining import images
 from image_retraining.engines import BATCH_SIZE, Engine, computed
-from image_retraining.errors import PhotoError
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.progress import Progress
+from image_retraining.foundation.records import FeatureSet
 from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
-from image_retraining.progress import Progress
-from image_retraining.records import FeatureSet
 from image_retraining.sampling import Indices
 from image_retraining.training import BatchDraw, StepBatches
 from image_retraining.variations import Distortion, drawn

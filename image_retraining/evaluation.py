@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from image_retraining.records import BATCH_FIGURES, HEAD_FIGURES, Evaluation, Floats, Head, Ints
+from image_retraining.foundation.records import (
+    BATCH_FIGURES,
+    HEAD_FIGURES,
+    Evaluation,
+    Floats,
+    Head,
+    Ints,
+)
 
 
 def evaluate(head: Head, features: Floats, label_ids: Ints) -> Evaluation:

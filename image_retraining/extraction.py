@@ -17,11 +17,11 @@ from image_retraining.bottlenecks import (
 )
 from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice, computed
 from image_retraining.feature_table import FeatureTable
-from image_retraining.interruption import raise_if_interrupted
+from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.progress import Progress
+from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord
 from image_retraining.photo_batches import Numbers, Photo, PhotoBatch, limited_groups, photo_batches
 from image_retraining.photo_files import FileState, PhotoFiles
-from image_retraining.progress import Progress
-from image_retraining.records import Catalog, Extraction, Floats, ImageRecord
 from image_retraining.row_cache import RowCache
 from image_retraining.variations import NO_VIEWS, Views
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from image_retraining.errors import GraphError
+from image_retraining.foundation.errors import GraphError
 
 _RULE = (
     "Heat maps need a graph of a convolutional network, in which all evidence passes through a map "

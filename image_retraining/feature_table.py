@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.errors import PhotoError
-from image_retraining.records import (
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.records import (
     Extraction,
     FeatureSet,
     Floats,

@@ -14,9 +14,9 @@ from image_retraining.class_weights import BALANCED, class_weights
 from image_retraining.config import RetrainConfig
 from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.engines import choose_engine
-from image_retraining.head_choice import HeadChoice, chosen
-from image_retraining.progress import Progress
-from image_retraining.records import (
+from image_retraining.foundation.files import replacing
+from image_retraining.foundation.progress import Progress
+from image_retraining.foundation.records import (
     Catalog,
     Extraction,
     FeatureSet,
@@ -26,9 +26,9 @@ from image_retraining.records import (
     TrainingReport,
     TrainingState,
 )
+from image_retraining.head_choice import HeadChoice, chosen
 from image_retraining.regularization_path import PathPoint, regularization_path
 from image_retraining.summaries import TensorBoardWriter, log_report
-from image_retraining.whole_files import replacing
 
 
 def fit(

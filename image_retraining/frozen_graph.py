@@ -11,9 +11,9 @@ from typing import Any
 import tensorflow as tf
 
 from image_retraining.backbone import Backbone
-from image_retraining.errors import GraphError
+from image_retraining.foundation.errors import GraphError
+from image_retraining.foundation.records import Head
 from image_retraining.plain_graph import graph_bytes, plain_graph
-from image_retraining.records import Head
 
 PHOTOS_NAME = "Placeholder"
 VECTORS_SCOPE, VECTORS_NAME = "input", "BottleneckInputPlaceholder"

@@ -10,12 +10,18 @@ from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice, choose_engine
-from image_retraining.errors import PhotoError
 from image_retraining.extraction import extract as extract_features
 from image_retraining.feature_table import check_any
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.records import (
+    JUDGING_ORDER,
+    Catalog,
+    Extraction,
+    Split,
+    Unreadable,
+)
 from image_retraining.importing import import_bottlenecks
 from image_retraining.kept_modules import KeptModules
-from image_retraining.records import JUDGING_ORDER, Catalog, Extraction, Split, Unreadable
 from image_retraining.variations import NO_VIEWS
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from image_retraining.records import BATCH_FIGURES, HEAD_FIGURES
+from image_retraining.foundation.records import BATCH_FIGURES, HEAD_FIGURES
 
 # What is told of each step.
 FIGURES = (*BATCH_FIGURES, *HEAD_FIGURES)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from image_retraining.records import Head, TrainingReport
+from image_retraining.foundation.records import Head, TrainingReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from image_retraining import images
-from image_retraining.records import Floats
-from image_retraining.whole_files import replacing
+from image_retraining.foundation.files import replacing
+from image_retraining.foundation.records import Floats
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -21,7 +21,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.errors import DownloadError, ModuleError, first_line
+from image_retraining.foundation.errors import DownloadError, ModuleError, first_line
 
 MODULE_RULE = (
     "--tfhub_module must be an image module: a TensorFlow Hub URL, or the folder or .tar.gz file "

@@ -11,10 +11,10 @@ from image_retraining import images
 from image_retraining.backbone import Backbone
 from image_retraining.bottlenecks import BottleneckCache, imported_recipe
 from image_retraining.engines import BATCH_SIZE, Engine
-from image_retraining.errors import ImportedError
+from image_retraining.foundation.errors import ImportedError
+from image_retraining.foundation.records import Catalog, Floats
 from image_retraining.photo_batches import Photo, photo_batches
 from image_retraining.photo_files import FileState, PhotoFiles
-from image_retraining.records import Catalog, Floats
 from image_retraining.text_bottlenecks import (
     TextBottlenecks,
     module_part,

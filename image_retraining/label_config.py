@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from image_retraining.answers import FORMATS
-from image_retraining.settings import check_at_least, require, setting
+from image_retraining.foundation.settings import check_at_least, require, setting
 
 AUTO = "auto"
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from image_retraining.evaluation import softmax
-from image_retraining.plain_text import shown
-from image_retraining.records import FeatureSet, Floats, Head, Ints, Split
+from image_retraining.foundation.files import replacing
+from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
+from image_retraining.foundation.text import shown
 from image_retraining.softmax_regression import Samples, solve
-from image_retraining.whole_files import replacing
 
 _MOST_FOLDS = 5
 _STRENGTHS = (1.0, 0.3, 0.1, 0.03)

@@ -12,15 +12,15 @@ from image_retraining import heatmap, images
 from image_retraining.answers import Answer
 from image_retraining.calibration import with_temperature
 from image_retraining.catalog import photos_below
-from image_retraining.errors import GraphError, PhotoError
 from image_retraining.evidence import Evidence
+from image_retraining.foundation.errors import GraphError, PhotoError
+from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.frozen_graph import read_labels
 from image_retraining.graph_model import FrozenGraph
 from image_retraining.label_config import AUTO, LabelConfig
 from image_retraining.model_facts import ModelFacts, enclosed_facts, facts_path, read_facts
 from image_retraining.model_versions import newest_version
 from image_retraining.predictions import in_range, predict, predict_files, top
-from image_retraining.records import Floats, Prediction
 from image_retraining.saved_model import SavedModel
 from image_retraining.tflite_model import TFLiteModel
 

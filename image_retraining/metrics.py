@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.records import Evaluation
+from image_retraining.foundation.records import Evaluation
 
 Figures = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]

@@ -16,8 +16,8 @@ from typing import Any
 from absl import logging
 
 from image_retraining.calibration import Calibration
-from image_retraining.errors import GraphError
-from image_retraining.whole_files import replacing
+from image_retraining.foundation.errors import GraphError
+from image_retraining.foundation.files import replacing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from image_retraining.errors import SettingError
+from image_retraining.foundation.errors import SettingError
 
 
 def version_folder(folder: str) -> str:

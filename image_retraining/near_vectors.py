@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.records import Floats
+from image_retraining.foundation.records import Floats
 
 # Pairs of a block: 4 MiB of cosines, which a processor keeps at hand.
 _BLOCK_ROWS, _BLOCK_COLUMNS = 512, 2048

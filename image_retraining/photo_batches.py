@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from image_retraining import images
-from image_retraining.records import Floats
+from image_retraining.foundation.records import Floats
 from image_retraining.variations import PLAIN, Variation
 
 _Item = TypeVar("_Item")

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from image_retraining import images
-from image_retraining.errors import PhotoError
-from image_retraining.overlap import overlapped
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.parallel import overlapped
+from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
-from image_retraining.records import Floats, Prediction
 
 _BATCH_SIZE = 32
 

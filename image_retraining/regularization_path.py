@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from image_retraining.evaluation import evaluate, figures
-from image_retraining.records import (
+from image_retraining.foundation.records import (
     Evaluation,
     FeatureSet,
     Floats,

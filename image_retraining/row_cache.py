@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from image_retraining.bottlenecks import BottleneckCache, Recipe
 from image_retraining.feature_table import FeatureTable
-from image_retraining.records import Floats
+from image_retraining.foundation.records import Floats
 from image_retraining.variations import Views
 
 

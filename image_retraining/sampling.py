@@ -7,7 +7,7 @@ with the batches that the interrupted one would have drawn.
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.records import Floats, Ints
+from image_retraining.foundation.records import Floats, Ints
 
 Indices = npt.NDArray[np.int64]
 

@@ -13,12 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining import images
-from image_retraining.errors import GraphError, OutputError, first_line
+from image_retraining.foundation.errors import GraphError, OutputError, first_line
+from image_retraining.foundation.quiet import quiet_absl
+from image_retraining.foundation.records import Floats
 from image_retraining.freezing import frozen_function
 from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, read_labels, write_labels
 from image_retraining.plain_graph import photo_shape
-from image_retraining.quiet_stderr import quiet_absl
-from image_retraining.records import Floats
 
 _LABELS_FILE, _FACTS_FILE = "labels.txt", "model.json"
 # How JPEG, PNG, GIF and BMP files begin.

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from image_retraining.interruption import raise_if_interrupted
-from image_retraining.records import Floats, Head, Ints
+from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.records import Floats, Head, Ints
 
 _Doubles = npt.NDArray[np.float64]
 

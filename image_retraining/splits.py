@@ -12,7 +12,7 @@ The formula is the one of TensorFlow Hub's image_retraining example, whose key w
 import hashlib
 import os
 
-from image_retraining.records import Split
+from image_retraining.foundation.records import Split
 
 _GROUP_MARK = b"_nohash_"
 _MAX_HASH = 2**27 - 1

@@ -10,19 +10,20 @@ from image_retraining import __version__, frozen_graph
 from image_retraining.backbone import Backbone
 from image_retraining.calibration import Calibration
 from image_retraining.config import RetrainConfig
-from image_retraining.graph_model import FrozenGraph
-from image_retraining.metrics import Metrics
-from image_retraining.model_facts import ModelFacts, write_facts
-from image_retraining.model_versions import version_folder
-from image_retraining.plain_text import shown
-from image_retraining.predictions import Classifier
-from image_retraining.records import (
+from image_retraining.foundation.files import replacing
+from image_retraining.foundation.records import (
     JUDGING_ORDER,
     Catalog,
     Extraction,
     Head,
     Split,
 )
+from image_retraining.foundation.text import shown
+from image_retraining.graph_model import FrozenGraph
+from image_retraining.metrics import Metrics
+from image_retraining.model_facts import ModelFacts, write_facts
+from image_retraining.model_versions import version_folder
+from image_retraining.predictions import Classifier
 from image_retraining.saved_model import SavedModel, writing_saved_model
 from image_retraining.tflite_export import (
     Enclosed,
@@ -32,7 +33,6 @@ from image_retraining.tflite_export import (
 )
 from image_retraining.tflite_model import TFLiteModel
 from image_retraining.verification import Verification, verify
-from image_retraining.whole_files import replacing
 
 
 def facts(

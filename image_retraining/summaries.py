@@ -16,7 +16,7 @@ from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from image_retraining.evaluation import figures, softmax
-from image_retraining.records import (
+from image_retraining.foundation.records import (
     Floats,
     TrainingReport,
 )

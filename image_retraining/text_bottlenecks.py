@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from image_retraining.records import Catalog, Floats
+from image_retraining.foundation.records import Catalog, Floats
 
 # An error may quote the whole file.
 _REASON_LENGTH = 200

@@ -12,11 +12,11 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from image_retraining import images
-from image_retraining.errors import ExportError
+from image_retraining.foundation.errors import ExportError
+from image_retraining.foundation.quiet import quiet_stderr
+from image_retraining.foundation.records import FeatureSet, Floats
 from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, labels_text
 from image_retraining.photo_batches import Photo, photo_batches
-from image_retraining.quiet_stderr import quiet_stderr
-from image_retraining.records import FeatureSet, Floats
 from image_retraining.sampling import evenly
 from image_retraining.tflite_metadata import described
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.errors import GraphError, first_line
+from image_retraining.foundation.errors import GraphError, first_line
+from image_retraining.foundation.quiet import quiet_stderr
+from image_retraining.foundation.records import Floats
 from image_retraining.frozen_graph import labels_in
-from image_retraining.quiet_stderr import quiet_stderr
-from image_retraining.records import Floats
 from image_retraining.tflite_metadata import FACTS_FILE, LABELS_FILE, files_of
 
 _CHANNELS = 3

@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining.evaluation import evaluate
-from image_retraining.gradient_steps import FIGURES, step_taker
-from image_retraining.interruption import raise_if_interrupted
-from image_retraining.records import (
+from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.records import (
     Evaluation,
     FeatureSet,
     Floats,
@@ -24,6 +23,7 @@ from image_retraining.records import (
     TrainingReport,
     TrainingState,
 )
+from image_retraining.gradient_steps import FIGURES, step_taker
 from image_retraining.sampling import Indices, Sampler
 
 _TRAINING_DRAWS, _VALIDATION_DRAWS, _VIEW_DRAWS = 0, 1, 3

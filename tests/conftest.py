@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import flags, logging
 from PIL import Image
 
-from image_retraining import interruption
+from image_retraining.foundation import interruption
 
 # The user id that systems give to nobody.
 _NOBODY = 65534

@@ -28,8 +28,6 @@ MAY_IMPORT = {
 }
 # Modules that do not lie in the folder of their room yet.
 FLAT = {
-    "foundation": "errors records settings command_line progress interruption whole_files "
-    "plain_text quiet_stderr overlap",
     "photos": "catalog splits variations images photo_header photo_batches",
     "cache": "cache_folder bottlenecks photo_files kept_modules cache_file cache_schema cache_care "
     "claims",

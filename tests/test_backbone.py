@@ -32,7 +32,7 @@ from image_retraining import backbone as backbone_module
 from image_retraining import hub_module
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.engines import EngineChoice
-from image_retraining.errors import DownloadError, ModuleError
+from image_retraining.foundation.errors import DownloadError, ModuleError
 
 NOT_PLAIN = {
     *("VarHandleOp", "ReadVariableOp", "VariableV2", "Variable", "AssignVariableOp"),

@@ -23,7 +23,7 @@ from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice
 from image_retraining.extraction import extract
-from image_retraining.records import Extraction
+from image_retraining.foundation.records import Extraction
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MEGABYTE = 2**20

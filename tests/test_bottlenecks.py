@@ -18,9 +18,9 @@ import pytest
 
 from image_retraining import photo_files
 from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
-from image_retraining.errors import CacheError
+from image_retraining.foundation.errors import CacheError
+from image_retraining.foundation.records import Floats
 from image_retraining.photo_files import FileState, PhotoFiles
-from image_retraining.records import Floats
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECIPE = Recipe("ab" * 32, height=8, width=6, pixels=1)

@@ -16,10 +16,10 @@ from builtin_student import FEATURES, HubModule, folded, student
 from image_retraining import frozen_graph, hub_module
 from image_retraining.backbone import BUILTIN_FOLDER, Backbone, load_backbone
 from image_retraining.engines import BATCH_SIZE, EngineChoice
-from image_retraining.errors import ModuleError
+from image_retraining.foundation.errors import ModuleError
+from image_retraining.foundation.records import Floats, Head
 from image_retraining.graph_model import FrozenGraph
 from image_retraining.images import pixels
-from image_retraining.records import Floats, Head
 from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
 from image_retraining.tflite_model import TFLiteModel
 

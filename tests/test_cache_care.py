@@ -17,10 +17,10 @@ from image_retraining import bottlenecks, cache_care
 from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.cache_care import care
 from image_retraining.cache_folder import open_cache
-from image_retraining.errors import CacheError, RetrainError, SettingError
+from image_retraining.foundation.errors import CacheError, RetrainError, SettingError
+from image_retraining.foundation.records import Floats
 from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
 from image_retraining.photo_files import FileState, PhotoFiles
-from image_retraining.records import Floats
 
 # 2024-10-04
 TODAY = 20000

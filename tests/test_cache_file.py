@@ -39,10 +39,10 @@ from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.cache_file import CacheFile
 from image_retraining.cache_folder import open_cache
 from image_retraining.cache_schema import checksum
-from image_retraining.errors import CacheError
+from image_retraining.foundation.errors import CacheError
+from image_retraining.foundation.records import Floats
 from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
 from image_retraining.photo_files import FileState, PhotoFiles
-from image_retraining.records import Floats
 
 OTHER_RECIPE = replace(RECIPE, fingerprint="cd" * 32, view="flipped")
 PAGE = 4096
@@ -862,7 +862,7 @@ FILLER = """
 import hashlib, resource, sys
 import numpy as np
 from image_retraining.bottlenecks import BottleneckCache, Recipe
-from image_retraining.errors import CacheError
+from image_retraining.foundation.errors import CacheError
 
 folder, limit = sys.argv[1], int(sys.argv[2])
 recipe = Recipe("ab" * 32, height=8, width=6, pixels=1)

@@ -6,8 +6,8 @@ import pytest
 from conftest import as_nobody, mode_of
 
 from image_retraining.catalog import log_counts, photos_below, scan
-from image_retraining.errors import PhotoError
-from image_retraining.records import Catalog, ImageRecord, Split
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.records import Catalog, ImageRecord, Split
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from image_retraining import checkpoint
 from image_retraining.checkpoint import Checkpoint, CheckpointFile, photos_digest
-from image_retraining.errors import CheckpointError, OutputError
+from image_retraining.foundation.errors import CheckpointError, OutputError
+from image_retraining.foundation.records import FeatureSet, Head, TrainingState
 from image_retraining.head_choice import HeadChoice
-from image_retraining.records import FeatureSet, Head, TrainingState
 
 INPUTS = {
     "photos and labels": "0123abcd",

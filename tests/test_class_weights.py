@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from image_retraining.class_weights import class_weights
-from image_retraining.errors import SettingError
+from image_retraining.foundation.errors import SettingError
 
 LABELS = ("daisy", "wild rose", "玫瑰")
 

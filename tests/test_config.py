@@ -8,7 +8,7 @@ import pytest
 from conftest import as_nobody, mode_of
 
 from image_retraining.config import VERBOSITIES, RetrainConfig
-from image_retraining.errors import SettingError
+from image_retraining.foundation.errors import SettingError
 from image_retraining.label_config import LabelConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -33,8 +33,8 @@ from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
 from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
-from image_retraining.errors import CacheError, EngineError
 from image_retraining.extraction import extract
+from image_retraining.foundation.errors import CacheError, EngineError
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("ash", "fern")

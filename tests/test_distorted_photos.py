@@ -12,9 +12,9 @@ from image_retraining import images
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.engines import EngineChoice
-from image_retraining.errors import PhotoError
-from image_retraining.progress import Progress
-from image_retraining.records import FeatureSet
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.progress import Progress
+from image_retraining.foundation.records import FeatureSet
 from image_retraining.training import StoredVectors, batch_draw
 from image_retraining.variations import Distortion
 

@@ -8,7 +8,7 @@ import pytest
 
 from image_retraining import near_vectors
 from image_retraining.duplicates import Duplicates, find, report, without_copies
-from image_retraining.records import FeatureSet, Floats, Split
+from image_retraining.foundation.records import FeatureSet, Floats, Split
 
 TRAINING, VALIDATION, TESTING = Split.TRAINING, Split.VALIDATION, Split.TESTING
 LABELS = ("daisy", "rose", "tulip")

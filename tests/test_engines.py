@@ -21,11 +21,11 @@ from image_retraining.bottlenecks import BottleneckCache
 from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice, choose_engine
-from image_retraining.errors import EngineError
 from image_retraining.extraction import extract
+from image_retraining.foundation.errors import EngineError
+from image_retraining.foundation.records import Catalog, Extraction, Floats, Split
 from image_retraining.handles import BUILTIN_MODULE
 from image_retraining.plain_graph import graph_bytes
-from image_retraining.records import Catalog, Extraction, Floats, Split
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RANDOM = np.random.default_rng(2)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from image_retraining.evaluation import evaluate, softmax
-from image_retraining.records import Head
+from image_retraining.foundation.records import Head
 
 
 def head(weights: Any, bias: Any) -> Head:

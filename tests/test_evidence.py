@@ -9,10 +9,10 @@ from conftest import colour_statistics, save_module
 
 from image_retraining import frozen_graph
 from image_retraining.backbone import load_backbone
-from image_retraining.errors import GraphError
 from image_retraining.evidence import CLASS_ACTIVATION_MAP, GRAD_CAM, Evidence
+from image_retraining.foundation.errors import GraphError
+from image_retraining.foundation.records import Head
 from image_retraining.graph_model import FrozenGraph
-from image_retraining.records import Head
 
 # Photos of 16 x 12 pixels, in cells of 4 x 4: a map of 4 x 3 places.
 RNG = np.random.default_rng(11)

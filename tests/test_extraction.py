@@ -20,11 +20,11 @@ from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import BottleneckCache
 from image_retraining.catalog import scan
 from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice
-from image_retraining.errors import PhotoError
 from image_retraining.extraction import extract
 from image_retraining.feature_table import check_any
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.freezing import Frozen
-from image_retraining.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.variations import Distortion, Views
 
 PHOTO_COUNT = 90

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_retraining.errors import PhotoError
 from image_retraining.feature_table import FeatureTable, check_any
-from image_retraining.records import ImageRecord, Split, Unreadable
+from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.records import ImageRecord, Split, Unreadable
 
 SIZE = 3
 # Of each photo its label and its split; sorted by label, as a catalog is.

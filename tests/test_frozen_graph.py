@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from image_retraining import frozen_graph
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.errors import GraphError
+from image_retraining.foundation.errors import GraphError
+from image_retraining.foundation.records import Floats, Head
 from image_retraining.graph_model import FrozenGraph
-from image_retraining.records import Floats, Head
 
 RNG = np.random.default_rng(7)
 HEAD = Head(RNG.normal(size=(6, 3)).astype(np.float32), RNG.normal(size=3).astype(np.float32))

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
-from image_retraining.errors import GraphError, PhotoError
+from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.graph_model import FrozenGraph
 from image_retraining.label_config import LabelConfig
 from image_retraining.labelling import Labeller

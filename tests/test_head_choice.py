@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from image_retraining.foundation.records import Evaluation, Head, TrainingReport
 from image_retraining.head_choice import HeadChoice, chosen
-from image_retraining.records import Evaluation, Head, TrainingReport
 
 
 def report(step: int, loss: float | None) -> TrainingReport:

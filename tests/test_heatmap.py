@@ -8,7 +8,7 @@ from conftest import encoded, solid
 from PIL import Image
 
 from image_retraining import heatmap
-from image_retraining.errors import OutputError
+from image_retraining.foundation.errors import OutputError
 
 RNG = np.random.default_rng(2)
 PHOTO = RNG.integers(0, 256, [30, 50, 3]).astype(np.uint8)

@@ -25,7 +25,7 @@ from modules_made_here import (
 )
 
 from image_retraining import hub_module
-from image_retraining.errors import DownloadError, ModuleError
+from image_retraining.foundation.errors import DownloadError, ModuleError
 
 # tensorflow_hub leaves the answer of a download that fails to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -32,7 +32,7 @@ from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
-from image_retraining.errors import ModuleError
+from image_retraining.foundation.errors import ModuleError
 from image_retraining.freezing import FREEZING_VERSION
 from image_retraining.handles import BUILTIN_MODULE
 from image_retraining.kept_modules import KeptModules

@@ -22,11 +22,11 @@ from image_retraining import frozen_graph
 from image_retraining.answers import formatter
 from image_retraining.backbone import load_backbone
 from image_retraining.calibration import Calibration
-from image_retraining.errors import GraphError, PhotoError
+from image_retraining.foundation.errors import GraphError, PhotoError
+from image_retraining.foundation.records import Head, Prediction
 from image_retraining.label_config import LabelConfig
 from image_retraining.labelling import Labeller, photo_paths
 from image_retraining.model_facts import ModelFacts, write_facts
-from image_retraining.records import Head, Prediction
 from image_retraining.saved_model import writing_saved_model
 from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
 

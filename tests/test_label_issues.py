@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from image_retraining import label_issues
+from image_retraining.foundation.records import FeatureSet, Split
 from image_retraining.label_issues import LabelIssue, find, report, write
-from image_retraining.records import FeatureSet, Split
 
 LABELS = ("a", "b", "玫瑰")
 

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import top_k_accuracy_score
 
 from image_retraining.evaluation import evaluate
+from image_retraining.foundation.records import Evaluation, Head
 from image_retraining.metrics import Metrics, measure
-from image_retraining.records import Evaluation, Head
 
 NAN = float("nan")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from image_retraining.calibration import Calibration
-from image_retraining.errors import GraphError
+from image_retraining.foundation.errors import GraphError
 from image_retraining.model_facts import ModelFacts, read_facts, write_facts
 
 FACTS = ModelFacts(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from image_retraining.errors import SettingError
+from image_retraining.foundation.errors import SettingError
 from image_retraining.model_versions import version_folder
 
 

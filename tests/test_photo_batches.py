@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from conftest import encoded
 
-from image_retraining.errors import PhotoError
+from image_retraining.foundation.errors import PhotoError
 from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
 from image_retraining.variations import PLAIN, Variation
 

@@ -28,8 +28,8 @@ from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.extraction import extract
+from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.images import pixels, read
-from image_retraining.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.softmax_regression import Samples, solve
 
 pytestmark = pytest.mark.real

@@ -23,11 +23,16 @@ from tensorboard.backend.event_processing import event_accumulator
 import retrain
 from image_retraining import hub_module, stages
 from image_retraining.config import RetrainConfig
-from image_retraining.errors import CheckpointError, DownloadError, PhotoError, VerificationError
+from image_retraining.foundation.errors import (
+    CheckpointError,
+    DownloadError,
+    PhotoError,
+    VerificationError,
+)
+from image_retraining.foundation.records import Split
 from image_retraining.frozen_graph import read_labels
 from image_retraining.graph_model import FrozenGraph
 from image_retraining.model_facts import enclosed_facts, read_facts
-from image_retraining.records import Split
 from image_retraining.saved_model import SavedModel
 from image_retraining.splits import split_of
 from image_retraining.tflite_model import TFLiteModel

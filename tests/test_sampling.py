@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_retraining.records import Ints
+from image_retraining.foundation.records import Ints
 from image_retraining.sampling import Sampler
 
 

@@ -8,9 +8,9 @@ from conftest import COLOURS, encoded, solid
 
 from image_retraining import frozen_graph, images
 from image_retraining.backbone import load_backbone
-from image_retraining.errors import GraphError, OutputError
+from image_retraining.foundation.errors import GraphError, OutputError
+from image_retraining.foundation.records import Head
 from image_retraining.graph_model import FrozenGraph
-from image_retraining.records import Head
 from image_retraining.saved_model import SavedModel, writing_saved_model
 
 LABELS = ("blue", "玫瑰", "b\udcff", "red")

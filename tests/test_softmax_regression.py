@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from image_retraining.records import FeatureSet, Floats, Head
+from image_retraining.foundation.records import FeatureSet, Floats, Head
 from image_retraining.regularization_path import PathPoint, regularization_path
 from image_retraining.softmax_regression import Samples, Solution, solve
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
-from image_retraining.records import Evaluation, Floats, Head, TrainingReport
+from image_retraining.foundation.records import Evaluation, Floats, Head, TrainingReport
 from image_retraining.summaries import TensorBoardWriter, event_writer, log_report
 
 SPREADS = [

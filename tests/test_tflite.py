@@ -11,10 +11,10 @@ from conftest import encoded, save_module
 
 from image_retraining import frozen_graph
 from image_retraining.backbone import load_backbone
-from image_retraining.errors import ExportError, GraphError
+from image_retraining.foundation.errors import ExportError, GraphError
+from image_retraining.foundation.quiet import quiet_stderr
+from image_retraining.foundation.records import FeatureSet, Head
 from image_retraining.graph_model import FrozenGraph
-from image_retraining.quiet_stderr import quiet_stderr
-from image_retraining.records import FeatureSet, Head
 from image_retraining.tflite_export import Enclosed, Quantization, calibration_photos, write_tflite
 from image_retraining.tflite_model import TFLiteModel
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from image_retraining.records import FeatureSet, Head, TrainingReport, TrainingState
+from image_retraining.foundation.records import FeatureSet, Head, TrainingReport, TrainingState
 from image_retraining.training import (
     StoredVectors,
     TrainingSettings,

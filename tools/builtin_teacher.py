@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from image_retraining.backbone import load_backbone
 from image_retraining.engines import BATCH_SIZE, choose_engine
-from image_retraining.overlap import overlapped
+from image_retraining.foundation.parallel import overlapped
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from image_retraining.errors import OutputError
+from image_retraining.foundation.errors import OutputError
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
-from image_retraining.errors import RetrainError, VerificationError
-from image_retraining.interruption import note_interruptions
-from image_retraining.quiet_stderr import stderr_into
+from image_retraining.foundation.errors import RetrainError, VerificationError
+from image_retraining.foundation.interruption import note_interruptions
+from image_retraining.foundation.quiet import stderr_into
 
 _Result = TypeVar("_Result")
 

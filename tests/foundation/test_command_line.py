@@ -12,16 +12,16 @@ import pytest
 from image_retraining.config import RetrainConfig
 from image_retraining.label_config import LabelConfig
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS: dict[str, type[Any]] = {"retrain.py": RetrainConfig, "label_image.py": LabelConfig}
 
 # Runs a script whose work is one line of Python.
 ONE_LINE = """
 import sys
-from image_retraining.command_line import run_script
+from image_retraining.foundation.command_line import run_script
 from image_retraining.config import RetrainConfig
 from image_retraining.label_config import LabelConfig
-from image_retraining.errors import *
+from image_retraining.foundation.errors import *
 def run(config):
     {line}
     return 0
@@ -80,7 +80,7 @@ def test_help_lists_every_flag_with_its_default_and_loads_no_tensorflow(
         meaning = f"--{setting.name} {setting.metadata['meaning']} ("
         assert f"default: {default})" in words.partition(meaning)[2].partition(" --")[0]
     imported = [line.rpartition("|")[2].strip() for line in process.stderr.splitlines()]
-    assert "image_retraining.settings" in imported
+    assert "image_retraining.foundation.settings" in imported
     assert not [name for name in imported if name.startswith(("tensorflow", "tensorboard"))]
 
 
@@ -94,7 +94,7 @@ def test_help_does_not_break_paths_in_two() -> None:
     path = "/home/me" + 10 * "/image-retraining"
     code = f"""
 import dataclasses
-from image_retraining.command_line import run_script
+from image_retraining.foundation.command_line import run_script
 metadata = dict(meaning="Where.", group="Folders", choices=None, repeatable=False)
 field = dataclasses.field(default={path!r}, metadata=metadata)
 run_script(print, dataclasses.make_dataclass("Config", [("folder", str, field)]), about="About.")
@@ -324,7 +324,9 @@ CHATTER = (
     "I0000 00:00:1.2 3 port.cc:153] oneDNN custom operations are on.\n"
 )
 TROUBLE = "E0000 00:00:1.2 3 cuda.cc:9] INTERNAL: 50% of CUDA is broken 玫瑰\nplain words\n"
-IMPORTS = "from image_retraining.command_line import import_tensorflow\nimport_tensorflow()\n"
+IMPORTS = (
+    "from image_retraining.foundation.command_line import import_tensorflow\nimport_tensorflow()\n"
+)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from image_retraining.errors import OutputError
-from image_retraining.whole_files import replacing
+from image_retraining.foundation.errors import OutputError
+from image_retraining.foundation.files import replacing
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from image_retraining.interruption import note_interruptions, raise_if_interrupted
+from image_retraining.foundation.interruption import note_interruptions, raise_if_interrupted
 
 
 class Thing:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_retraining.overlap import overlapped
+from image_retraining.foundation.parallel import overlapped
 
 
 def test_results_keep_the_order_of_the_items() -> None:

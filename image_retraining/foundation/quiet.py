@@ -9,7 +9,7 @@ from typing import IO
 
 from absl import logging
 
-from image_retraining.errors import RetrainError
+from image_retraining.foundation.errors import RetrainError
 
 
 @contextlib.contextmanager

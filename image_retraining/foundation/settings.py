@@ -7,7 +7,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from image_retraining.errors import SettingError
+from image_retraining.foundation.errors import SettingError
 
 
 def setting(

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from image_retraining.progress import Progress
+from image_retraining.foundation.progress import Progress
 
 
 class Clock:
@@ -21,13 +21,15 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("image_retraining.progress.time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(
+        "image_retraining.foundation.progress.time", SimpleNamespace(monotonic=clock)
+    )
     return clock
 
 
 def set_terminal(monkeypatch: pytest.MonkeyPatch, *, present: bool) -> None:
     stderr = SimpleNamespace(isatty=lambda: present)
-    monkeypatch.setattr("image_retraining.progress.sys", SimpleNamespace(stderr=stderr))
+    monkeypatch.setattr("image_retraining.foundation.progress.sys", SimpleNamespace(stderr=stderr))
 
 
 @pytest.fixture
