@@ -5,12 +5,12 @@ import sys
 
 from absl import logging
 
-from image_retraining import catalog as catalogs
 from image_retraining.cache_care import care
 from image_retraining.cache_folder import open_cache
 from image_retraining.config import RetrainConfig
 from image_retraining.foundation.command_line import import_tensorflow, run_script
 from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.photos import folder
 
 ABOUT = """
 Teaches an image classifier your own categories, in minutes on a laptop.
@@ -30,12 +30,12 @@ def run(config: RetrainConfig) -> int:
         care(config.bottleneck_dir, prune_days=config.cache_prune)
         return 0
     config.check_outputs()
-    catalog = catalogs.scan(
+    catalog = folder.scan(
         config.image_dir,
         validation_percentage=config.validation_percentage,
         testing_percentage=config.testing_percentage,
     )
-    catalogs.log_counts(catalog)
+    folder.log_counts(catalog)
 
     with open_cache(config.bottleneck_dir) as cache:
         # TensorFlow takes seconds to import: not for help, nor to say that a flag is wrong.

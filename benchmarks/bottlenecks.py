@@ -35,9 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags, logging
 
-from image_retraining import catalog as catalogs
 from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.records import Catalog
+from image_retraining.photos import folder as catalogs
 
 BATCH_SIZES = (8, 16, 32, 64)
 FORWARD_PHOTOS = 256
@@ -137,10 +137,10 @@ def forward_seconds(choice: Any, backbone: Any, size: int) -> float:
 
 def decode(paths: list[str], image_size: tuple[int, int]) -> None:
     """Reads, decodes and resizes photos, and does nothing with them."""
-    from image_retraining import images  # noqa: PLC0415 - after TensorFlow
-    from image_retraining.photo_batches import Photo, photo_batches  # noqa: PLC0415
+    from image_retraining.photos import pixels  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.photos.batches import Photo, photo_batches  # noqa: PLC0415
 
-    photos = (Photo.plain(number, images.read(path)) for number, path in enumerate(paths))
+    photos = (Photo.plain(number, pixels.read(path)) for number, path in enumerate(paths))
     for _ in photo_batches(photos, image_size, batch_size=32):
         pass
 

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from absl import flags, logging
 from bottlenecks import extract, seconds
 
-from image_retraining import catalog as catalogs
 from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.photos import folder as catalogs
 
 LABELS = tuple("abcde")
 

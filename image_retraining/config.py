@@ -19,7 +19,7 @@ from image_retraining.foundation.settings import (
 from image_retraining.handles import BUILTIN_MODULE, DEFAULT_MODULE
 from image_retraining.metrics_report import check_metrics_file
 from image_retraining.model_versions import version_folder
-from image_retraining.variations import Distortion, Views
+from image_retraining.photos.distortions import Distortion, Views
 
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 

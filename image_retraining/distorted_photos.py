@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from image_retraining import images
 from image_retraining.engines import BATCH_SIZE, Engine, computed
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import FeatureSet
-from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
+from image_retraining.photos import pixels
+from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
+from image_retraining.photos.distortions import Distortion, drawn
 from image_retraining.sampling import Indices
 from image_retraining.training import BatchDraw, StepBatches
-from image_retraining.variations import Distortion, drawn
 
 
 class DistortedPhotos:
@@ -73,7 +73,7 @@ class DistortedPhotos:
         for number, index in enumerate(draws.flat, start=first):
             path = self._training.paths[index]
             try:
-                contents = images.read(path)
+                contents = pixels.read(path)
             except OSError as error:
                 raise PhotoError(
                     f"{path} could be read before and cannot any more: {error.strerror or error}. "

@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from absl import logging
 
-from image_retraining import images
 from image_retraining.backbone import Backbone
 from image_retraining.bottlenecks import (
     BottleneckCache,
@@ -20,10 +19,17 @@ from image_retraining.feature_table import FeatureTable
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord
-from image_retraining.photo_batches import Numbers, Photo, PhotoBatch, limited_groups, photo_batches
 from image_retraining.photo_files import FileState, PhotoFiles
+from image_retraining.photos import pixels as images
+from image_retraining.photos.batches import (
+    Numbers,
+    Photo,
+    PhotoBatch,
+    limited_groups,
+    photo_batches,
+)
+from image_retraining.photos.distortions import NO_VIEWS, Views
 from image_retraining.row_cache import RowCache
-from image_retraining.variations import NO_VIEWS, Views
 
 # Bounds the memory for vectors on their way from the cache.
 _LOOK_UPS_AT_ONCE = 5000

@@ -22,7 +22,7 @@ from image_retraining.foundation.records import (
 )
 from image_retraining.importing import import_bottlenecks
 from image_retraining.kept_modules import KeptModules
-from image_retraining.variations import NO_VIEWS
+from image_retraining.photos.distortions import NO_VIEWS
 
 
 def load(config: RetrainConfig, cache: BottleneckCache) -> Backbone:

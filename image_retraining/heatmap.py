@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from image_retraining import images
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import Floats
+from image_retraining.photos import pixels
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -49,7 +49,7 @@ def write(folder: str | os.PathLike[str], photo: str, evidence: Floats) -> Path:
         OutputError: the picture cannot be written.
     """
     target = Path(folder) / file_name(photo)
-    picture = blended(images.in_full(images.read(photo)), evidence)
+    picture = blended(pixels.in_full(pixels.read(photo)), evidence)
     with replacing(target) as temporary:
         temporary.write_bytes(picture)
     return target

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 from absl import logging
 
-from image_retraining import images
 from image_retraining.backbone import Backbone
 from image_retraining.bottlenecks import BottleneckCache, imported_recipe
 from image_retraining.engines import BATCH_SIZE, Engine
 from image_retraining.foundation.errors import ImportedError
 from image_retraining.foundation.records import Catalog, Floats
-from image_retraining.photo_batches import Photo, photo_batches
 from image_retraining.photo_files import FileState, PhotoFiles
+from image_retraining.photos import pixels
+from image_retraining.photos.batches import Photo, photo_batches
 from image_retraining.text_bottlenecks import (
     TextBottlenecks,
     module_part,
@@ -122,7 +122,7 @@ def _store(
         # A photo that cannot be read is left out later, as always.
         with contextlib.suppress(OSError):
             state = FileState.of(path)
-            digest = hashlib.sha256(images.read(path)).digest()
+            digest = hashlib.sha256(pixels.read(path)).digest()
             files[path] = (state, digest)
             vectors[digest] = texts.vectors[position]
     cache.store(imported_recipe(backbone.fingerprint, backbone.image_size), vectors)
@@ -132,7 +132,7 @@ def _store(
 def _photos(positions: list[int], catalog: Catalog) -> Iterable[Photo]:
     for position in positions:
         with contextlib.suppress(OSError):
-            yield Photo.plain(position, images.read(catalog.records[position].path))
+            yield Photo.plain(position, pixels.read(catalog.records[position].path))
 
 
 def _difference(one: Floats, other: Floats) -> float:

@@ -8,10 +8,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from image_retraining import heatmap, images
+from image_retraining import heatmap
 from image_retraining.answers import Answer
 from image_retraining.calibration import with_temperature
-from image_retraining.catalog import photos_below
 from image_retraining.evidence import Evidence
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction
@@ -20,6 +19,8 @@ from image_retraining.graph_model import FrozenGraph
 from image_retraining.label_config import AUTO, LabelConfig
 from image_retraining.model_facts import ModelFacts, enclosed_facts, facts_path, read_facts
 from image_retraining.model_versions import newest_version
+from image_retraining.photos import pixels
+from image_retraining.photos.folder import photos_below
 from image_retraining.predictions import in_range, predict, predict_files, top
 from image_retraining.saved_model import SavedModel
 from image_retraining.tflite_model import TFLiteModel
@@ -95,7 +96,7 @@ class Labeller:
         if self._evidence is None or not isinstance(wanted, _Pixels):
             return
         try:
-            photo = images.pixels(images.read(path), wanted.size).numpy()[np.newaxis]
+            photo = pixels.pixels(pixels.read(path), wanted.size).numpy()[np.newaxis]
         except (OSError, tf.errors.InvalidArgumentError) as error:
             raise PhotoError(f"{path} cannot be read any more. Run again.") from error
         label_ids = np.array([scores.argmax()], np.int32)

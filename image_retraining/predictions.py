@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from image_retraining import images
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
-from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
+from image_retraining.photos import pixels as images
+from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
 
 _BATCH_SIZE = 32
 

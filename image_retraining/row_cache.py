@@ -6,7 +6,7 @@ from dataclasses import replace
 from image_retraining.bottlenecks import BottleneckCache, Recipe
 from image_retraining.feature_table import FeatureTable
 from image_retraining.foundation.records import Floats
-from image_retraining.variations import Views
+from image_retraining.photos.distortions import Views
 
 
 class RowCache:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining import images
 from image_retraining.foundation.errors import GraphError, OutputError, first_line
 from image_retraining.foundation.quiet import quiet_absl
 from image_retraining.foundation.records import Floats
 from image_retraining.freezing import frozen_function
 from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, read_labels, write_labels
+from image_retraining.photos import pixels
 from image_retraining.plain_graph import photo_shape
 
 _LABELS_FILE, _FACTS_FILE = "labels.txt", "model.json"
@@ -196,7 +196,7 @@ def _pixels(contents: Any, image_size: tuple[int, int]) -> Any:
         message = "bytes must be JPEG, PNG, GIF or BMP files; this one is not, from 0:"
         check = tf.debugging.Assert(is_known, [message, number])
         with tf.control_dependencies([check]):
-            return images.portable_pixels(tf.identity(data), image_size)
+            return pixels.portable_pixels(tf.identity(data), image_size)
 
     return tf.map_fn(
         one,

@@ -11,12 +11,12 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from image_retraining import images
 from image_retraining.foundation.errors import ExportError
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import FeatureSet, Floats
 from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, labels_text
-from image_retraining.photo_batches import Photo, photo_batches
+from image_retraining.photos import pixels
+from image_retraining.photos.batches import Photo, photo_batches
 from image_retraining.sampling import evenly
 from image_retraining.tflite_metadata import described
 
@@ -106,7 +106,7 @@ def calibration_photos(
 def _readable(paths: Iterable[str]) -> Iterator[Photo]:
     for number, path in enumerate(paths):
         with contextlib.suppress(OSError):
-            yield Photo.plain(number, images.read(path))
+            yield Photo.plain(number, pixels.read(path))
 
 
 def _converter(graph_def: Any, output_layer: str, quantization: Quantization) -> Any:

@@ -19,11 +19,11 @@ from PIL import Image
 from image_retraining import stages
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import BottleneckCache
-from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.foundation.records import Extraction
+from image_retraining.photos.folder import scan
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MEGABYTE = 2**20

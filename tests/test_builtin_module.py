@@ -19,7 +19,7 @@ from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.records import Floats, Head
 from image_retraining.graph_model import FrozenGraph
-from image_retraining.images import pixels
+from image_retraining.photos.pixels import pixels
 from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
 from image_retraining.tflite_model import TFLiteModel
 

@@ -17,14 +17,15 @@ import pytest
 import tensorflow as tf
 from conftest import Colour, encoded, save_module, solid
 
-from image_retraining import extraction, images, photo_files
+from image_retraining import extraction, photo_files
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
-from image_retraining.catalog import scan
 from image_retraining.engines import Engine, EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.freezing import Frozen
 from image_retraining.kept_modules import KeptModules
+from image_retraining.photos import pixels
+from image_retraining.photos.folder import scan
 
 SECOND = 1_000_000_000
 # Width and height of the photos, and of those that the module takes.
@@ -88,13 +89,13 @@ def coarse_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The photos read so far, each by the name of its folder."""
     names: list[str] = []
-    read = images.read
+    read = pixels.read
 
     def read_and_note(path: str) -> bytes:
         names.append(Path(path).parent.name)
         return read(path)
 
-    monkeypatch.setattr(images, "read", read_and_note)
+    monkeypatch.setattr(pixels, "read", read_and_note)
     return names
 
 
@@ -309,7 +310,7 @@ def test_a_photo_edited_while_another_run_has_it_changes_no_copy_of_it(
 ) -> None:
     fern, rose = (photos / label / "1.bmp" for label in ("fern", "rose"))
     shutil.copyfile(rose, fern)
-    recipe = Recipe(backbone.fingerprint, SIDE, SIDE, images.PIPELINE_VERSION)
+    recipe = Recipe(backbone.fingerprint, SIDE, SIDE, pixels.PIPELINE_VERSION)
     digests = [hashlib.sha256(rose.read_bytes()).digest()]
 
     def edit_and_give_up(_: float) -> None:

@@ -27,14 +27,14 @@ import tensorflow as tf
 from conftest import encoded, save_module, solid
 
 import retrain
-from image_retraining import images
 from image_retraining.backbone import load_backbone
 from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
-from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.foundation.errors import CacheError, EngineError
+from image_retraining.photos import pixels as images
+from image_retraining.photos.folder import scan
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("ash", "fern")
@@ -57,10 +57,11 @@ import numpy as np
 import tensorflow
 from absl import logging
 
-from image_retraining import claims, extraction, images
+from image_retraining import claims, extraction
+from image_retraining.photos import pixels as images
 from image_retraining.backbone import load_backbone
 from image_retraining.bottlenecks import BottleneckCache
-from image_retraining.catalog import scan
+from image_retraining.photos.folder import scan
 from image_retraining.engines import EngineChoice
 from image_retraining.kept_modules import KeptModules
 

@@ -8,15 +8,15 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
-from image_retraining import images
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import FeatureSet
+from image_retraining.photos import pixels as images
+from image_retraining.photos.distortions import Distortion
 from image_retraining.training import StoredVectors, batch_draw
-from image_retraining.variations import Distortion
 
 BATCH_SIZE = 12
 DISTORTION = Distortion(flip_left_right=True, random_crop=30, random_scale=20, random_brightness=30)

@@ -15,17 +15,18 @@ import pytest
 import tensorflow as tf
 from conftest import colour_statistics, encoded, save_module, solid
 
-from image_retraining import images, photo_files
+from image_retraining import photo_files
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import BottleneckCache
-from image_retraining.catalog import scan
 from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.feature_table import check_any
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.freezing import Frozen
-from image_retraining.variations import Distortion, Views
+from image_retraining.photos import pixels
+from image_retraining.photos.distortions import Distortion, Views
+from image_retraining.photos.folder import scan
 
 PHOTO_COUNT = 90
 
@@ -136,7 +137,7 @@ def one_at_a_time(module: Path, *paths: str, size: tuple[int, int] = (8, 8)) -> 
     signature = loaded.signatures["serving_default"]
     vectors = []
     for path in paths:
-        (answer,) = signature(images.pixels(Path(path).read_bytes(), size)[tf.newaxis]).values()
+        (answer,) = signature(pixels.pixels(Path(path).read_bytes(), size)[tf.newaxis]).values()
         vectors.append(answer[0].numpy())
     return vectors
 
@@ -196,7 +197,7 @@ def test_views_are_what_the_module_gives_for_distorted_photos(
         assert photos.views.shape == (len(photos), 3, 6)
         for place in range(0, len(photos), 7):
             rows = [VIEWS.variation(number, photos.contents[place]) for number in (1, 2, 3)]
-            varied = images.variations(contents[place], (8, 8), np.array(rows, np.float32))
+            varied = pixels.variations(contents[place], (8, 8), np.array(rows, np.float32))
             (expected,) = module.signatures["serving_default"](photos=varied).values()
             np.testing.assert_allclose(photos.views[place], expected, rtol=1e-5, atol=1e-5)
             assert len({row.tobytes() for row in photos.views[place]}) == 3
@@ -280,7 +281,7 @@ def test_the_second_run_reads_no_photo(
     def fail(path: str) -> bytes:
         raise AssertionError(path)
 
-    monkeypatch.setattr(images, "read", fail)
+    monkeypatch.setattr(pixels, "read", fail)
     assert by_path(extracted(catalog, backbone, cache_folder)) == by_path(before)
 
 
@@ -362,7 +363,7 @@ def test_a_photo_edited_while_it_is_read_gets_the_vectors_of_what_was_read(
     catalog = cataloged(colour_photos)
     undisturbed = by_path(extracted(catalog, backbone, tmp_path / "other"))
     new_contents = encoded(solid((90, 180, 10)))
-    read = images.read
+    read = pixels.read
 
     def read_and_edit(path: str) -> bytes:
         contents = read(path)
@@ -371,7 +372,7 @@ def test_a_photo_edited_while_it_is_read_gets_the_vectors_of_what_was_read(
         return contents
 
     with monkeypatch.context() as patch:
-        patch.setattr(images, "read", read_and_edit)
+        patch.setattr(pixels, "read", read_and_edit)
         assert by_path(extracted(catalog, backbone, tmp_path / "cache")) == undisturbed
     again = watched(backbone)
     assert by_path(extracted(catalog, again, tmp_path / "cache"))[edited] != undisturbed[edited]

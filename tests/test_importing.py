@@ -12,14 +12,14 @@ from conftest import COLOURS, as_nobody, colour_statistics, encoded, mode_of, sa
 from image_retraining import gathering, importing
 from image_retraining.backbone import Backbone, load_backbone
 from image_retraining.bottlenecks import BottleneckCache
-from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice, choose_engine
 from image_retraining.extraction import extract
 from image_retraining.foundation.errors import EngineError, ImportedError
 from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord, Split
-from image_retraining.images import pixels
 from image_retraining.importing import import_bottlenecks
+from image_retraining.photos.folder import scan
+from image_retraining.photos.pixels import pixels
 from image_retraining.text_bottlenecks import (
     TextBottlenecks,
     module_part,

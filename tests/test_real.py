@@ -24,12 +24,12 @@ from image_retraining import gathering, label_issues
 from image_retraining.backbone import load_backbone
 from image_retraining.bottlenecks import BottleneckCache
 from image_retraining.cache_folder import open_cache
-from image_retraining.catalog import scan
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
-from image_retraining.images import pixels, read
+from image_retraining.photos.folder import scan
+from image_retraining.photos.pixels import pixels, read
 from image_retraining.softmax_regression import Samples, solve
 
 pytestmark = pytest.mark.real

@@ -33,8 +33,8 @@ from image_retraining.foundation.records import Split
 from image_retraining.frozen_graph import read_labels
 from image_retraining.graph_model import FrozenGraph
 from image_retraining.model_facts import enclosed_facts, read_facts
+from image_retraining.photos.splits import split_of
 from image_retraining.saved_model import SavedModel
-from image_retraining.splits import split_of
 from image_retraining.tflite_model import TFLiteModel
 from image_retraining.verification import Verification
 

@@ -6,11 +6,12 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
-from image_retraining import frozen_graph, images
+from image_retraining import frozen_graph
 from image_retraining.backbone import load_backbone
 from image_retraining.foundation.errors import GraphError, OutputError
 from image_retraining.foundation.records import Head
 from image_retraining.graph_model import FrozenGraph
+from image_retraining.photos import pixels
 from image_retraining.saved_model import SavedModel, writing_saved_model
 
 LABELS = ("blue", "玫瑰", "b\udcff", "red")
@@ -78,7 +79,7 @@ def test_files_are_decoded_as_in_training(saved: Path, graph: FrozenGraph) -> No
     assert (spec.name, spec.dtype, spec.shape.as_list()) == ("bytes", tf.string, [None])
     answer = serving(bytes=tf.constant(photos))
     assert set(answer) == {"prediction", "label"}
-    wanted = graph.scores(np.stack([images.pixels(photo, (8, 8)) for photo in photos]))
+    wanted = graph.scores(np.stack([pixels.pixels(photo, (8, 8)) for photo in photos]))
     np.testing.assert_allclose(answer["prediction"], wanted, atol=1e-6)
     names = [label.encode(errors="surrogateescape") for label in LABELS]
     assert answer["label"].numpy().tolist() == [names[place] for place in wanted.argmax(axis=1)]

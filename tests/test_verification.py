@@ -10,7 +10,7 @@ from image_retraining.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Head
 from image_retraining.graph_model import FrozenGraph
-from image_retraining.images import pixels
+from image_retraining.photos.pixels import pixels
 from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
 from image_retraining.tflite_model import TFLiteModel
 from image_retraining.verification import Verification, verify

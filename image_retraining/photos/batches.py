@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from image_retraining import images
 from image_retraining.foundation.records import Floats
-from image_retraining.variations import PLAIN, Variation
+from image_retraining.photos import pixels
+from image_retraining.photos.distortions import PLAIN, Variation
 
 _Item = TypeVar("_Item")
 
@@ -93,7 +93,7 @@ def photo_batches(
 
     def decode(contents: Any, numbers: Any, variations: Any) -> Any:
         rows = tf.reshape(tf.io.decode_raw(variations, tf.float32), [-1, len(PLAIN)])
-        return tf.io.decode_raw(numbers, tf.int64), images.variations(contents, image_size, rows)
+        return tf.io.decode_raw(numbers, tf.int64), pixels.variations(contents, image_size, rows)
 
     dataset = (
         tf.data.Dataset.from_generator(

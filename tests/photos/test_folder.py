@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from conftest import as_nobody, mode_of
 
-from image_retraining.catalog import log_counts, photos_below, scan
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, ImageRecord, Split
+from image_retraining.photos.folder import log_counts, photos_below, scan
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -10,7 +10,7 @@ from absl import logging
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, ImageRecord, Split
 from image_retraining.foundation.text import aligned, shown
-from image_retraining.splits import split_of
+from image_retraining.photos.splits import split_of
 
 PHOTO_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"},

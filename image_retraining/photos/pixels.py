@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from image_retraining.photo_header import pixel_count
-from image_retraining.variations import PLAIN, Variation
+from image_retraining.photos.distortions import PLAIN, Variation
+from image_retraining.photos.header import pixel_count
 
 PIPELINE_VERSION = 1
 

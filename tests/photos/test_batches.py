@@ -6,8 +6,8 @@ import tensorflow as tf
 from conftest import encoded
 
 from image_retraining.foundation.errors import PhotoError
-from image_retraining.photo_batches import Photo, PhotoBatch, photo_batches
-from image_retraining.variations import PLAIN, Variation
+from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
+from image_retraining.photos.distortions import PLAIN, Variation
 
 BATCH_SIZE = 4
 SIZE = (3, 5)

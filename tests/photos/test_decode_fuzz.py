@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from image_retraining import images
-from image_retraining.photo_batches import Photo, limited_groups, photo_batches
+from image_retraining.photos import pixels as images
+from image_retraining.photos.batches import Photo, limited_groups, photo_batches
 
 SIZE = (5, 6)
 RANDOM = np.random.default_rng(5)

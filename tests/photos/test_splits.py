@@ -3,7 +3,7 @@ import math
 import pytest
 
 from image_retraining.foundation.records import Split
-from image_retraining.splits import split_of
+from image_retraining.photos.splits import split_of
 
 # Percentages computed with sha1sum and bc: SHA-1 of the name modulo 2^27, times 100 / (2^27 - 1).
 GOLDEN = {

@@ -8,9 +8,9 @@ import tensorflow as tf
 from conftest import encoded
 from PIL import Image
 
-from image_retraining import images
-from image_retraining.images import pixels, why_unreadable
-from image_retraining.variations import PLAIN, Distortion, Variation, drawn
+from image_retraining.photos import pixels as images
+from image_retraining.photos.distortions import PLAIN, Distortion, Variation, drawn
+from image_retraining.photos.pixels import pixels, why_unreadable
 
 RANDOM = np.random.default_rng(11)
 NOISE: Any = RANDOM.integers(0, 256, [7, 9, 3], np.uint8)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_retraining.variations import NO_VIEWS, PLAIN, Distortion, Views, drawn
+from image_retraining.photos.distortions import NO_VIEWS, PLAIN, Distortion, Views, drawn
 
 ALL = Distortion(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
 PHOTO = hashlib.sha256(b"a photo").digest()
