@@ -5,8 +5,8 @@ import sys
 
 from absl import logging
 
-from image_retraining.cache_care import care
-from image_retraining.cache_folder import open_cache
+from image_retraining.cache.opening import open_cache
+from image_retraining.cache.upkeep import care
 from image_retraining.config import RetrainConfig
 from image_retraining.foundation.command_line import import_tensorflow, run_script
 from image_retraining.foundation.interruption import raise_if_interrupted

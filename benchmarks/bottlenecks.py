@@ -180,7 +180,7 @@ def cached_seconds(catalog: Catalog, backbone: Any, choice: Any, folder: str) ->
 def extract(catalog: Catalog, *, backbone: Any, choice: Any, folder: str | None) -> Any:
     """Returns what the stage gives, run as retrain.py does; without a folder nothing is kept."""
     from image_retraining import extraction  # noqa: PLC0415 - after TensorFlow
-    from image_retraining.bottlenecks import BottleneckCache  # noqa: PLC0415
+    from image_retraining.cache.vectors import BottleneckCache  # noqa: PLC0415
 
     with BottleneckCache(folder) as cache:
         return extraction.extract(catalog, backbone, cache, engine=choice, fail_on_bad_image=False)

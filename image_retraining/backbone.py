@@ -10,11 +10,11 @@ import tensorflow as tf
 from absl import logging
 
 from image_retraining import hub_module
+from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
 from image_retraining.foundation.errors import DownloadError, ModuleError
 from image_retraining.freezing import FREEZING_VERSION, Frozen, freeze
 from image_retraining.handles import BUILTIN_MODULE
 from image_retraining.hub_module import MODULE_RULE
-from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
 from image_retraining.plain_graph import graph_bytes, photo_shape
 
 # Not only the module: its card, which says how it was made, lies beside it.

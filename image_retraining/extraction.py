@@ -9,7 +9,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from absl import logging
 
 from image_retraining.backbone import Backbone
-from image_retraining.bottlenecks import (
+from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.vectors import (
     BottleneckCache,
     Recipe,
     imported_recipe,
@@ -19,7 +20,6 @@ from image_retraining.feature_table import FeatureTable
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord
-from image_retraining.photo_files import FileState, PhotoFiles
 from image_retraining.photos import pixels as images
 from image_retraining.photos.batches import (
     Numbers,

@@ -7,7 +7,8 @@ from absl import logging
 
 from image_retraining import duplicates
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice, choose_engine
 from image_retraining.extraction import extract as extract_features
@@ -21,7 +22,6 @@ from image_retraining.foundation.records import (
     Unreadable,
 )
 from image_retraining.importing import import_bottlenecks
-from image_retraining.kept_modules import KeptModules
 from image_retraining.photos.distortions import NO_VIEWS
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from absl import logging
 
 from image_retraining.backbone import Backbone
-from image_retraining.bottlenecks import BottleneckCache, imported_recipe
+from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.vectors import BottleneckCache, imported_recipe
 from image_retraining.engines import BATCH_SIZE, Engine
 from image_retraining.foundation.errors import ImportedError
 from image_retraining.foundation.records import Catalog, Floats
-from image_retraining.photo_files import FileState, PhotoFiles
 from image_retraining.photos import pixels
 from image_retraining.photos.batches import Photo, photo_batches
 from image_retraining.text_bottlenecks import (

@@ -28,8 +28,6 @@ MAY_IMPORT = {
 }
 # Modules that do not lie in the folder of their room yet.
 FLAT = {
-    "cache": "cache_folder bottlenecks photo_files kept_modules cache_file cache_schema cache_care "
-    "claims",
     "head": "evaluation training gradient_steps softmax_regression regularization_path head_choice "
     "sampling class_weights checkpoint",
     "backbone": "handles hub_module backbone freezing plain_graph",
@@ -49,7 +47,7 @@ WITHOUT_TENSORFLOW = {"foundation", "cache", "evaluation"}
 # What only one module may use.
 OWNERS = {
     "tensorflow_hub": {"hub_module"},
-    "sqlite3": {"cache_file"},
+    "sqlite3": {"database"},
     "openvino": {"engines"},
     "absl.flags": {"command_line"},
     "absl.app": {"command_line"},

@@ -18,7 +18,7 @@ from PIL import Image
 
 from image_retraining import stages
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice
 from image_retraining.extraction import extract

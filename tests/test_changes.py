@@ -17,13 +17,14 @@ import pytest
 import tensorflow as tf
 from conftest import Colour, encoded, save_module, solid
 
-from image_retraining import extraction, photo_files
+from image_retraining import extraction
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
+from image_retraining.cache import known_files
+from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.engines import Engine, EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.freezing import Frozen
-from image_retraining.kept_modules import KeptModules
 from image_retraining.photos import pixels
 from image_retraining.photos.folder import scan
 
@@ -67,7 +68,7 @@ def cache_folder(tmp_path: Path) -> Path:
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the cache believe that files written just now were written an hour ago."""
     clocks = {**vars(time), "time_ns": lambda: time.time_ns() + 3600 * SECOND}
-    monkeypatch.setattr(photo_files, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(known_files, "time", SimpleNamespace(**clocks))
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def coarse_clock(monkeypatch: pytest.MonkeyPatch) -> None:
             fields[name] -= (fields[name] - start) % (2 * SECOND)
         return SimpleNamespace(**fields)
 
-    monkeypatch.setattr(photo_files, "os", SimpleNamespace(**{**vars(os), "stat": stat}))
+    monkeypatch.setattr(known_files, "os", SimpleNamespace(**{**vars(os), "stat": stat}))
 
 
 @pytest.fixture

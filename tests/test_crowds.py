@@ -28,7 +28,7 @@ from conftest import encoded, save_module, solid
 
 import retrain
 from image_retraining.backbone import load_backbone
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.extraction import extract
@@ -57,13 +57,14 @@ import numpy as np
 import tensorflow
 from absl import logging
 
-from image_retraining import claims, extraction
+from image_retraining import extraction
+from image_retraining.cache import claims
 from image_retraining.photos import pixels as images
 from image_retraining.backbone import load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.photos.folder import scan
 from image_retraining.engines import EngineChoice
-from image_retraining.kept_modules import KeptModules
+from image_retraining.cache.frozen_modules import KeptModules
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from modules_made_here import random_photos, save_tf1_hub
 
 from image_retraining import engines, gathering
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice, choose_engine
 from image_retraining.extraction import extract

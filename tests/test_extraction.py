@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 from conftest import colour_statistics, encoded, save_module, solid
 
-from image_retraining import photo_files
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache import known_files
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.feature_table import check_any
@@ -97,7 +97,7 @@ def cache_folder(tmp_path: Path) -> Path:
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the cache believe that files written just now were written an hour ago."""
     clocks = {**vars(time), "time_ns": lambda: time.time_ns() + 3600 * 10**9}
-    monkeypatch.setattr(photo_files, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(known_files, "time", SimpleNamespace(**clocks))
 
 
 def cataloged(folder: Path, validation: int = 20, testing: int = 20) -> Catalog:

@@ -11,7 +11,7 @@ from conftest import COLOURS, as_nobody, colour_statistics, encoded, mode_of, sa
 
 from image_retraining import gathering, importing
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice, choose_engine
 from image_retraining.extraction import extract

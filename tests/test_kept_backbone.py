@@ -29,13 +29,13 @@ from modules_made_here import (
 from image_retraining import backbone as backbone_module
 from image_retraining import gathering, hub_module
 from image_retraining.backbone import Backbone, load_backbone
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
+from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.freezing import FREEZING_VERSION
 from image_retraining.handles import BUILTIN_MODULE
-from image_retraining.kept_modules import KeptModules
 from image_retraining.plain_graph import graph_bytes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -143,9 +143,9 @@ def test_without_a_place_to_keep_it_a_module_is_loaded_each_time(
 CHILD = """
 import json, sys
 from image_retraining.backbone import load_backbone
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.freezing import FREEZING_VERSION
-from image_retraining.kept_modules import KeptModules
+from image_retraining.cache.frozen_modules import KeptModules
 
 folder, *handles = sys.argv[1:]
 with BottleneckCache(folder) as cache:

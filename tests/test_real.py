@@ -22,8 +22,8 @@ from sklearn.preprocessing import StandardScaler
 import retrain
 from image_retraining import gathering, label_issues
 from image_retraining.backbone import load_backbone
-from image_retraining.bottlenecks import BottleneckCache
-from image_retraining.cache_folder import open_cache
+from image_retraining.cache.opening import open_cache
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.extraction import extract

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from absl import logging
 
-from image_retraining.bottlenecks import FILE_NAME, today_number
-from image_retraining.cache_file import CacheFile, Database
+from image_retraining.cache.database import CacheFile, Database
+from image_retraining.cache.vectors import FILE_NAME, today_number
 from image_retraining.foundation.errors import SettingError
 
 _MEGABYTE = 1_000_000

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from image_retraining.cache_file import CacheFile, Database
+from image_retraining.cache.database import CacheFile, Database
 from image_retraining.foundation.records import Floats
 
 # SQLite takes values of up to a thousand million bytes; a larger module is frozen in each run.

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from absl import logging
 
-from image_retraining.cache_schema import SCHEMA_SCRIPTS, SCHEMA_VERSION, TABLES, checksum
+from image_retraining.cache.schema import SCHEMA_SCRIPTS, SCHEMA_VERSION, TABLES, checksum
 from image_retraining.foundation.errors import CacheError
 
 _Result = TypeVar("_Result")

@@ -11,16 +11,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import as_nobody, mode_of
-from test_bottlenecks import RECIPE, REPOSITORY, SIZE, bits, digest, execute, numbered
+from test_vectors import RECIPE, REPOSITORY, SIZE, bits, digest, execute, numbered
 
-from image_retraining import bottlenecks, cache_care
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
-from image_retraining.cache_care import care
-from image_retraining.cache_folder import open_cache
+from image_retraining.cache import upkeep
+from image_retraining.cache import vectors as bottlenecks
+from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
+from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.opening import open_cache
+from image_retraining.cache.upkeep import care
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.foundation.errors import CacheError, RetrainError, SettingError
 from image_retraining.foundation.records import Floats
-from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
-from image_retraining.photo_files import FileState, PhotoFiles
 
 # 2024-10-04
 TODAY = 20000
@@ -39,7 +40,7 @@ MODULE = KeptModule(
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Noon of the day that is today."""
     clocks = {**vars(time), "time": lambda: (TODAY + 0.5) * 86400}
-    for room in (bottlenecks, cache_care):
+    for room in (bottlenecks, upkeep):
         monkeypatch.setattr(room, "time", SimpleNamespace(**clocks))
 
 
@@ -387,7 +388,7 @@ def test_the_command_needs_no_tensorflow(tmp_path: Path, flag: str) -> None:
     used(tmp_path, RECIPE, TODAY)
     told, errors = command(flag, f"--bottleneck_dir={tmp_path}")
     imported = set(re.findall(r"^import time:.*\| +(\S+)$", errors, re.MULTILINE))
-    assert "image_retraining.cache_care" in imported
+    assert "image_retraining.cache.upkeep" in imported
     assert not {name for name in imported if re.match("tensor|keras|tqdm|openvino", name)}
     count = 5 if flag == "--cache_info" else 0
     assert f"Feature vectors: {count}\n" in told

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_bottlenecks import RECIPE, SIZE, bits, execute, numbered
+from test_vectors import RECIPE, SIZE, bits, execute, numbered
 
-from image_retraining import kept_modules
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
-from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
+from image_retraining.cache import frozen_modules
+from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 
 KEY = ModuleKey("ab" * 32, freezing=1, asked_size="8x6")
 # Zeros of both signs, a denormal, infinity, a NaN with a payload, ordinary numbers.
@@ -142,7 +142,7 @@ def test_a_module_may_have_any_handle(modules: KeptModules, handle: str) -> None
 def test_too_large_a_graph_is_not_kept(
     modules: KeptModules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_modules, "_LARGEST_GRAPH", 1000)
+    monkeypatch.setattr(frozen_modules, "_LARGEST_GRAPH", 1000)
     modules.keep(KEY, replace(MODULE, graph=bytes(1001)), handle="module")
     assert modules.find(KEY) is None
     assert execute(tmp_path, "SELECT COUNT(*) FROM modules") == (0,)
@@ -155,7 +155,7 @@ def test_the_largest_graph_is_one_that_fits_into_the_file() -> None:
     limit = database.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)
     database.close()
     # A row is no longer than that; the sample and the rest of it are small.
-    assert limit - 10_000_000 > kept_modules._LARGEST_GRAPH  # noqa: SLF001
+    assert limit - 10_000_000 > frozen_modules._LARGEST_GRAPH  # noqa: SLF001
 
 
 DAMAGES = {

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_bottlenecks import RECIPE, SIZE, bits, digest, execute, numbered, said, started, tell
+from test_vectors import RECIPE, SIZE, bits, digest, execute, numbered, said, started, tell
 
-from image_retraining import claims
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache import claims
+from image_retraining.cache.vectors import BottleneckCache
 
 
 def photos(*numbers: int) -> set[bytes]:
@@ -158,7 +158,7 @@ def test_a_damaged_vector_is_handed_out_to_one_run(
 # A process that claims ten photos and keeps them until it is told to close its cache.
 CLAIMER = """
 import hashlib, sys
-from image_retraining.bottlenecks import BottleneckCache, Recipe
+from image_retraining.cache.vectors import BottleneckCache, Recipe
 
 cache = BottleneckCache(sys.argv[1])
 photos = [hashlib.sha256(b"%d" % n).digest() for n in range(10)]

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_retraining import photo_files
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
+from image_retraining.cache import known_files
+from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.foundation.errors import CacheError
 from image_retraining.foundation.records import Floats
-from image_retraining.photo_files import FileState, PhotoFiles
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPE = Recipe("ab" * 32, height=8, width=6, pixels=1)
 SIZE = 4
 SECOND = 1_000_000_000
@@ -58,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The clock of the cache; an hour on, so that new files look like old ones."""
     clock = SimpleNamespace(now=time.time_ns() + 3600 * SECOND)
     clocks = {**vars(time), "time_ns": lambda: clock.now}
-    monkeypatch.setattr(photo_files, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(known_files, "time", SimpleNamespace(**clocks))
     return clock
 
 
@@ -396,7 +396,7 @@ def test_threads_may_share_a_cache(cache: BottleneckCache, photo: str) -> None:
 WRITER = """
 import hashlib, sys
 import numpy as np
-from image_retraining.bottlenecks import BottleneckCache, Recipe
+from image_retraining.cache.vectors import BottleneckCache, Recipe
 
 folder, first = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
@@ -414,7 +414,7 @@ with BottleneckCache(folder) as cache:
 # A process that opens the caches it is told to, one a line.
 OPENER = """
 import sys
-from image_retraining.bottlenecks import BottleneckCache
+from image_retraining.cache.vectors import BottleneckCache
 
 print("ready", flush=True)
 for line in sys.stdin:
@@ -472,7 +472,7 @@ def test_processes_may_make_a_cache_at_once(tmp_path: Path) -> None:
 
 def test_the_cache_needs_no_tensorflow() -> None:
     code = (
-        "import sys, image_retraining.bottlenecks\n"
+        "import sys, image_retraining.cache.vectors\n"
         "sys.exit(any(name.startswith(('tensorflow', 'tensorboard')) for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

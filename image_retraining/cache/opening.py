@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 from absl import logging
 
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.foundation.errors import SettingError
 
 # How the names of file systems on a network begin.

@@ -19,9 +19,9 @@ from typing import Any, Self
 import numpy as np
 from absl import logging
 
-from image_retraining.cache_file import CacheFile, Database, chunks, execute_in
-from image_retraining.cache_schema import checksum
-from image_retraining.claims import Claims
+from image_retraining.cache.claims import Claims
+from image_retraining.cache.database import CacheFile, Database, chunks, execute_in
+from image_retraining.cache.schema import checksum
 from image_retraining.foundation.records import Floats
 
 _Rows = list[tuple[Any, ...]]

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_bottlenecks import (
+from test_vectors import (
     OPENER,
     RECIPE,
     REPOSITORY,
@@ -34,15 +34,15 @@ from test_bottlenecks import (
     tell,
 )
 
-from image_retraining import cache_file
-from image_retraining.bottlenecks import FILE_NAME, BottleneckCache, Recipe
-from image_retraining.cache_file import CacheFile
-from image_retraining.cache_folder import open_cache
-from image_retraining.cache_schema import checksum
+from image_retraining.cache import database as cache_file
+from image_retraining.cache.database import CacheFile
+from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
+from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.opening import open_cache
+from image_retraining.cache.schema import checksum
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.foundation.errors import CacheError
 from image_retraining.foundation.records import Floats
-from image_retraining.kept_modules import KeptModule, KeptModules, ModuleKey
-from image_retraining.photo_files import FileState, PhotoFiles
 
 OTHER_RECIPE = replace(RECIPE, fingerprint="cd" * 32, view="flipped")
 PAGE = 4096
@@ -575,7 +575,7 @@ def test_damage_in_the_middle_of_a_run_does_not_stop_it(
 FINDER = """
 import hashlib, sys
 import numpy as np
-from image_retraining.bottlenecks import BottleneckCache, Recipe
+from image_retraining.cache.vectors import BottleneckCache, Recipe
 
 recipe = Recipe("ab" * 32, height=8, width=6, pixels=1)
 first = int(sys.argv[1])
@@ -861,7 +861,7 @@ def check_gives_only_what_was_stored(keepsake: Keepsake, contents: bytearray) ->
 FILLER = """
 import hashlib, resource, sys
 import numpy as np
-from image_retraining.bottlenecks import BottleneckCache, Recipe
+from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.foundation.errors import CacheError
 
 folder, limit = sys.argv[1], int(sys.argv[2])

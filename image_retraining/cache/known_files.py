@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from image_retraining.cache_file import CacheFile, Database, chunks, execute_in
+from image_retraining.cache.database import CacheFile, Database, chunks, execute_in
 
 # A file changed as lately as this may change again without its time stamp showing it.
 _SETTLED_AFTER_NS = 2_000_000_000

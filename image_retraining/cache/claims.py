@@ -13,7 +13,7 @@ from collections.abc import Collection
 
 import psutil
 
-from image_retraining.cache_file import Database, execute_in
+from image_retraining.cache.database import Database, execute_in
 
 # Longer than the slowest batch of photos takes from being read to being stored.
 _LASTS_SECONDS = 120.0
