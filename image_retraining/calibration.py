@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.evaluation import softmax
 from image_retraining.foundation.errors import GraphError, SettingError
 from image_retraining.foundation.records import Floats, Head, Ints
+from image_retraining.head.softmax import softmax
 
 _Doubles = npt.NDArray[np.float64]
 

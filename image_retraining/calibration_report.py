@@ -4,8 +4,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from image_retraining import reliability_picture
 from image_retraining.calibration import Calibration, reliability
-from image_retraining.evaluation import softmax
 from image_retraining.foundation.records import Evaluation
+from image_retraining.head.softmax import softmax
 from image_retraining.metrics_report import percent
 from image_retraining.summaries import image_value, write_summaries
 

@@ -11,11 +11,11 @@ from image_retraining.engines import BATCH_SIZE, Engine, computed
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import FeatureSet
+from image_retraining.head.descent import BatchDraw, StepBatches
+from image_retraining.head.sampling import Indices
 from image_retraining.photos import pixels
 from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
 from image_retraining.photos.distortions import Distortion, drawn
-from image_retraining.sampling import Indices
-from image_retraining.training import BatchDraw, StepBatches
 
 
 class DistortedPhotos:

@@ -7,10 +7,8 @@ from typing import Any
 
 from absl import logging
 
-from image_retraining import frozen_graph, training
+from image_retraining import frozen_graph
 from image_retraining.backbone import Backbone
-from image_retraining.checkpoint import Checkpoint, CheckpointFile, photos_digest
-from image_retraining.class_weights import BALANCED, class_weights
 from image_retraining.config import RetrainConfig
 from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.engines import choose_engine
@@ -26,8 +24,11 @@ from image_retraining.foundation.records import (
     TrainingReport,
     TrainingState,
 )
-from image_retraining.head_choice import HeadChoice, chosen
-from image_retraining.regularization_path import PathPoint, regularization_path
+from image_retraining.head import descent
+from image_retraining.head.best_head import HeadChoice, chosen
+from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
+from image_retraining.head.class_weights import BALANCED, class_weights
+from image_retraining.head.regularization_path import PathPoint, regularization_path
 from image_retraining.summaries import TensorBoardWriter, log_report
 
 
@@ -112,7 +113,7 @@ def _train(
         logging.info("There is no %s to resume; starting anew.", config.checkpoint_path)
     start = resumed or Checkpoint(
         TrainingState(
-            training.initial_head(backbone.feature_size, len(catalog.labels), seed=config.seed)
+            descent.initial_head(backbone.feature_size, len(catalog.labels), seed=config.seed)
         )
     )
     head, choice = start.state.head, start.choice
@@ -124,7 +125,7 @@ def _train(
     ):
         tensorboard.write_graph(_graph(config, backbone, head))
         settings = _training_settings(config)
-        for report, state in training.train(source, validation, settings, start=start.state):
+        for report, state in descent.train(source, validation, settings, start=start.state):
             head, choice = report.head, chosen(choice, report)
             log_report(report)
             tensorboard.write(report)
@@ -155,8 +156,8 @@ def _training_inputs(
     }
 
 
-def _training_settings(config: RetrainConfig) -> training.TrainingSettings:
-    return training.TrainingSettings(
+def _training_settings(config: RetrainConfig) -> descent.TrainingSettings:
+    return descent.TrainingSettings(
         steps=config.how_many_training_steps,
         learning_rate=config.learning_rate,
         optimizer=config.optimizer,
@@ -176,9 +177,9 @@ def _batch_source(
     backbone: Backbone,
     weights: Floats,
     first_step: int,
-) -> Iterator[training.BatchSource]:
+) -> Iterator[descent.BatchSource]:
     """Gives what the training draws its batches from."""
-    draw = training.batch_draw(
+    draw = descent.batch_draw(
         training_set,
         batch_size=config.train_batch_size,
         seed=config.seed,
@@ -186,7 +187,7 @@ def _batch_source(
         class_weights=None if config.class_weight == BALANCED else weights,
     )
     if not config.distorts or config.distortion_views:
-        yield training.StoredVectors(training_set, draw=draw, seed=config.seed)
+        yield descent.StoredVectors(training_set, draw=draw, seed=config.seed)
         return
     photo_count = (config.how_many_training_steps - first_step) * config.train_batch_size
     logging.info("Distorted photos are not cached: %d photos go through the module.", photo_count)

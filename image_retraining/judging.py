@@ -6,7 +6,6 @@ from absl import logging
 from image_retraining import calibration_report, label_issues
 from image_retraining.calibration import Calibration, calibrate, calibrated
 from image_retraining.config import RetrainConfig
-from image_retraining.evaluation import evaluate
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.records import (
     Catalog,
@@ -16,10 +15,11 @@ from image_retraining.foundation.records import (
     Head,
     Split,
 )
+from image_retraining.head.sampling import Indices, Sampler
+from image_retraining.head.softmax import evaluate
 from image_retraining.metrics import Metrics, measure
 from image_retraining.metrics_board import write_to_tensorboard
 from image_retraining.metrics_report import table, write_metrics_file
-from image_retraining.sampling import Indices, Sampler
 
 _TEST_DRAWS = 2
 

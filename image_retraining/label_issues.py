@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.evaluation import softmax
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
 from image_retraining.foundation.text import shown
-from image_retraining.softmax_regression import Samples, solve
+from image_retraining.head.lbfgs import Samples, solve
+from image_retraining.head.softmax import softmax
 
 _MOST_FOLDS = 5
 _STRENGTHS = (1.0, 0.3, 0.1, 0.03)

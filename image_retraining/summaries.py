@@ -15,11 +15,11 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from image_retraining.evaluation import figures, softmax
 from image_retraining.foundation.records import (
     Floats,
     TrainingReport,
 )
+from image_retraining.head.softmax import figures, softmax
 
 # Marks this tool's event files, so that a later run replaces these and nothing else.
 _FILE_MARK = ".retrain"

@@ -28,8 +28,6 @@ MAY_IMPORT = {
 }
 # Modules that do not lie in the folder of their room yet.
 FLAT = {
-    "head": "evaluation training gradient_steps softmax_regression regularization_path head_choice "
-    "sampling class_weights checkpoint",
     "backbone": "handles hub_module backbone freezing plain_graph",
     "evaluation": "metrics calibration duplicates near_vectors label_issues",
     "features": "extraction feature_table row_cache engines importing text_bottlenecks",

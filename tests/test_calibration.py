@@ -16,9 +16,9 @@ from image_retraining.calibration import (
     unknown_threshold,
     with_temperature,
 )
-from image_retraining.evaluation import softmax
 from image_retraining.foundation.errors import GraphError, SettingError
 from image_retraining.foundation.records import Floats, Head, Ints
+from image_retraining.head.softmax import softmax
 
 
 def floats(values: Any) -> Floats:

@@ -14,9 +14,9 @@ from image_retraining.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import FeatureSet
+from image_retraining.head.descent import StoredVectors, batch_draw
 from image_retraining.photos import pixels as images
 from image_retraining.photos.distortions import Distortion
-from image_retraining.training import StoredVectors, batch_draw
 
 BATCH_SIZE = 12
 DISTORTION = Distortion(flip_left_right=True, random_crop=30, random_scale=20, random_brightness=30)

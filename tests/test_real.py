@@ -28,9 +28,9 @@ from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.extraction import extract
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
+from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.photos.folder import scan
 from image_retraining.photos.pixels import pixels, read
-from image_retraining.softmax_regression import Samples, solve
 
 pytestmark = pytest.mark.real
 

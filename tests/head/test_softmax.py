@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_retraining.evaluation import evaluate, softmax
 from image_retraining.foundation.records import Head
+from image_retraining.head.softmax import evaluate, softmax
 
 
 def head(weights: Any, bias: Any) -> Head:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from image_retraining.evaluation import evaluate, figures
 from image_retraining.foundation.records import (
     Evaluation,
     FeatureSet,
@@ -16,7 +15,8 @@ from image_retraining.foundation.records import (
     Head,
     TrainingReport,
 )
-from image_retraining.softmax_regression import Samples, Solution, solve
+from image_retraining.head.lbfgs import Samples, Solution, solve
+from image_retraining.head.softmax import evaluate, figures
 
 # Half a decade apart.
 _STRENGTHS = tuple(10 ** (-place / 2) for place in range(13))

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_retraining.class_weights import class_weights
 from image_retraining.foundation.errors import SettingError
+from image_retraining.head.class_weights import class_weights
 
 LABELS = ("daisy", "wild rose", "玫瑰")
 

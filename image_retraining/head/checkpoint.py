@@ -23,7 +23,7 @@ from absl import logging
 from image_retraining.foundation.errors import CheckpointError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import FeatureSet, Head, TrainingState
-from image_retraining.head_choice import HeadChoice
+from image_retraining.head.best_head import HeadChoice
 
 _SECONDS_BETWEEN_SAVES = 10.0
 

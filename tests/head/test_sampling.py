@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from image_retraining.foundation.records import Ints
-from image_retraining.sampling import Sampler
+from image_retraining.head.sampling import Sampler
 
 
 def label_ids(counts: dict[int, int]) -> Ints:

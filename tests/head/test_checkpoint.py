@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_retraining import checkpoint
-from image_retraining.checkpoint import Checkpoint, CheckpointFile, photos_digest
 from image_retraining.foundation.errors import CheckpointError, OutputError
 from image_retraining.foundation.records import FeatureSet, Head, TrainingState
-from image_retraining.head_choice import HeadChoice
+from image_retraining.head import checkpoint
+from image_retraining.head.best_head import HeadChoice
+from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
 
 INPUTS = {
     "photos and labels": "0123abcd",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from image_retraining.foundation.records import Evaluation, Head, TrainingReport
-from image_retraining.head_choice import HeadChoice, chosen
+from image_retraining.head.best_head import HeadChoice, chosen
 
 
 def report(step: int, loss: float | None) -> TrainingReport:

@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from image_retraining.foundation.records import FeatureSet, Floats, Head
-from image_retraining.regularization_path import PathPoint, regularization_path
-from image_retraining.softmax_regression import Samples, Solution, solve
+from image_retraining.head.lbfgs import Samples, Solution, solve
+from image_retraining.head.regularization_path import PathPoint, regularization_path
 
 D = 12
 

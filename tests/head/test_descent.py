@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from image_retraining.foundation.records import FeatureSet, Head, TrainingReport, TrainingState
-from image_retraining.training import (
+from image_retraining.head.descent import (
     StoredVectors,
     TrainingSettings,
     batch_draw,

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.evaluation import evaluate
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.records import (
     Evaluation,
@@ -23,8 +22,9 @@ from image_retraining.foundation.records import (
     TrainingReport,
     TrainingState,
 )
-from image_retraining.gradient_steps import FIGURES, step_taker
-from image_retraining.sampling import Indices, Sampler
+from image_retraining.head.descent_steps import FIGURES, step_taker
+from image_retraining.head.sampling import Indices, Sampler
+from image_retraining.head.softmax import evaluate
 
 _TRAINING_DRAWS, _VALIDATION_DRAWS, _VIEW_DRAWS = 0, 1, 3
 _INITIAL_STDDEV = 0.001
