@@ -43,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     flags.FLAGS(sys.argv[:1])
     import_tensorflow()
-    from image_retraining.backbone import load_backbone  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415 - after TensorFlow
 
     logging.set_verbosity(logging.WARNING)
     catalog = catalogs.scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
@@ -129,8 +129,8 @@ def forward_seconds(backbone: Any) -> float:
 
 def megabytes(handle: str) -> float:
     """Returns the size of a module's files, 0 for one that is no folder."""
-    from image_retraining.backbone import BUILTIN_FOLDER  # noqa: PLC0415 - after TensorFlow
-    from image_retraining.handles import BUILTIN_MODULE  # noqa: PLC0415
+    from image_retraining.backbone.handles import BUILTIN_MODULE  # noqa: PLC0415
+    from image_retraining.backbone.loading import BUILTIN_FOLDER  # noqa: PLC0415 - after TensorFlow
 
     folder = BUILTIN_FOLDER if handle == BUILTIN_MODULE else handle
     paths = [os.path.join(top, name) for top, _, names in os.walk(folder) for name in names]

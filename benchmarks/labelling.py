@@ -72,7 +72,7 @@ def prepare(
     import numpy as np  # noqa: PLC0415 - after TensorFlow
 
     from image_retraining import frozen_graph  # noqa: PLC0415
-    from image_retraining.backbone import load_backbone  # noqa: PLC0415
+    from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415
     from image_retraining.engines import choose_engine  # noqa: PLC0415
     from image_retraining.foundation.records import Head  # noqa: PLC0415
     from image_retraining.label_config import LabelConfig  # noqa: PLC0415

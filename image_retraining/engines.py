@@ -21,12 +21,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from image_retraining.backbone.freezing import Frozen, sample_photos
+from image_retraining.backbone.graphs import graph_bytes
 from image_retraining.foundation.errors import EngineError
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats
-from image_retraining.freezing import Frozen, sample_photos
 from image_retraining.photos.batches import Numbers, PhotoBatch
-from image_retraining.plain_graph import graph_bytes
 
 BATCH_SIZE = 32
 

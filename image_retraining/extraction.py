@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from absl import logging
 
-from image_retraining.backbone import Backbone
+from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.known_files import FileState, PhotoFiles
 from image_retraining.cache.vectors import (
     BottleneckCache,

@@ -8,7 +8,7 @@ from typing import Any
 from absl import logging
 
 from image_retraining import frozen_graph
-from image_retraining.backbone import Backbone
+from image_retraining.backbone.loading import Backbone
 from image_retraining.config import RetrainConfig
 from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.engines import choose_engine

@@ -10,10 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from image_retraining.backbone import Backbone
+from image_retraining.backbone.graphs import graph_bytes, plain_graph
+from image_retraining.backbone.loading import Backbone
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Head
-from image_retraining.plain_graph import graph_bytes, plain_graph
 
 PHOTOS_NAME = "Placeholder"
 VECTORS_SCOPE, VECTORS_NAME = "input", "BottleneckInputPlaceholder"

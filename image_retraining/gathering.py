@@ -6,7 +6,7 @@ from dataclasses import replace
 from absl import logging
 
 from image_retraining import duplicates
-from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from image_retraining.backbone.graphs import photo_shape
 from image_retraining.foundation.errors import GraphError, PhotoError, first_line
 from image_retraining.foundation.records import Floats
-from image_retraining.plain_graph import photo_shape
 
 _CHANNELS = 3
 _DECODERS = frozenset({"DecodeBmp", "DecodeGif", "DecodeImage", "DecodeJpeg", "DecodePng"})

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from absl import logging
 
-from image_retraining.backbone import Backbone
+from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.known_files import FileState, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, imported_recipe
 from image_retraining.engines import BATCH_SIZE, Engine

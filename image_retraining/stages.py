@@ -7,7 +7,7 @@ from typing import Any
 from absl import logging
 
 from image_retraining import __version__, frozen_graph
-from image_retraining.backbone import Backbone
+from image_retraining.backbone.loading import Backbone
 from image_retraining.calibration import Calibration
 from image_retraining.config import RetrainConfig
 from image_retraining.foundation.files import replacing

@@ -28,7 +28,6 @@ MAY_IMPORT = {
 }
 # Modules that do not lie in the folder of their room yet.
 FLAT = {
-    "backbone": "handles hub_module backbone freezing plain_graph",
     "evaluation": "metrics calibration duplicates near_vectors label_issues",
     "features": "extraction feature_table row_cache engines importing text_bottlenecks",
     "exports": "frozen_graph graph_model saved_model tflite_export tflite_model tflite_metadata "
@@ -44,7 +43,7 @@ ROOM_OF_FLAT = {module: room for room, modules in FLAT.items() for module in mod
 WITHOUT_TENSORFLOW = {"foundation", "cache", "evaluation"}
 # What only one module may use.
 OWNERS = {
-    "tensorflow_hub": {"hub_module"},
+    "tensorflow_hub": {"hub"},
     "sqlite3": {"database"},
     "openvino": {"engines"},
     "absl.flags": {"command_line"},

@@ -17,7 +17,7 @@ from conftest import Colour, encoded, solid
 from PIL import Image
 
 from image_retraining import stages
-from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice
@@ -331,7 +331,7 @@ module, *folders = sys.argv[1:]
 sys.path[:0] = ["tests"]
 import conftest
 import test_bad_photos
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 
 # Should a bomb go off, it is to go off here alone.
 resource.setrlimit(resource.RLIMIT_DATA, (12 << 30, 12 << 30))

@@ -27,7 +27,7 @@ import tensorflow as tf
 from conftest import encoded, save_module, solid
 
 import retrain
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
@@ -60,7 +60,7 @@ from absl import logging
 from image_retraining import extraction
 from image_retraining.cache import claims
 from image_retraining.photos import pixels as images
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.photos.folder import scan
 from image_retraining.engines import EngineChoice

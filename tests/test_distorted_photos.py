@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
-from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError

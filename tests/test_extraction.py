@@ -15,7 +15,8 @@ import pytest
 import tensorflow as tf
 from conftest import colour_statistics, encoded, save_module, solid
 
-from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.backbone.freezing import Frozen
+from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache import known_files
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice
@@ -23,7 +24,6 @@ from image_retraining.extraction import extract
 from image_retraining.feature_table import check_any
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
-from image_retraining.freezing import Frozen
 from image_retraining.photos import pixels
 from image_retraining.photos.distortions import Distortion, Views
 from image_retraining.photos.folder import scan

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from image_retraining import frozen_graph
-from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Floats, Head
 from image_retraining.graph_model import FrozenGraph

@@ -10,7 +10,7 @@ import pytest
 from conftest import COLOURS, as_nobody, colour_statistics, encoded, mode_of, save_module, solid
 
 from image_retraining import gathering, importing
-from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice, choose_engine

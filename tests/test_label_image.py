@@ -20,7 +20,7 @@ from PIL import Image
 import label_image
 from image_retraining import frozen_graph
 from image_retraining.answers import formatter
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.calibration import Calibration
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Head, Prediction

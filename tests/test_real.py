@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import retrain
 from image_retraining import gathering, label_issues
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig

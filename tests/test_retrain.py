@@ -21,7 +21,8 @@ from modules_made_here import packed, served
 from tensorboard.backend.event_processing import event_accumulator
 
 import retrain
-from image_retraining import hub_module, stages
+from image_retraining import stages
+from image_retraining.backbone.sources import hub
 from image_retraining.config import RetrainConfig
 from image_retraining.foundation.errors import (
     CheckpointError,
@@ -514,7 +515,7 @@ def test_nobodys_choice_of_module_falls_back_and_a_persons_does_not(
     def offline(handle: str, *, patience: float) -> str:
         raise DownloadError(handle, f"nothing within {patience} s")
 
-    monkeypatch.setattr(hub_module, "resolve", offline)
+    monkeypatch.setattr(hub, "resolve", offline)
     url = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
     run(tfhub_module=url, named=frozenset({"image_dir"}), how_many_training_steps=5)
     warnings = [line for line in logged.messages if "built-in" in line]

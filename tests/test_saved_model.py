@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
 from image_retraining import frozen_graph
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.foundation.errors import GraphError, OutputError
 from image_retraining.foundation.records import Head
 from image_retraining.graph_model import FrozenGraph

@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import encoded, save_module
 
 from image_retraining import frozen_graph
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.foundation.errors import ExportError, GraphError
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import FeatureSet, Head

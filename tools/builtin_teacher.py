@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.engines import BATCH_SIZE, choose_engine
 from image_retraining.foundation.parallel import overlapped
 

@@ -8,8 +8,8 @@ No labels, and no weights from elsewhere.
 It needs tar files of thumbnails, JPEG of 128 x 128 pixels, and a teacher; 8 sets of crops of 24,000
 thumbnails take 0.5 GB in --work_dir. The module was made with the defaults, 84 epochs of 64 and 80
 pixels, in 90 minutes on 2 cores: it tells 0.336 of the teacher's variance on thumbnails held back,
-and has 0.783 in the probe of benchmarks/features.py. image_retraining/builtin/README.md has the
-command, the curve, and what else was tried.
+and has 0.783 in the probe of benchmarks/features.py. The card,
+image_retraining/backbone/builtin/README.md, has the command, the curve, and what else was tried.
 """
 
 import argparse

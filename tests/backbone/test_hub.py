@@ -24,7 +24,7 @@ from modules_made_here import (
     some_file,
 )
 
-from image_retraining import hub_module
+from image_retraining.backbone.sources import hub
 from image_retraining.foundation.errors import DownloadError, ModuleError
 
 # tensorflow_hub leaves the answer of a download that fails to the garbage collector.
@@ -65,7 +65,7 @@ def files_outside(tmp_path: Path) -> list[Path]:
 
 def assert_works(folder: str) -> None:
     photos = random_photos(2)
-    answer = hub_module.load("it", folder).signatures["serving_default"](photos=photos)
+    answer = hub.load("it", folder).signatures["serving_default"](photos=photos)
     assert answer["output_0"].numpy() == pytest.approx(expected_features(photos), abs=1e-5)
 
 
@@ -73,7 +73,7 @@ def assert_works(folder: str) -> None:
 
 
 def test_a_folder_is_taken_where_it_is(module: Path, cache: Path) -> None:
-    assert hub_module.resolve(str(module), patience=PATIENCE) == str(module)
+    assert hub.resolve(str(module), patience=PATIENCE) == str(module)
     assert kept(cache) == []
 
 
@@ -82,15 +82,15 @@ def test_what_is_no_folder_is_refused(make: Callable[[Path], None], tmp_path: Pa
     handle = tmp_path / "module"
     make(handle)
     with pytest.raises(ModuleError) as caught:
-        hub_module.resolve(str(handle), patience=PATIENCE)
+        hub.resolve(str(handle), patience=PATIENCE)
     assert str(caught.value) == (
-        f"{hub_module.MODULE_RULE} Got {handle}, which does not exist as a folder."
+        f"{hub.MODULE_RULE} Got {handle}, which does not exist as a folder."
     )
 
 
 def test_an_empty_handle_is_refused() -> None:
     with pytest.raises(ModuleError, match="Got nothing, which does not exist"):
-        hub_module.resolve("", patience=PATIENCE)
+        hub.resolve("", patience=PATIENCE)
 
 
 # --- loading
@@ -167,10 +167,10 @@ def test_a_folder_of_no_whole_module_is_refused(
     folder = tmp_path / "broken"
     make(folder)
     with pytest.raises(ModuleError) as caught:
-        hub_module.load("the handle", str(folder))
+        hub.load("the handle", str(folder))
     message = str(caught.value)
-    assert message.startswith(f"{hub_module.MODULE_RULE} Got the handle, which cannot be loaded: ")
-    assert words in message.removeprefix(hub_module.MODULE_RULE)
+    assert message.startswith(f"{hub.MODULE_RULE} Got the handle, which cannot be loaded: ")
+    assert words in message.removeprefix(hub.MODULE_RULE)
     assert "\n" not in message
     assert not isinstance(caught.value, DownloadError)
 
@@ -201,13 +201,13 @@ def test_a_fingerprint_is_what_the_docstring_says(tmp_path: Path) -> None:
         for part in (name.encode(), FILES[name])
     )
     folder = write_files(tmp_path / "module", FILES)
-    assert hub_module.fingerprint(folder) == hashlib.sha256(content).hexdigest()
+    assert hub.fingerprint(folder) == hashlib.sha256(content).hexdigest()
 
 
 def test_a_fingerprint_is_golden(tmp_path: Path) -> None:
     # printf '\1\0\0\0\0\0\0\0a\2\0\0\0\0\0\0\0bc' | sha256sum
     golden = "9a8acca1b6c6c0befd3fbc756aed625da998c998f7252e738c4ef061906b9b21"
-    assert hub_module.fingerprint(write_files(tmp_path / "module", {"a": b"bc"})) == golden
+    assert hub.fingerprint(write_files(tmp_path / "module", {"a": b"bc"})) == golden
 
 
 def test_a_fingerprint_is_of_the_content_wherever_it_lies(
@@ -217,7 +217,7 @@ def test_a_fingerprint_is_of_the_content_wherever_it_lies(
     copy = write_files(tmp_path / "another" / "name", dict(reversed(FILES.items())))
     monkeypatch.chdir(tmp_path)
     places = (folder, f"{folder}/", copy, "module", "./another/name")
-    assert len({hub_module.fingerprint(place) for place in places}) == 1
+    assert len({hub.fingerprint(place) for place in places}) == 1
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_fingerprint_is_of_the_content_wherever_it_lies(
 def test_a_fingerprint_changes_with(change: dict[str, bytes], tmp_path: Path) -> None:
     before = write_files(tmp_path / "before", FILES)
     after = write_files(tmp_path / "after", FILES | change)
-    assert hub_module.fingerprint(before) != hub_module.fingerprint(after)
+    assert hub.fingerprint(before) != hub.fingerprint(after)
 
 
 @pytest.mark.parametrize(
@@ -250,23 +250,21 @@ def test_a_fingerprint_tells_apart(
     one: dict[str, bytes], other: dict[str, bytes], tmp_path: Path
 ) -> None:
     folders = [write_files(tmp_path / name, files) for name, files in (("1", one), ("2", other))]
-    assert len({hub_module.fingerprint(folder) for folder in folders}) == 2
+    assert len({hub.fingerprint(folder) for folder in folders}) == 2
 
 
 # Once: files in hidden folders, as .git and .ipynb_checkpoints, do count.
 @pytest.mark.parametrize("hidden", [".DS_Store", "variables/.nfs01", ".git/HEAD"])
 def test_hidden_files_do_not_count(hidden: str, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "module", FILES)
-    before = hub_module.fingerprint(folder)
+    before = hub.fingerprint(folder)
     write_files(tmp_path / "module", {hidden: b"hidden"})
-    assert hub_module.fingerprint(folder) == before
+    assert hub.fingerprint(folder) == before
 
 
 def test_a_folder_below_a_hidden_one_has_its_fingerprint(tmp_path: Path) -> None:
     place = write_files(tmp_path / ".cache" / "module", FILES)
-    assert hub_module.fingerprint(place) == hub_module.fingerprint(
-        write_files(tmp_path / "module", FILES)
-    )
+    assert hub.fingerprint(place) == hub.fingerprint(write_files(tmp_path / "module", FILES))
 
 
 # --- archives
@@ -280,30 +278,30 @@ def test_an_archive_is_unpacked_into_the_cache_once(
 ) -> None:
     handle = tmp_path / name
     handle.write_bytes(packed(module, mode=mode))
-    folder = hub_module.resolve(str(handle), patience=PATIENCE)
+    folder = hub.resolve(str(handle), patience=PATIENCE)
     assert_works(folder)
-    assert hub_module.fingerprint(folder) == hub_module.fingerprint(str(module))
+    assert hub.fingerprint(folder) == hub.fingerprint(str(module))
     assert kept(cache) == [os.path.basename(folder)]
     assert Path(folder).parent == cache
     # What is served from the cache keeps a file that was put there.
     (Path(folder) / "mark").touch()
     moved = handle.rename(tmp_path / f"moved_{name}")
-    assert hub_module.resolve(str(moved), patience=PATIENCE) == folder
+    assert hub.resolve(str(moved), patience=PATIENCE) == folder
     assert (Path(folder) / "mark").exists()
 
 
 def test_an_archive_of_the_folder_itself_is_unpacked_too(module: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "m.tar.gz", "w:gz") as tar:
         tar.add(module, "my_module")
-    assert_works(hub_module.resolve(str(tmp_path / "m.tar.gz"), patience=PATIENCE))
+    assert_works(hub.resolve(str(tmp_path / "m.tar.gz"), patience=PATIENCE))
 
 
 def test_another_archive_of_the_same_name_is_unpacked_anew(module: Path, tmp_path: Path) -> None:
     handle = tmp_path / "module.tar.gz"
     handle.write_bytes(archive_with("saved_model.pb"))
-    before = hub_module.resolve(str(handle), patience=PATIENCE)
+    before = hub.resolve(str(handle), patience=PATIENCE)
     handle.write_bytes(packed(module))
-    after = hub_module.resolve(str(handle), patience=PATIENCE)
+    after = hub.resolve(str(handle), patience=PATIENCE)
     assert before != after
     assert_works(after)
 
@@ -311,7 +309,7 @@ def test_another_archive_of_the_same_name_is_unpacked_anew(module: Path, tmp_pat
 def test_a_folder_may_be_named_as_an_archive(module: Path, tmp_path: Path) -> None:
     folder = tmp_path / "module.tar.gz"
     shutil.copytree(module, folder)
-    assert hub_module.resolve(str(folder), patience=PATIENCE) == str(folder)
+    assert hub.resolve(str(folder), patience=PATIENCE) == str(folder)
 
 
 @pytest.mark.parametrize(
@@ -333,9 +331,9 @@ def test_a_broken_archive_is_refused_and_leaves_nothing(
     handle.write_bytes(broken(archive))
     for _ in range(2):
         with pytest.raises(ModuleError) as caught:
-            hub_module.resolve(str(handle), patience=PATIENCE)
+            hub.resolve(str(handle), patience=PATIENCE)
         assert str(caught.value).startswith(
-            f"{hub_module.MODULE_RULE} Got {handle}, which cannot be unpacked: "
+            f"{hub.MODULE_RULE} Got {handle}, which cannot be unpacked: "
         )
         assert not isinstance(caught.value, DownloadError)
     assert kept(cache) == []
@@ -345,14 +343,14 @@ def test_a_broken_archive_is_refused_and_leaves_nothing(
 def test_an_absolute_name_in_an_archive_stays_in_the_cache(tmp_path: Path, cache: Path) -> None:
     handle = tmp_path / "module.tar.gz"
     handle.write_bytes(archive_with(f"{tmp_path}/evil"))
-    folder = Path(hub_module.resolve(str(handle), patience=PATIENCE))
+    folder = Path(hub.resolve(str(handle), patience=PATIENCE))
     assert folder.parent == cache
     assert files_outside(tmp_path) == [handle]
 
 
 def test_an_archive_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModuleError, match=r"module\.tar\.gz, which does not exist"):
-        hub_module.resolve(str(tmp_path / "module.tar.gz"), patience=PATIENCE)
+        hub.resolve(str(tmp_path / "module.tar.gz"), patience=PATIENCE)
 
 
 # Once: rename() onto a folder with files is an OSError (ENOTEMPTY) that is not suppressed.
@@ -365,11 +363,11 @@ def test_two_processes_may_unpack_one_archive(
 
     def open_while_another_process_is_faster(*args: Any) -> Any:
         monkeypatch.setattr(tarfile, "open", open_archive)
-        hub_module.resolve(str(handle), patience=PATIENCE)
+        hub.resolve(str(handle), patience=PATIENCE)
         return open_archive(*args)
 
     monkeypatch.setattr(tarfile, "open", open_while_another_process_is_faster)
-    folder = hub_module.resolve(str(handle), patience=PATIENCE)
+    folder = hub.resolve(str(handle), patience=PATIENCE)
     assert_works(folder)
     assert kept(cache) == [os.path.basename(folder)]
 
@@ -384,7 +382,7 @@ def test_a_cache_folder_that_cannot_be_made_is_an_error_in_words(
     handle = tmp_path / "module.tar.gz"
     handle.write_bytes(archive)
     with pytest.raises(ModuleError, match="cache"):
-        hub_module.resolve(str(handle), patience=PATIENCE)
+        hub.resolve(str(handle), patience=PATIENCE)
 
 
 # --- downloads
@@ -393,7 +391,7 @@ def test_a_cache_folder_that_cannot_be_made_is_an_error_in_words(
 def failed_download(url: str, *, patience: float = PATIENCE) -> str:
     """Returns the words of a download's failure, after checking that they help."""
     with pytest.raises(DownloadError) as caught:
-        hub_module.resolve(url, patience=patience)
+        hub.resolve(url, patience=patience)
     message = str(caught.value)
     del caught
     gc.collect()
@@ -404,21 +402,21 @@ def failed_download(url: str, *, patience: float = PATIENCE) -> str:
 
 def test_a_url_is_downloaded_once(module: Path, archive: bytes, cache: Path) -> None:
     with served(archive) as server:
-        folder = hub_module.resolve(server.url, patience=PATIENCE)
+        folder = hub.resolve(server.url, patience=PATIENCE)
         asked = list(server.requests)
-        assert hub_module.resolve(server.url, patience=PATIENCE) == folder
+        assert hub.resolve(server.url, patience=PATIENCE) == folder
         assert server.requests == asked
     assert set(asked) == {"/module/1?tf-hub-format=compressed"}
     # The server is gone now.
-    assert hub_module.resolve(server.url, patience=PATIENCE) == folder
+    assert hub.resolve(server.url, patience=PATIENCE) == folder
     assert Path(folder).parent == cache
     assert_works(folder)
-    assert hub_module.fingerprint(folder) == hub_module.fingerprint(str(module))
+    assert hub.fingerprint(folder) == hub.fingerprint(str(module))
 
 
 def test_a_url_may_have_a_query(archive: bytes) -> None:
     with served(archive) as server:
-        folder = hub_module.resolve(f"{server.url}?size=8", patience=PATIENCE)
+        folder = hub.resolve(f"{server.url}?size=8", patience=PATIENCE)
         assert set(server.requests) == {"/module/1?size=8&tf-hub-format=compressed"}
     assert_works(folder)
 
@@ -426,7 +424,7 @@ def test_a_url_may_have_a_query(archive: bytes) -> None:
 def test_the_download_is_logged_once(archive: bytes, logged: pytest.LogCaptureFixture) -> None:
     with served(archive) as server:
         for _ in range(2):
-            hub_module.resolve(server.url, patience=PATIENCE)
+            hub.resolve(server.url, patience=PATIENCE)
     assert logged.messages.count(f"Downloading the module {server.url}") == 1
 
 
@@ -474,7 +472,7 @@ def test_a_download_that_failed_can_be_tried_again(archive: bytes) -> None:
         failed_download(server.url)
         port = int(server.url.split(":")[2].split("/")[0])
     with served(archive, port=port) as server:
-        assert_works(hub_module.resolve(server.url, patience=PATIENCE))
+        assert_works(hub.resolve(server.url, patience=PATIENCE))
 
 
 def test_a_server_that_never_answers_is_not_waited_for(archive: bytes, cache: Path) -> None:
@@ -489,7 +487,7 @@ def test_a_server_that_never_answers_is_not_waited_for(archive: bytes, cache: Pa
 def test_a_download_that_stalls_is_given_up(
     archive: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "_STALL_SECONDS", 0.2)
+    monkeypatch.setattr(hub, "_STALL_SECONDS", 0.2)
     with served(archive, manner="stalled") as server:
         start = time.monotonic()
         message = failed_download(server.url)

@@ -26,19 +26,20 @@ from modules_made_here import (
     served,
 )
 
-from image_retraining import backbone as backbone_module
-from image_retraining import gathering, hub_module
-from image_retraining.backbone import Backbone, load_backbone
+from image_retraining import gathering
+from image_retraining.backbone import loading
+from image_retraining.backbone.freezing import FREEZING_VERSION
+from image_retraining.backbone.graphs import graph_bytes
+from image_retraining.backbone.handles import BUILTIN_MODULE
+from image_retraining.backbone.loading import Backbone, load_backbone
+from image_retraining.backbone.sources import hub
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
-from image_retraining.freezing import FREEZING_VERSION
-from image_retraining.handles import BUILTIN_MODULE
-from image_retraining.plain_graph import graph_bytes
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 OPEN = photos_spec(None, None, None, 3)
 
 
@@ -60,13 +61,13 @@ def kept(tmp_path: Path) -> Iterator[KeptModules]:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows by the handle of each module that is loaded."""
     handles: list[str] = []
-    load = hub_module.load
+    load = hub.load
 
     def note(handle: str, folder: str) -> Any:
         handles.append(handle)
         return load(handle, folder)
 
-    monkeypatch.setattr(hub_module, "load", note)
+    monkeypatch.setattr(hub, "load", note)
     return handles
 
 
@@ -142,9 +143,9 @@ def test_without_a_place_to_keep_it_a_module_is_loaded_each_time(
 
 CHILD = """
 import json, sys
-from image_retraining.backbone import load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.freezing import FREEZING_VERSION
+from image_retraining.backbone.freezing import FREEZING_VERSION
 from image_retraining.cache.frozen_modules import KeptModules
 
 folder, *handles = sys.argv[1:]
@@ -250,7 +251,7 @@ def test_what_another_release_froze_is_loaded_anew(
     colour_module: Path, kept: KeptModules, loads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_backbone(str(colour_module), kept=kept)
-    monkeypatch.setattr(backbone_module, "FREEZING_VERSION", FREEZING_VERSION + 1)
+    monkeypatch.setattr(loading, "FREEZING_VERSION", FREEZING_VERSION + 1)
     for _ in range(2):
         load_backbone(str(colour_module), kept=kept)
     assert len(loads) == 2

@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 from builtin_student import FEATURES, HubModule, folded, student
 
-from image_retraining import frozen_graph, hub_module
-from image_retraining.backbone import BUILTIN_FOLDER, Backbone, load_backbone
+from image_retraining import frozen_graph
+from image_retraining.backbone.loading import BUILTIN_FOLDER, Backbone, load_backbone
+from image_retraining.backbone.sources import hub
 from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.records import Floats, Head
@@ -23,7 +24,7 @@ from image_retraining.photos.pixels import pixels
 from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
 from image_retraining.tflite_model import TFLiteModel
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (128, 128)
 
 
@@ -53,7 +54,7 @@ def test_it_works_offline(photos: Floats, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
-    monkeypatch.setattr(hub_module, "resolve", no_network)
+    monkeypatch.setattr(hub, "resolve", no_network)
     backbone = load_backbone("builtin")
     assert (backbone.handle, backbone.image_size) == ("builtin", SIZE)
     assert features(backbone, photos).shape == (20, backbone.feature_size)
@@ -71,7 +72,7 @@ def test_its_fingerprint_is_pinned(builtin: Backbone) -> None:
 
 
 def test_it_is_an_ordinary_hub_module(builtin: Backbone, photos: Floats) -> None:
-    module = hub_module.load("builtin", BUILTIN_FOLDER)
+    module = hub.load("builtin", BUILTIN_FOLDER)
     wanted = features(builtin, photos)
     np.testing.assert_allclose(module(tf.constant(photos)), wanted, atol=1e-4)
     served = module.signatures["serving_default"](images=tf.constant(photos))

@@ -12,10 +12,10 @@ from absl import logging
 # TensorFlow has no public function that turns a function's variables into constants.
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from image_retraining.backbone.graphs import plain_graph
+from image_retraining.backbone.sources.hub import MODULE_RULE
 from image_retraining.foundation.errors import ModuleError, first_line
 from image_retraining.foundation.records import Floats
-from image_retraining.hub_module import MODULE_RULE
-from image_retraining.plain_graph import plain_graph
 
 # Raise it with whatever changes the graph that is made of a module: kept ones are then unused.
 FREEZING_VERSION = 2

@@ -28,9 +28,9 @@ from modules_made_here import (
     some_file,
 )
 
-from image_retraining import backbone as backbone_module
-from image_retraining import hub_module
-from image_retraining.backbone import Backbone, load_backbone
+from image_retraining.backbone import loading
+from image_retraining.backbone.loading import Backbone, load_backbone
+from image_retraining.backbone.sources import hub
 from image_retraining.engines import EngineChoice
 from image_retraining.foundation.errors import DownloadError, ModuleError
 
@@ -83,7 +83,7 @@ def test_a_signature_gives_the_features(signature: str, name: str, tmp_path: Pat
 def test_a_backbone_says_what_it_is(plain_module: Path) -> None:
     backbone = load_backbone(str(plain_module))
     assert backbone.handle == str(plain_module)
-    assert backbone.fingerprint == hub_module.fingerprint(str(plain_module))
+    assert backbone.fingerprint == hub.fingerprint(str(plain_module))
     graph = tf.Graph()
     with graph.as_default():
         tf.graph_util.import_graph_def(backbone.graph_def, name="")
@@ -448,9 +448,9 @@ def refused(handle: str) -> str:
         load_backbone(handle)
     message = str(caught.value)
     assert not isinstance(caught.value, DownloadError)
-    assert message.startswith(f"{hub_module.MODULE_RULE} ")
+    assert message.startswith(f"{hub.MODULE_RULE} ")
     assert f"Got {handle}, " in message
-    return message.removeprefix(hub_module.MODULE_RULE)
+    return message.removeprefix(hub.MODULE_RULE)
 
 
 def length_of_text(weights: Any, text: Any) -> Any:
@@ -582,7 +582,7 @@ def test_a_url_gives_the_features(
         again = load_backbone(server.url, is_default=is_default)
         assert len(server.requests) == asked
     assert backbone.handle == server.url
-    assert backbone.fingerprint == again.fingerprint == hub_module.fingerprint(str(plain_module))
+    assert backbone.fingerprint == again.fingerprint == hub.fingerprint(str(plain_module))
     assert_gives_the_features(backbone)
     assert warnings_of(logged) == []
 
@@ -642,7 +642,7 @@ def test_a_silent_server_is_not_waited_for(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     for name in ("_NAMED_MODULE_SECONDS", "_DEFAULT_MODULE_SECONDS"):
-        monkeypatch.setattr(backbone_module, name, 300 if name == patient else 0.3)
+        monkeypatch.setattr(loading, name, 300 if name == patient else 0.3)
     with served(b"", manner="silent") as server:
         if is_default:
             assert load_backbone(server.url, is_default=True).handle == "builtin"

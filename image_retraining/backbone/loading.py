@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 import tensorflow as tf
 from absl import logging
 
-from image_retraining import hub_module
+from image_retraining.backbone.freezing import FREEZING_VERSION, Frozen, freeze
+from image_retraining.backbone.graphs import graph_bytes, photo_shape
+from image_retraining.backbone.handles import BUILTIN_MODULE
+from image_retraining.backbone.sources import hub
+from image_retraining.backbone.sources.hub import MODULE_RULE
 from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
 from image_retraining.foundation.errors import DownloadError, ModuleError
-from image_retraining.freezing import FREEZING_VERSION, Frozen, freeze
-from image_retraining.handles import BUILTIN_MODULE
-from image_retraining.hub_module import MODULE_RULE
-from image_retraining.plain_graph import graph_bytes, photo_shape
 
 # Not only the module: its card, which says how it was made, lies beside it.
 BUILTIN_FOLDER = str(Path(__file__).parent / "builtin" / "module")
@@ -74,7 +74,7 @@ def load_backbone(
             error.reason,
         )
         handle, folder = BUILTIN_MODULE, BUILTIN_FOLDER
-    fingerprint = hub_module.fingerprint(folder)
+    fingerprint = hub.fingerprint(folder)
     asked_size = "x".join(map(str, image_size or ()))
     key = ModuleKey(fingerprint, FREEZING_VERSION, asked_size)
     found = kept.find(key) if kept else None
@@ -116,14 +116,14 @@ def _folder(handle: str, *, is_default: bool) -> str:
     if handle == BUILTIN_MODULE:
         return BUILTIN_FOLDER
     patience = _DEFAULT_MODULE_SECONDS if is_default else _NAMED_MODULE_SECONDS
-    return hub_module.resolve(handle, patience=patience)
+    return hub.resolve(handle, patience=patience)
 
 
 def _frozen_from_folder(handle: str, folder: str, image_size: tuple[int, int] | None) -> Frozen:
-    module = hub_module.load(handle, folder)
+    module = hub.load(handle, folder)
     answer, photos = _photo_function(handle, module)
-    if hub_module.has_reference_variables(module):
-        answer = hub_module.frozen_tf1(folder)
+    if hub.has_reference_variables(module):
+        answer = hub.frozen_tf1(folder)
     size = _fitting_size(handle, photos, image_size)
     return freeze(handle, answer, image_size=size)
 
