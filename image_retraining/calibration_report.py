@@ -3,7 +3,7 @@
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from image_retraining import reliability_picture
-from image_retraining.calibration import Calibration, reliability
+from image_retraining.evaluation.calibration import Calibration, reliability
 from image_retraining.foundation.records import Evaluation
 from image_retraining.head.softmax import softmax
 from image_retraining.metrics_report import percent

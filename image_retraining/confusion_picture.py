@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from image_retraining.metrics import Counts
+from image_retraining.evaluation.metrics import Counts
 
 # Up to so many classes, names and counts have room.
 _MOST_NAMED = 30

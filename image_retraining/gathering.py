@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from absl import logging
 
-from image_retraining import duplicates
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import EngineChoice, choose_engine
+from image_retraining.evaluation import copies
 from image_retraining.extraction import extract as extract_features
 from image_retraining.feature_table import check_any
 from image_retraining.foundation.errors import PhotoError
@@ -78,12 +78,12 @@ def extract(
 
 def _without_copies(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> Extraction:
     """Logs which photos are one and the same; leaves the copies out if asked to."""
-    found = duplicates.find(extraction.sets, cosine=config.duplicate_cosine)
-    for line in duplicates.report(found, catalog.labels, dropped=config.drop_duplicates):
+    found = copies.find(extraction.sets, cosine=config.duplicate_cosine)
+    for line in copies.report(found, catalog.labels, dropped=config.drop_duplicates):
         logging.warning("%s", line)
     if not config.drop_duplicates:
         return extraction
-    return replace(extraction, sets=duplicates.without_copies(extraction.sets, found))
+    return replace(extraction, sets=copies.without_copies(extraction.sets, found))
 
 
 def _parts(

@@ -3,9 +3,11 @@
 import numpy as np
 from absl import logging
 
-from image_retraining import calibration_report, label_issues
-from image_retraining.calibration import Calibration, calibrate, calibrated
+from image_retraining import calibration_report
 from image_retraining.config import RetrainConfig
+from image_retraining.evaluation import wrong_labels
+from image_retraining.evaluation.calibration import Calibration, calibrate, calibrated
+from image_retraining.evaluation.metrics import Metrics, measure
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.records import (
     Catalog,
@@ -17,7 +19,6 @@ from image_retraining.foundation.records import (
 )
 from image_retraining.head.sampling import Indices, Sampler
 from image_retraining.head.softmax import evaluate
-from image_retraining.metrics import Metrics, measure
 from image_retraining.metrics_board import write_to_tensorboard
 from image_retraining.metrics_report import table, write_metrics_file
 
@@ -93,11 +94,11 @@ def look_at_labels(config: RetrainConfig, catalog: Catalog, extraction: Extracti
     if not config.label_issues_file:
         return
     logging.info("Looking for labels that look wrong")
-    issues = label_issues.find(extraction.sets, seed=config.seed)
+    issues = wrong_labels.find(extraction.sets, seed=config.seed)
     photo_count = sum(map(len, extraction.sets.values()))
-    for line in label_issues.report(issues, catalog.labels, photo_count=photo_count):
+    for line in wrong_labels.report(issues, catalog.labels, photo_count=photo_count):
         logging.info("%s", line)
-    label_issues.write(config.label_issues_file, issues, catalog.labels)
+    wrong_labels.write(config.label_issues_file, issues, catalog.labels)
     logging.info("Save label issues to : %s", config.label_issues_file)
 
 

@@ -10,7 +10,7 @@ from absl import logging
 
 from image_retraining import heatmap
 from image_retraining.answers import Answer
-from image_retraining.calibration import with_temperature
+from image_retraining.evaluation.calibration import with_temperature
 from image_retraining.evidence import Evidence
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.text import aligned, shown
-from image_retraining.metrics import Metrics
 
 # More classes than this are a page that nobody reads; the weakest are what can be worked on.
 _MOST_ROWS = 50

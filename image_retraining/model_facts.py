@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import logging
 
-from image_retraining.calibration import Calibration
+from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.files import replacing
 

@@ -8,8 +8,9 @@ from absl import logging
 
 from image_retraining import __version__, frozen_graph
 from image_retraining.backbone.loading import Backbone
-from image_retraining.calibration import Calibration
 from image_retraining.config import RetrainConfig
+from image_retraining.evaluation.calibration import Calibration
+from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import (
     JUDGING_ORDER,
@@ -20,7 +21,6 @@ from image_retraining.foundation.records import (
 )
 from image_retraining.foundation.text import shown
 from image_retraining.graph_model import FrozenGraph
-from image_retraining.metrics import Metrics
 from image_retraining.model_facts import ModelFacts, write_facts
 from image_retraining.model_versions import version_folder
 from image_retraining.predictions import Classifier

@@ -8,8 +8,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from image_retraining import reliability_picture
-from image_retraining.calibration import Calibration, Reliability
 from image_retraining.calibration_report import line, write_to_tensorboard
+from image_retraining.evaluation.calibration import Calibration, Reliability
 from image_retraining.foundation.records import Evaluation
 from image_retraining.summaries import TensorBoardWriter
 

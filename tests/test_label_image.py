@@ -21,7 +21,7 @@ import label_image
 from image_retraining import frozen_graph
 from image_retraining.answers import formatter
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.calibration import Calibration
+from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Head, Prediction
 from image_retraining.label_config import LabelConfig

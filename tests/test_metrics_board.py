@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from image_retraining import confusion_picture
-from image_retraining.metrics import Metrics
+from image_retraining.evaluation.metrics import Metrics
 from image_retraining.metrics_board import write_to_tensorboard
 from image_retraining.summaries import event_writer
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.errors import OutputError, SettingError
-from image_retraining.metrics import Metrics
 from image_retraining.metrics_report import check_metrics_file, table, write_metrics_file
 
 NAN = float("nan")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from image_retraining.calibration import Calibration
+from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.errors import GraphError
 from image_retraining.model_facts import ModelFacts, read_facts, write_facts
 

@@ -20,12 +20,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import retrain
-from image_retraining import gathering, label_issues
+from image_retraining import gathering
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
 from image_retraining.engines import BATCH_SIZE, EngineChoice
+from image_retraining.evaluation import wrong_labels
 from image_retraining.extraction import extract
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.head.lbfgs import Samples, solve
@@ -167,7 +168,7 @@ def test_most_wrong_labels_of_flowers_are_found(flowers: Extraction) -> None:
             label_ids[place] = (label_ids[place] + random.integers(1, 5)) % 5
             changed.add(photos.paths[place])
         sets[split] = replace(photos, label_ids=label_ids)
-    found = [issue.path for issue in label_issues.find(sets, seed=0)]
+    found = [issue.path for issue in wrong_labels.find(sets, seed=0)]
     assert len(changed & set(found)) >= 0.6 * len(changed)
     top = found[: len(changed)]
     assert len(changed & set(top)) >= 0.55 * len(changed)

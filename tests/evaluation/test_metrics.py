@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import top_k_accuracy_score
 
+from image_retraining.evaluation.metrics import Metrics, measure
 from image_retraining.foundation.records import Evaluation, Head
 from image_retraining.head.softmax import evaluate
-from image_retraining.metrics import Metrics, measure
 
 NAN = float("nan")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from image_retraining.evaluation.near_vectors import Components, join_near
 from image_retraining.foundation.records import JUDGING_ORDER, FeatureSet, ImageRecord, Split
 from image_retraining.foundation.text import shown
-from image_retraining.near_vectors import Components, join_near
 
 NEAR_COSINE = 0.999
 

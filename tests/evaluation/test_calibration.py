@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_retraining.calibration import (
+from image_retraining.evaluation.calibration import (
     Calibration,
     calibrate,
     calibrated,

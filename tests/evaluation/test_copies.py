@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from image_retraining import near_vectors
-from image_retraining.duplicates import Duplicates, find, report, without_copies
+from image_retraining.evaluation import near_vectors
+from image_retraining.evaluation.copies import Duplicates, find, report, without_copies
 from image_retraining.foundation.records import FeatureSet, Floats, Split
 
 TRAINING, VALIDATION, TESTING = Split.TRAINING, Split.VALIDATION, Split.TESTING

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_retraining import label_issues
+from image_retraining.evaluation import wrong_labels
+from image_retraining.evaluation.wrong_labels import LabelIssue, find, report, write
 from image_retraining.foundation.records import FeatureSet, Split
-from image_retraining.label_issues import LabelIssue, find, report, write
 
 LABELS = ("a", "b", "玫瑰")
 
@@ -115,7 +115,7 @@ def test_the_log_names_the_worst() -> None:
 
 def test_folds_are_even_over_the_classes() -> None:
     label_ids = np.repeat(np.arange(3), [50, 25, 10]).astype(np.int32)
-    folds = label_issues._folds(label_ids, [], seed=0)  # noqa: SLF001 - hard to see from outside
+    folds = wrong_labels._folds(label_ids, [], seed=0)  # noqa: SLF001 - hard to see from outside
     for label_id, count in enumerate((50, 25, 10)):
         dealt = np.bincount(folds[label_ids == label_id], minlength=5)
         assert dealt.tolist() == [count // 5] * 5
