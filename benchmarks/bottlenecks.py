@@ -90,7 +90,7 @@ def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, Any]:
 
 def choices() -> list[Any]:
     """Returns the engines and precisions that this machine has."""
-    from image_retraining.engines import choose_engine  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.features.engines import choose_engine  # noqa: PLC0415 - after TensorFlow
     from image_retraining.foundation.errors import EngineError  # noqa: PLC0415
 
     found = []
@@ -179,8 +179,8 @@ def cached_seconds(catalog: Catalog, backbone: Any, choice: Any, folder: str) ->
 
 def extract(catalog: Catalog, *, backbone: Any, choice: Any, folder: str | None) -> Any:
     """Returns what the stage gives, run as retrain.py does; without a folder nothing is kept."""
-    from image_retraining import extraction  # noqa: PLC0415 - after TensorFlow
     from image_retraining.cache.vectors import BottleneckCache  # noqa: PLC0415
+    from image_retraining.features import extraction  # noqa: PLC0415 - after TensorFlow
 
     with BottleneckCache(folder) as cache:
         return extraction.extract(catalog, backbone, cache, engine=choice, fail_on_bad_image=False)

@@ -73,7 +73,7 @@ def prepare(
 
     from image_retraining import frozen_graph  # noqa: PLC0415
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415
-    from image_retraining.engines import choose_engine  # noqa: PLC0415
+    from image_retraining.features.engines import choose_engine  # noqa: PLC0415
     from image_retraining.foundation.records import Head  # noqa: PLC0415
     from image_retraining.label_config import LabelConfig  # noqa: PLC0415
     from image_retraining.labelling import Labeller  # noqa: PLC0415

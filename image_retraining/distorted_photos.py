@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from image_retraining.engines import BATCH_SIZE, Engine, computed
+from image_retraining.features.engines import BATCH_SIZE, Engine, computed
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import FeatureSet

@@ -11,7 +11,7 @@ from image_retraining import frozen_graph
 from image_retraining.backbone.loading import Backbone
 from image_retraining.config import RetrainConfig
 from image_retraining.distorted_photos import DistortedPhotos
-from image_retraining.engines import choose_engine
+from image_retraining.features.engines import choose_engine
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import (

@@ -9,10 +9,11 @@ from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
-from image_retraining.engines import EngineChoice, choose_engine
 from image_retraining.evaluation import copies
-from image_retraining.extraction import extract as extract_features
-from image_retraining.feature_table import check_any
+from image_retraining.features.engines import EngineChoice, choose_engine
+from image_retraining.features.extraction import extract as extract_features
+from image_retraining.features.importing import import_bottlenecks
+from image_retraining.features.table import check_any
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import (
     JUDGING_ORDER,
@@ -21,7 +22,6 @@ from image_retraining.foundation.records import (
     Split,
     Unreadable,
 )
-from image_retraining.importing import import_bottlenecks
 from image_retraining.photos.distortions import NO_VIEWS
 
 

@@ -28,7 +28,6 @@ MAY_IMPORT = {
 }
 # Modules that do not lie in the folder of their room yet.
 FLAT = {
-    "features": "extraction feature_table row_cache engines importing text_bottlenecks",
     "exports": "frozen_graph graph_model saved_model tflite_export tflite_model tflite_metadata "
     "model_facts model_versions predictions verification",
     "evidence": "feature_map evidence heatmap",

@@ -20,8 +20,8 @@ from image_retraining import stages
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
-from image_retraining.engines import EngineChoice
-from image_retraining.extraction import extract
+from image_retraining.features.engines import EngineChoice
+from image_retraining.features.extraction import extract
 from image_retraining.foundation.records import Extraction
 from image_retraining.photos.folder import scan
 

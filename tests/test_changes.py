@@ -17,14 +17,14 @@ import pytest
 import tensorflow as tf
 from conftest import Colour, encoded, save_module, solid
 
-from image_retraining import extraction
 from image_retraining.backbone.freezing import Frozen
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache import known_files
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
-from image_retraining.engines import Engine, EngineChoice
-from image_retraining.extraction import extract
+from image_retraining.features import extraction
+from image_retraining.features.engines import Engine, EngineChoice
+from image_retraining.features.extraction import extract
 from image_retraining.photos import pixels
 from image_retraining.photos.folder import scan
 

@@ -30,8 +30,8 @@ import retrain
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.config import RetrainConfig
-from image_retraining.engines import BATCH_SIZE, EngineChoice
-from image_retraining.extraction import extract
+from image_retraining.features.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import CacheError, EngineError
 from image_retraining.photos import pixels as images
 from image_retraining.photos.folder import scan
@@ -57,13 +57,13 @@ import numpy as np
 import tensorflow
 from absl import logging
 
-from image_retraining import extraction
+from image_retraining.features import extraction
 from image_retraining.cache import claims
 from image_retraining.photos import pixels as images
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.photos.folder import scan
-from image_retraining.engines import EngineChoice
+from image_retraining.features.engines import EngineChoice
 from image_retraining.cache.frozen_modules import KeptModules
 
 

@@ -10,7 +10,7 @@ from conftest import COLOURS, encoded, solid
 
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.distorted_photos import DistortedPhotos
-from image_retraining.engines import EngineChoice
+from image_retraining.features.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import FeatureSet

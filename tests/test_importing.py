@@ -9,23 +9,24 @@ import numpy as np
 import pytest
 from conftest import COLOURS, as_nobody, colour_statistics, encoded, mode_of, save_module, solid
 
-from image_retraining import gathering, importing
+from image_retraining import gathering
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
-from image_retraining.engines import EngineChoice, choose_engine
-from image_retraining.extraction import extract
-from image_retraining.foundation.errors import EngineError, ImportedError
-from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord, Split
-from image_retraining.importing import import_bottlenecks
-from image_retraining.photos.folder import scan
-from image_retraining.photos.pixels import pixels
-from image_retraining.text_bottlenecks import (
+from image_retraining.features import importing
+from image_retraining.features.engines import EngineChoice, choose_engine
+from image_retraining.features.extraction import extract
+from image_retraining.features.importing import import_bottlenecks
+from image_retraining.features.text_bottlenecks import (
     TextBottlenecks,
     module_part,
     modules_named,
     read_text_bottlenecks,
 )
+from image_retraining.foundation.errors import EngineError, ImportedError
+from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord, Split
+from image_retraining.photos.folder import scan
+from image_retraining.photos.pixels import pixels
 
 HANDLE = "https://tfhub.dev/google/x/1"
 PART = "https~tfhub.dev~google~x~1"

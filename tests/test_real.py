@@ -25,9 +25,9 @@ from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
-from image_retraining.engines import BATCH_SIZE, EngineChoice
 from image_retraining.evaluation import wrong_labels
-from image_retraining.extraction import extract
+from image_retraining.features.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.extraction import extract
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.photos.folder import scan

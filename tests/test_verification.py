@@ -6,7 +6,7 @@ from conftest import COLOURS, encoded, solid
 
 from image_retraining import frozen_graph
 from image_retraining.backbone.loading import Backbone, load_backbone
-from image_retraining.engines import EngineChoice
+from image_retraining.features.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Head
 from image_retraining.graph_model import FrozenGraph

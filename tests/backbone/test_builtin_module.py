@@ -16,7 +16,7 @@ from builtin_student import FEATURES, HubModule, folded, student
 from image_retraining import frozen_graph
 from image_retraining.backbone.loading import BUILTIN_FOLDER, Backbone, load_backbone
 from image_retraining.backbone.sources import hub
-from image_retraining.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.records import Floats, Head
 from image_retraining.graph_model import FrozenGraph

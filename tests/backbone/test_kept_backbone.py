@@ -36,7 +36,7 @@ from image_retraining.backbone.sources import hub
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.config import RetrainConfig
-from image_retraining.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from image_retraining.feature_table import FeatureTable, check_any
+from image_retraining.features.table import FeatureTable, check_any
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import ImageRecord, Split, Unreadable
 

@@ -15,19 +15,20 @@ import tensorflow as tf
 from conftest import save_module
 from modules_made_here import random_photos, save_tf1_hub
 
-from image_retraining import engines, gathering
+from image_retraining import gathering
 from image_retraining.backbone.graphs import graph_bytes
 from image_retraining.backbone.handles import BUILTIN_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.config import RetrainConfig
-from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice, choose_engine
-from image_retraining.extraction import extract
+from image_retraining.features import engines
+from image_retraining.features.engines import BATCH_SIZE, Engine, EngineChoice, choose_engine
+from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import EngineError
 from image_retraining.foundation.records import Catalog, Extraction, Floats, Split
 from image_retraining.photos.folder import scan
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 RANDOM = np.random.default_rng(2)
 KERNEL: Floats = RANDOM.normal(size=[3, 3, 3, 24]).astype(np.float32)
 DEEP_KERNEL: Floats = RANDOM.normal(size=[3, 3, 24, 1]).astype(np.float32)
@@ -422,7 +423,7 @@ import logging, sys
 import numpy as np
 from absl import logging as absl_logging
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 
 absl_logging.use_absl_handler()
 backbone = load_backbone("builtin")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from image_retraining.cache.vectors import BottleneckCache, Recipe
-from image_retraining.feature_table import FeatureTable
+from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.records import Floats
 from image_retraining.photos.distortions import Views
 

@@ -15,8 +15,9 @@ from image_retraining.cache.vectors import (
     Recipe,
     imported_recipe,
 )
-from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice, computed
-from image_retraining.feature_table import FeatureTable
+from image_retraining.features.engines import BATCH_SIZE, Engine, EngineChoice, computed
+from image_retraining.features.row_cache import RowCache
+from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord
@@ -29,7 +30,6 @@ from image_retraining.photos.batches import (
     photo_batches,
 )
 from image_retraining.photos.distortions import NO_VIEWS, Views
-from image_retraining.row_cache import RowCache
 
 # Bounds the memory for vectors on their way from the cache.
 _LOOK_UPS_AT_ONCE = 5000

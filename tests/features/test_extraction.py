@@ -19,9 +19,9 @@ from image_retraining.backbone.freezing import Frozen
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache import known_files
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.engines import BATCH_SIZE, Engine, EngineChoice
-from image_retraining.extraction import extract
-from image_retraining.feature_table import check_any
+from image_retraining.features.engines import BATCH_SIZE, Engine, EngineChoice
+from image_retraining.features.extraction import extract
+from image_retraining.features.table import check_any
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.photos import pixels

@@ -10,17 +10,17 @@ from absl import logging
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.known_files import FileState, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, imported_recipe
-from image_retraining.engines import BATCH_SIZE, Engine
-from image_retraining.foundation.errors import ImportedError
-from image_retraining.foundation.records import Catalog, Floats
-from image_retraining.photos import pixels
-from image_retraining.photos.batches import Photo, photo_batches
-from image_retraining.text_bottlenecks import (
+from image_retraining.features.engines import BATCH_SIZE, Engine
+from image_retraining.features.text_bottlenecks import (
     TextBottlenecks,
     module_part,
     modules_named,
     read_text_bottlenecks,
 )
+from image_retraining.foundation.errors import ImportedError
+from image_retraining.foundation.records import Catalog, Floats
+from image_retraining.photos import pixels
+from image_retraining.photos.batches import Photo, photo_batches
 
 # Other releases of TensorFlow decode photos a little differently; other photos or modules differ
 # by far more. Relative to the largest number of a vector.
