@@ -71,14 +71,14 @@ def prepare(
     """Returns what runs the stage once, and what gives predictions, of each kind of model."""
     import numpy as np  # noqa: PLC0415 - after TensorFlow
 
-    from image_retraining import frozen_graph  # noqa: PLC0415
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415
+    from image_retraining.exports.frozen_graph import writer as frozen_graph  # noqa: PLC0415
+    from image_retraining.exports.saved_model import writing_saved_model  # noqa: PLC0415
+    from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite  # noqa: PLC0415
     from image_retraining.features.engines import choose_engine  # noqa: PLC0415
     from image_retraining.foundation.records import Head  # noqa: PLC0415
     from image_retraining.label_config import LabelConfig  # noqa: PLC0415
     from image_retraining.labelling import Labeller  # noqa: PLC0415
-    from image_retraining.saved_model import writing_saved_model  # noqa: PLC0415
-    from image_retraining.tflite_export import Enclosed, Quantization, write_tflite  # noqa: PLC0415
 
     backbone = load_backbone(handle)
     rng = np.random.default_rng(0)

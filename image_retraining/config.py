@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
+from image_retraining.exports.versions import version_folder
 from image_retraining.foundation.settings import (
     check_at_least,
     check_writable_file,
@@ -18,7 +19,6 @@ from image_retraining.foundation.settings import (
     setting,
 )
 from image_retraining.metrics_report import check_metrics_file
-from image_retraining.model_versions import version_folder
 from image_retraining.photos.distortions import Distortion, Views
 
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")

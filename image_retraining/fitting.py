@@ -7,10 +7,10 @@ from typing import Any
 
 from absl import logging
 
-from image_retraining import frozen_graph
 from image_retraining.backbone.loading import Backbone
 from image_retraining.config import RetrainConfig
 from image_retraining.distorted_photos import DistortedPhotos
+from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.features.engines import choose_engine
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.progress import Progress

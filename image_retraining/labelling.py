@@ -12,18 +12,18 @@ from image_retraining import heatmap
 from image_retraining.answers import Answer
 from image_retraining.evaluation.calibration import with_temperature
 from image_retraining.evidence import Evidence
+from image_retraining.exports.facts import ModelFacts, enclosed_facts, facts_path, read_facts
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import read_labels
+from image_retraining.exports.predictions import in_range, predict, predict_files, top
+from image_retraining.exports.saved_model import SavedModel
+from image_retraining.exports.tflite.reader import TFLiteModel
+from image_retraining.exports.versions import newest_version
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction
-from image_retraining.frozen_graph import read_labels
-from image_retraining.graph_model import FrozenGraph
 from image_retraining.label_config import AUTO, LabelConfig
-from image_retraining.model_facts import ModelFacts, enclosed_facts, facts_path, read_facts
-from image_retraining.model_versions import newest_version
 from image_retraining.photos import pixels
 from image_retraining.photos.folder import photos_below
-from image_retraining.predictions import in_range, predict, predict_files, top
-from image_retraining.saved_model import SavedModel
-from image_retraining.tflite_model import TFLiteModel
 
 _LISTED = "-"
 

@@ -6,11 +6,25 @@ from typing import Any
 
 from absl import logging
 
-from image_retraining import __version__, frozen_graph
+from image_retraining import __version__
 from image_retraining.backbone.loading import Backbone
 from image_retraining.config import RetrainConfig
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.evaluation.metrics import Metrics
+from image_retraining.exports.facts import ModelFacts, write_facts
+from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.predictions import Classifier
+from image_retraining.exports.saved_model import SavedModel, writing_saved_model
+from image_retraining.exports.tflite.reader import TFLiteModel
+from image_retraining.exports.tflite.writer import (
+    Enclosed,
+    Quantization,
+    calibration_photos,
+    write_tflite,
+)
+from image_retraining.exports.verification import Verification, verify
+from image_retraining.exports.versions import version_folder
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import (
     JUDGING_ORDER,
@@ -20,19 +34,6 @@ from image_retraining.foundation.records import (
     Split,
 )
 from image_retraining.foundation.text import shown
-from image_retraining.graph_model import FrozenGraph
-from image_retraining.model_facts import ModelFacts, write_facts
-from image_retraining.model_versions import version_folder
-from image_retraining.predictions import Classifier
-from image_retraining.saved_model import SavedModel, writing_saved_model
-from image_retraining.tflite_export import (
-    Enclosed,
-    Quantization,
-    calibration_photos,
-    write_tflite,
-)
-from image_retraining.tflite_model import TFLiteModel
-from image_retraining.verification import Verification, verify
 
 
 def facts(

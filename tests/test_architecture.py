@@ -28,8 +28,6 @@ MAY_IMPORT = {
 }
 # Modules that do not lie in the folder of their room yet.
 FLAT = {
-    "exports": "frozen_graph graph_model saved_model tflite_export tflite_model tflite_metadata "
-    "model_facts model_versions predictions verification",
     "evidence": "feature_map evidence heatmap",
     "reports": "metrics_report confusion_picture reliability_picture summaries metrics_board "
     "calibration_report",

@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from conftest import colour_statistics, save_module
 
-from image_retraining import frozen_graph
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.evidence import CLASS_ACTIVATION_MAP, GRAD_CAM, Evidence
+from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Head
-from image_retraining.graph_model import FrozenGraph
 
 # Photos of 16 x 12 pixels, in cells of 4 x 4: a map of 4 x 3 places.
 RNG = np.random.default_rng(11)

@@ -18,17 +18,17 @@ from conftest import COLOURS, encoded, save_module, solid
 from PIL import Image
 
 import label_image
-from image_retraining import frozen_graph
 from image_retraining.answers import formatter
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.evaluation.calibration import Calibration
+from image_retraining.exports.facts import ModelFacts, write_facts
+from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.saved_model import writing_saved_model
+from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Head, Prediction
 from image_retraining.label_config import LabelConfig
 from image_retraining.labelling import Labeller, photo_paths
-from image_retraining.model_facts import ModelFacts, write_facts
-from image_retraining.saved_model import writing_saved_model
-from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("红 red", "green", "blue", "daisy", "rose", "tulip")

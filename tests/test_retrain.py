@@ -24,6 +24,12 @@ import retrain
 from image_retraining import stages
 from image_retraining.backbone.sources import hub
 from image_retraining.config import RetrainConfig
+from image_retraining.exports.facts import enclosed_facts, read_facts
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import read_labels
+from image_retraining.exports.saved_model import SavedModel
+from image_retraining.exports.tflite.reader import TFLiteModel
+from image_retraining.exports.verification import Verification
 from image_retraining.foundation.errors import (
     CheckpointError,
     DownloadError,
@@ -31,13 +37,7 @@ from image_retraining.foundation.errors import (
     VerificationError,
 )
 from image_retraining.foundation.records import Split
-from image_retraining.frozen_graph import read_labels
-from image_retraining.graph_model import FrozenGraph
-from image_retraining.model_facts import enclosed_facts, read_facts
 from image_retraining.photos.splits import split_of
-from image_retraining.saved_model import SavedModel
-from image_retraining.tflite_model import TFLiteModel
-from image_retraining.verification import Verification
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., Path]

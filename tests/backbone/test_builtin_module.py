@@ -13,16 +13,16 @@ import pytest
 import tensorflow as tf
 from builtin_student import FEATURES, HubModule, folded, student
 
-from image_retraining import frozen_graph
 from image_retraining.backbone.loading import BUILTIN_FOLDER, Backbone, load_backbone
 from image_retraining.backbone.sources import hub
+from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.tflite.reader import TFLiteModel
+from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.records import Floats, Head
-from image_retraining.graph_model import FrozenGraph
 from image_retraining.photos.pixels import pixels
-from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
-from image_retraining.tflite_model import TFLiteModel
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (128, 128)

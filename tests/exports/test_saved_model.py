@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
-from image_retraining import frozen_graph
 from image_retraining.backbone.loading import load_backbone
+from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.saved_model import SavedModel, writing_saved_model
 from image_retraining.foundation.errors import GraphError, OutputError
 from image_retraining.foundation.records import Head
-from image_retraining.graph_model import FrozenGraph
 from image_retraining.photos import pixels
-from image_retraining.saved_model import SavedModel, writing_saved_model
 
 LABELS = ("blue", "玫瑰", "b\udcff", "red")
 RANDOM = np.random.default_rng(0)

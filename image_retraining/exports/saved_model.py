@@ -14,10 +14,15 @@ import tensorflow as tf
 
 from image_retraining.backbone.freezing import frozen_function
 from image_retraining.backbone.graphs import photo_shape
+from image_retraining.exports.frozen_graph.writer import (
+    PHOTOS_NAME,
+    graph_function,
+    read_labels,
+    write_labels,
+)
 from image_retraining.foundation.errors import GraphError, OutputError, first_line
 from image_retraining.foundation.quiet import quiet_absl
 from image_retraining.foundation.records import Floats
-from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, read_labels, write_labels
 from image_retraining.photos import pixels
 
 _LABELS_FILE, _FACTS_FILE = "labels.txt", "model.json"

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.foundation.errors import GraphError, PhotoError
-from image_retraining.graph_model import FrozenGraph
 from image_retraining.label_config import LabelConfig
 from image_retraining.labelling import Labeller
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from image_retraining.exports.frozen_graph.writer import labels_in
+from image_retraining.exports.tflite.metadata import FACTS_FILE, LABELS_FILE, files_of
 from image_retraining.foundation.errors import GraphError, first_line
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import Floats
-from image_retraining.frozen_graph import labels_in
-from image_retraining.tflite_metadata import FACTS_FILE, LABELS_FILE, files_of
 
 _CHANNELS = 3
 _TYPES = (np.float32, np.uint8, np.int8)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from image_retraining import frozen_graph
 from image_retraining.backbone.loading import Backbone, load_backbone
+from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Floats, Head
-from image_retraining.graph_model import FrozenGraph
 
 RNG = np.random.default_rng(7)
 HEAD = Head(RNG.normal(size=(6, 3)).astype(np.float32), RNG.normal(size=3).astype(np.float32))

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from image_retraining.exports.versions import version_folder
 from image_retraining.foundation.errors import SettingError
-from image_retraining.model_versions import version_folder
 
 
 @pytest.mark.parametrize(

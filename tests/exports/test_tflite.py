@@ -9,14 +9,19 @@ import pytest
 import tensorflow as tf
 from conftest import encoded, save_module
 
-from image_retraining import frozen_graph
 from image_retraining.backbone.loading import load_backbone
+from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.tflite.reader import TFLiteModel
+from image_retraining.exports.tflite.writer import (
+    Enclosed,
+    Quantization,
+    calibration_photos,
+    write_tflite,
+)
 from image_retraining.foundation.errors import ExportError, GraphError
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import FeatureSet, Head
-from image_retraining.graph_model import FrozenGraph
-from image_retraining.tflite_export import Enclosed, Quantization, calibration_photos, write_tflite
-from image_retraining.tflite_model import TFLiteModel
 
 RNG = np.random.default_rng(7)
 # Dark ones and bright ones of each colour, so that their probabilities differ.

@@ -11,14 +11,14 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
+from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function, labels_text
+from image_retraining.exports.tflite.metadata import described
 from image_retraining.foundation.errors import ExportError
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import FeatureSet, Floats
-from image_retraining.frozen_graph import PHOTOS_NAME, graph_function, labels_text
 from image_retraining.head.sampling import evenly
 from image_retraining.photos import pixels
 from image_retraining.photos.batches import Photo, photo_batches
-from image_retraining.tflite_metadata import described
 
 QUANTIZATIONS = ("none", "float16", "int8")
 

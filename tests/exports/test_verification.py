@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from conftest import COLOURS, encoded, solid
 
-from image_retraining import frozen_graph
 from image_retraining.backbone.loading import Backbone, load_backbone
+from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.tflite.reader import TFLiteModel
+from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
+from image_retraining.exports.verification import Verification, verify
 from image_retraining.features.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Head
-from image_retraining.graph_model import FrozenGraph
 from image_retraining.photos.pixels import pixels
-from image_retraining.tflite_export import Enclosed, Quantization, write_tflite
-from image_retraining.tflite_model import TFLiteModel
-from image_retraining.verification import Verification, verify
 
 RNG = np.random.default_rng(3)
 HEAD = Head(RNG.normal(size=(6, 3)).astype(np.float32), np.zeros(3, np.float32))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from image_retraining.exports.predictions import Classifier, predict
 from image_retraining.foundation.errors import PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Floats, Head
 from image_retraining.head.sampling import evenly
 from image_retraining.head.softmax import evaluate, softmax
-from image_retraining.predictions import Classifier, predict
 
 # Far above what float32 arithmetic in another order makes of a probability, far below what wrong
 # pixels, weights or layers do.

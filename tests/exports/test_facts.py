@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from image_retraining.evaluation.calibration import Calibration
+from image_retraining.exports.facts import ModelFacts, read_facts, write_facts
 from image_retraining.foundation.errors import GraphError
-from image_retraining.model_facts import ModelFacts, read_facts, write_facts
 
 FACTS = ModelFacts(
     labels=("daisy", "玫瑰", "not \udcff UTF-8"),

@@ -1,0 +1,1 @@
+"""TensorFlow Lite files, with labels and facts in them: `writer`, `reader`, `metadata`."""
