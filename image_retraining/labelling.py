@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from image_retraining import heatmap
 from image_retraining.answers import Answer
 from image_retraining.evaluation.calibration import with_temperature
-from image_retraining.evidence import Evidence
+from image_retraining.evidence import heatmap
+from image_retraining.evidence.evidence import Evidence
 from image_retraining.exports.facts import ModelFacts, enclosed_facts, facts_path, read_facts
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import read_labels

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.feature_map import PooledMap, last_map, no_map, pooled_map
+from image_retraining.evidence.feature_map import PooledMap, last_map, no_map, pooled_map
 from image_retraining.foundation.errors import GraphError, first_line
 from image_retraining.foundation.records import Floats, Ints
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import encoded, solid
 from PIL import Image
 
-from image_retraining import heatmap
+from image_retraining.evidence import heatmap
 from image_retraining.foundation.errors import OutputError
 
 RNG = np.random.default_rng(2)

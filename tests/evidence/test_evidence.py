@@ -8,7 +8,7 @@ import tensorflow as tf
 from conftest import colour_statistics, save_module
 
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.evidence import CLASS_ACTIVATION_MAP, GRAD_CAM, Evidence
+from image_retraining.evidence.evidence import CLASS_ACTIVATION_MAP, GRAD_CAM, Evidence
 from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.foundation.errors import GraphError
