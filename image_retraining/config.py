@@ -18,8 +18,8 @@ from image_retraining.foundation.settings import (
     require,
     setting,
 )
-from image_retraining.metrics_report import check_metrics_file
 from image_retraining.photos.distortions import Distortion, Views
+from image_retraining.reports.metrics_tables import check_metrics_file
 
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 

@@ -29,7 +29,7 @@ from image_retraining.head.best_head import HeadChoice, chosen
 from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
 from image_retraining.head.class_weights import BALANCED, class_weights
 from image_retraining.head.regularization_path import PathPoint, regularization_path
-from image_retraining.summaries import TensorBoardWriter, log_report
+from image_retraining.reports.tensorboard import TensorBoardWriter, log_report
 
 
 def fit(

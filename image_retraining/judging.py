@@ -3,7 +3,6 @@
 import numpy as np
 from absl import logging
 
-from image_retraining import calibration_report
 from image_retraining.config import RetrainConfig
 from image_retraining.evaluation import wrong_labels
 from image_retraining.evaluation.calibration import Calibration, calibrate, calibrated
@@ -19,8 +18,9 @@ from image_retraining.foundation.records import (
 )
 from image_retraining.head.sampling import Indices, Sampler
 from image_retraining.head.softmax import evaluate
-from image_retraining.metrics_board import write_to_tensorboard
-from image_retraining.metrics_report import table, write_metrics_file
+from image_retraining.reports import calibration_report
+from image_retraining.reports.metrics_board import write_to_tensorboard
+from image_retraining.reports.metrics_tables import table, write_metrics_file
 
 _TEST_DRAWS = 2
 

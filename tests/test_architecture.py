@@ -28,8 +28,6 @@ MAY_IMPORT = {
 }
 # Modules that do not lie in the folder of their room yet.
 FLAT = {
-    "reports": "metrics_report confusion_picture reliability_picture summaries metrics_board "
-    "calibration_report",
     "labelling": "label_config labelling answers",
     "retraining": "config gathering fitting judging stages distorted_photos",
 }

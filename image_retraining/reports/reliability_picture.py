@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from PIL import Image, ImageDraw, ImageFont
 
-from image_retraining.confusion_picture import Picture
 from image_retraining.evaluation.calibration import Reliability
+from image_retraining.reports.confusion_picture import Picture
 
 _SIDE = 300
 _GAP = 30

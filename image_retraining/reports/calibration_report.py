@@ -2,12 +2,12 @@
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from image_retraining import reliability_picture
 from image_retraining.evaluation.calibration import Calibration, reliability
 from image_retraining.foundation.records import Evaluation
 from image_retraining.head.softmax import softmax
-from image_retraining.metrics_report import percent
-from image_retraining.summaries import image_value, write_summaries
+from image_retraining.reports import reliability_picture
+from image_retraining.reports.metrics_tables import percent
+from image_retraining.reports.tensorboard import image_value, write_summaries
 
 _RUN = "validation"
 

@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from image_retraining import confusion_picture
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.text import shown
-from image_retraining.metrics_report import cells
-from image_retraining.summaries import TEST_RUN, image_value, remove_earlier, write_summaries
+from image_retraining.reports import confusion_picture
+from image_retraining.reports.metrics_tables import cells
+from image_retraining.reports.tensorboard import (
+    TEST_RUN,
+    image_value,
+    remove_earlier,
+    write_summaries,
+)
 
 _HEADER = "| label_id | label | precision | recall | F1 | support |\n|--:|:--|--:|--:|--:|--:|"
 # Markdown and HTML would take these for their own.

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from image_retraining import reliability_picture
-from image_retraining.calibration_report import line, write_to_tensorboard
 from image_retraining.evaluation.calibration import Calibration, Reliability
 from image_retraining.foundation.records import Evaluation
-from image_retraining.summaries import TensorBoardWriter
+from image_retraining.reports import reliability_picture
+from image_retraining.reports.calibration_report import line, write_to_tensorboard
+from image_retraining.reports.tensorboard import TensorBoardWriter
 
 SOME = Calibration(
     temperature=1.25, threshold=0.4142, error_before=0.0708, error_after=0.03125, photo_count=113

@@ -10,7 +10,7 @@ import pytest
 
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.errors import OutputError, SettingError
-from image_retraining.metrics_report import check_metrics_file, table, write_metrics_file
+from image_retraining.reports.metrics_tables import check_metrics_file, table, write_metrics_file
 
 NAN = float("nan")
 # A class folder whose name is Latin-1, as os.listdir gives it.
@@ -190,7 +190,7 @@ def test_a_metrics_file_is_whole_or_not_at_all(
     def stop(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sys.modules["image_retraining.metrics_report"], "_class_rows", stop)
+    monkeypatch.setattr(sys.modules["image_retraining.reports.metrics_tables"], "_class_rows", stop)
     with pytest.raises(OutputError, match="No space left"):
         write_metrics_file(str(path), metrics(("a", "b")))
     assert path.read_text() == "old"

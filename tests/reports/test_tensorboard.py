@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from image_retraining.foundation.records import Evaluation, Floats, Head, TrainingReport
-from image_retraining.summaries import TensorBoardWriter, event_writer, log_report
+from image_retraining.reports.tensorboard import TensorBoardWriter, event_writer, log_report
 
 SPREADS = [
     f"final_retrain_ops/{part}/summaries/{figure}"
