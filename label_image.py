@@ -7,14 +7,14 @@ from typing import TextIO
 
 from absl import logging
 
-from image_retraining.answers import formatter
 from image_retraining.foundation.command_line import import_tensorflow, run_script
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.settings import check_writable_file
-from image_retraining.label_config import LabelConfig
+from image_retraining.labelling.answers import formatter
+from image_retraining.labelling.config import LabelConfig
 
 ABOUT = """
 Labels photos with a graph that retrain.py has written: the five best labels of each photo.
@@ -31,7 +31,7 @@ def run(config: LabelConfig) -> int:
     if config.output:
         check_writable_file("output", config.output)
     import_tensorflow()
-    from image_retraining import labelling  # noqa: PLC0415
+    from image_retraining.labelling import labeller as labelling  # noqa: PLC0415
 
     labeller = labelling.Labeller(config)
     paths = labelling.photo_paths(config.image, sys.stdin)

@@ -77,8 +77,8 @@ def prepare(
     from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite  # noqa: PLC0415
     from image_retraining.features.engines import choose_engine  # noqa: PLC0415
     from image_retraining.foundation.records import Head  # noqa: PLC0415
-    from image_retraining.label_config import LabelConfig  # noqa: PLC0415
-    from image_retraining.labelling import Labeller  # noqa: PLC0415
+    from image_retraining.labelling.config import LabelConfig  # noqa: PLC0415
+    from image_retraining.labelling.labeller import Labeller  # noqa: PLC0415
 
     backbone = load_backbone(handle)
     rng = np.random.default_rng(0)

@@ -28,7 +28,6 @@ MAY_IMPORT = {
 }
 # Modules that do not lie in the folder of their room yet.
 FLAT = {
-    "labelling": "label_config labelling answers",
     "retraining": "config gathering fitting judging stages distorted_photos",
 }
 ROOM_OF_FLAT = {module: room for room, modules in FLAT.items() for module in modules.split()}

@@ -9,7 +9,7 @@ from conftest import as_nobody, mode_of
 
 from image_retraining.config import VERBOSITIES, RetrainConfig
 from image_retraining.foundation.errors import SettingError
-from image_retraining.label_config import LabelConfig
+from image_retraining.labelling.config import LabelConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

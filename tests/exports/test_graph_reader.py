@@ -10,8 +10,8 @@ from conftest import COLOURS, encoded, solid
 
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.foundation.errors import GraphError, PhotoError
-from image_retraining.label_config import LabelConfig
-from image_retraining.labelling import Labeller
+from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.labeller import Labeller
 
 LABELS = ("red", "green", "blue")
 RNG = np.random.default_rng(5)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from image_retraining.config import RetrainConfig
-from image_retraining.label_config import LabelConfig
+from image_retraining.labelling.config import LabelConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS: dict[str, type[Any]] = {"retrain.py": RetrainConfig, "label_image.py": LabelConfig}
@@ -20,7 +20,7 @@ ONE_LINE = """
 import sys
 from image_retraining.foundation.command_line import run_script
 from image_retraining.config import RetrainConfig
-from image_retraining.label_config import LabelConfig
+from image_retraining.labelling.config import LabelConfig
 from image_retraining.foundation.errors import *
 def run(config):
     {line}

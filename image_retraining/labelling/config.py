@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from image_retraining.answers import FORMATS
 from image_retraining.foundation.settings import check_at_least, require, setting
+from image_retraining.labelling.answers import FORMATS
 
 AUTO = "auto"
 

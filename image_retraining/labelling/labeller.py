@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.answers import Answer
 from image_retraining.evaluation.calibration import with_temperature
 from image_retraining.evidence import heatmap
 from image_retraining.evidence.evidence import Evidence
@@ -21,7 +20,8 @@ from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.versions import newest_version
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction
-from image_retraining.label_config import AUTO, LabelConfig
+from image_retraining.labelling.answers import Answer
+from image_retraining.labelling.config import AUTO, LabelConfig
 from image_retraining.photos import pixels
 from image_retraining.photos.folder import photos_below
 

@@ -18,7 +18,6 @@ from conftest import COLOURS, encoded, save_module, solid
 from PIL import Image
 
 import label_image
-from image_retraining.answers import formatter
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.exports.facts import ModelFacts, write_facts
@@ -27,10 +26,11 @@ from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Head, Prediction
-from image_retraining.label_config import LabelConfig
-from image_retraining.labelling import Labeller, photo_paths
+from image_retraining.labelling.answers import formatter
+from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.labeller import Labeller, photo_paths
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("红 red", "green", "blue", "daisy", "rose", "tulip")
 # Logits: the mean of a channel, weighed; the other labels lag behind in a known order.
 WEIGHTS = np.zeros((6, 6), np.float32)
