@@ -31,10 +31,10 @@ def run(config: LabelConfig) -> int:
     if config.output:
         check_writable_file("output", config.output)
     import_tensorflow()
-    from image_retraining.labelling import labeller as labelling  # noqa: PLC0415
+    from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
 
-    labeller = labelling.Labeller(config)
-    paths = labelling.photo_paths(config.image, sys.stdin)
+    labeller = Labeller(config)
+    paths = photo_paths(config.image, sys.stdin)
     start, text = formatter(config.format, top_k=config.top_k, with_paths=len(paths) > 1)
     failures = 0
     # On the screen the answers themselves show how far it is.

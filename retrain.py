@@ -7,10 +7,10 @@ from absl import logging
 
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.upkeep import care
-from image_retraining.config import RetrainConfig
 from image_retraining.foundation.command_line import import_tensorflow, run_script
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.photos import folder
+from image_retraining.retraining.config import RetrainConfig
 
 ABOUT = """
 Teaches an image classifier your own categories, in minutes on a laptop.
@@ -42,18 +42,18 @@ def run(config: RetrainConfig) -> int:
         logging.info("Starting TensorFlow")
         _tell_tensorflow_hub(config)
         import_tensorflow()
-        from image_retraining import fitting, gathering, judging, stages  # noqa: PLC0415
+        from image_retraining.retraining import evaluating, exporting, extracting, training  # noqa: PLC0415  # noqa: PLC0415
 
-        backbone = gathering.load(config, cache)
-        extraction = gathering.extract(config, catalog, backbone, cache)
-    head = fitting.fit(config, catalog, backbone, extraction)
-    head, calibration = judging.calibrated_head(config, head, extraction)
-    metrics = judging.judge(config, catalog, head, extraction)
-    judging.look_at_labels(config, catalog, extraction)
-    facts = stages.facts(config, catalog, backbone, metrics, calibration)
+        backbone = extracting.load(config, cache)
+        extraction = extracting.extract(config, catalog, backbone, cache)
+    head = training.fit(config, catalog, backbone, extraction)
+    head, calibration = evaluating.calibrated_head(config, head, extraction)
+    metrics = evaluating.judge(config, catalog, head, extraction)
+    evaluating.look_at_labels(config, catalog, extraction)
+    facts = exporting.facts(config, catalog, backbone, metrics, calibration)
     raise_if_interrupted()
-    stages.Exporter(config, backbone, head, extraction, facts).export()
-    stages.conclude(config, catalog, extraction)
+    exporting.Exporter(config, backbone, head, extraction, facts).export()
+    exporting.conclude(config, catalog, extraction)
     return 0
 
 

@@ -26,11 +26,6 @@ MAY_IMPORT = {
         "foundation photos cache head backbone evaluation features exports evidence reports"
     ),
 }
-# Modules that do not lie in the folder of their room yet.
-FLAT = {
-    "retraining": "config gathering fitting judging stages distorted_photos",
-}
-ROOM_OF_FLAT = {module: room for room, modules in FLAT.items() for module in modules.split()}
 # Nothing here may start TensorFlow, which takes seconds.
 WITHOUT_TENSORFLOW = {"foundation", "cache", "evaluation"}
 # What only one module may use.
@@ -48,8 +43,7 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in MODULES]
 
 
 def room_of(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else ROOM_OF_FLAT[path.stem]
+    return path.relative_to(PACKAGE).parts[0]
 
 
 def dotted(path: Path) -> str:
@@ -109,9 +103,7 @@ def test_every_module_is_found_and_has_its_room() -> None:
     assert len(MODULES) >= 70
     assert len(MODULE_NAMES) == len(MODULES)
     assert {room_of(path) for path in MODULES} == set(MAY_IMPORT)
-    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(ROOM_OF_FLAT)
-    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
-    assert folders <= set(MAY_IMPORT)
+    assert {path.parent for path in MODULES} == {path.parent for path in INITS} - {PACKAGE}
 
 
 def test_the_table_of_rooms_has_no_circle() -> None:

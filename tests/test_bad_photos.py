@@ -16,14 +16,14 @@ import pytest
 from conftest import Colour, encoded, solid
 from PIL import Image
 
-from image_retraining import stages
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.config import RetrainConfig
 from image_retraining.features.engines import EngineChoice
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.records import Extraction
 from image_retraining.photos.folder import scan
+from image_retraining.retraining import exporting
+from image_retraining.retraining.config import RetrainConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MEGABYTE = 2**20
@@ -216,7 +216,7 @@ def extracted(folder: Path, backbone: Backbone) -> Extraction:
         extraction = extract(
             catalog, backbone, cache, engine=EngineChoice(), fail_on_bad_image=False
         )
-    stages.conclude(RetrainConfig(), catalog, extraction)
+    exporting.conclude(RetrainConfig(), catalog, extraction)
     return extraction
 
 

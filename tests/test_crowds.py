@@ -29,12 +29,12 @@ from conftest import encoded, save_module, solid
 import retrain
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
-from image_retraining.config import RetrainConfig
 from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import CacheError, EngineError
 from image_retraining.photos import pixels as images
 from image_retraining.photos.folder import scan
+from image_retraining.retraining.config import RetrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("ash", "fern")

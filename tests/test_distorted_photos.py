@@ -9,7 +9,6 @@ import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
 from image_retraining.backbone.loading import Backbone, load_backbone
-from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.features.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.progress import Progress
@@ -17,6 +16,7 @@ from image_retraining.foundation.records import FeatureSet
 from image_retraining.head.descent import StoredVectors, batch_draw
 from image_retraining.photos import pixels as images
 from image_retraining.photos.distortions import Distortion
+from image_retraining.retraining.distorted_photos import DistortedPhotos
 
 BATCH_SIZE = 12
 DISTORTION = Distortion(flip_left_right=True, random_crop=30, random_scale=20, random_brightness=30)

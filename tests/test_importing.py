@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from conftest import COLOURS, as_nobody, colour_statistics, encoded, mode_of, save_module, solid
 
-from image_retraining import gathering
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.config import RetrainConfig
 from image_retraining.features import importing
 from image_retraining.features.engines import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract
@@ -27,6 +25,8 @@ from image_retraining.foundation.errors import EngineError, ImportedError
 from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord, Split
 from image_retraining.photos.folder import scan
 from image_retraining.photos.pixels import pixels
+from image_retraining.retraining import extracting
+from image_retraining.retraining.config import RetrainConfig
 
 HANDLE = "https://tfhub.dev/google/x/1"
 PART = "https~tfhub.dev~google~x~1"
@@ -645,7 +645,7 @@ def test_a_run_imports_before_it_computes(
     write_vectors(texts, catalog, vectors, range(80))
     config = RetrainConfig(import_bottlenecks=str(texts), bottleneck_engine=engine)
     with BottleneckCache(None) as cache:
-        found = by_path(gathering.extract(config, catalog, backbone, cache))
+        found = by_path(extracting.extract(config, catalog, backbone, cache))
     assert "10 computed, 0 copies of others, 80 from the cache" in summary(logged)
     for record, vector in zip(catalog.records[:80], vectors, strict=False):
         np.testing.assert_array_equal(found[record.path], vector)

@@ -20,11 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import retrain
-from image_retraining import gathering
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.config import RetrainConfig
 from image_retraining.evaluation import wrong_labels
 from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 from image_retraining.features.extraction import extract
@@ -32,6 +30,8 @@ from image_retraining.foundation.records import Catalog, Extraction, ImageRecord
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.photos.folder import scan
 from image_retraining.photos.pixels import pixels, read
+from image_retraining.retraining import extracting
+from image_retraining.retraining.config import RetrainConfig
 
 pytestmark = pytest.mark.real
 
@@ -100,7 +100,7 @@ def test_the_builtin_module_has_real_features(real_data: Path) -> None:
     photos = real_data / "flower_photos"
     catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
     with BottleneckCache(None) as cache:
-        found = gathering.extract(config, catalog, gathering.load(config, cache), cache)
+        found = extracting.extract(config, catalog, extracting.load(config, cache), cache)
     sets = found.sets.values()
     order = np.argsort(np.concatenate([photos.paths for photos in sets]))
     features = np.concatenate([photos.features for photos in sets])[order]
@@ -139,7 +139,7 @@ def test_the_ancestor_s_text_files_are_taken_in(
         few = [record for place, record in enumerate(catalog.records) if place % 10 == 0]
         few += [record for record in catalog.records if record.label_id == 0]
         catalog = Catalog(catalog.labels, tuple(dict.fromkeys(few)))
-        gathering.extract(config, catalog, gathering.load(config, cache), cache)
+        extracting.extract(config, catalog, extracting.load(config, cache), cache)
     messages = "\n".join(logged.messages)
     assert "Imported the bottlenecks of 40 photos" in messages
     assert (
@@ -154,7 +154,7 @@ def flowers(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Extrac
     photos = real_data / "flower_photos"
     catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
     with open_cache(str(tmp_path_factory.mktemp("cache"))) as cache:
-        return gathering.extract(config, catalog, gathering.load(config, cache), cache)
+        return extracting.extract(config, catalog, extracting.load(config, cache), cache)
 
 
 def test_most_wrong_labels_of_flowers_are_found(flowers: Extraction) -> None:

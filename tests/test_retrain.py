@@ -21,9 +21,7 @@ from modules_made_here import packed, served
 from tensorboard.backend.event_processing import event_accumulator
 
 import retrain
-from image_retraining import stages
 from image_retraining.backbone.sources import hub
-from image_retraining.config import RetrainConfig
 from image_retraining.exports.facts import enclosed_facts, read_facts
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import read_labels
@@ -38,6 +36,8 @@ from image_retraining.foundation.errors import (
 )
 from image_retraining.foundation.records import Split
 from image_retraining.photos.splits import split_of
+from image_retraining.retraining import exporting
+from image_retraining.retraining.config import RetrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., Path]
@@ -499,7 +499,7 @@ def test_a_graph_that_fails_its_proof_takes_nobodys_place(
     def refuse(*_: Any, **__: Any) -> Verification:
         raise VerificationError("off by 0.5")
 
-    monkeypatch.setattr(stages, "verify", refuse)
+    monkeypatch.setattr(exporting, "verify", refuse)
     with pytest.raises(VerificationError):
         run(seed=2)
     assert (out / "graph.pb").read_bytes() == before

@@ -26,7 +26,6 @@ from modules_made_here import (
     served,
 )
 
-from image_retraining import gathering
 from image_retraining.backbone import loading
 from image_retraining.backbone.freezing import FREEZING_VERSION
 from image_retraining.backbone.graphs import graph_bytes
@@ -35,9 +34,10 @@ from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.backbone.sources import hub
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
-from image_retraining.config import RetrainConfig
 from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
+from image_retraining.retraining import extracting
+from image_retraining.retraining.config import RetrainConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OPEN = photos_spec(None, None, None, 3)
@@ -356,7 +356,7 @@ def test_the_second_run_loads_no_module(
     lines = []
     for _ in range(2):
         with BottleneckCache(str(tmp_path / "cache")) as cache:
-            gathering.load(config, cache)
+            extracting.load(config, cache)
         lines.append(logged.messages[-1])
     assert loads == [str(colour_module)]
     assert (tmp_path / "cache" / FILE_NAME).exists()

@@ -15,18 +15,18 @@ import tensorflow as tf
 from conftest import save_module
 from modules_made_here import random_photos, save_tf1_hub
 
-from image_retraining import gathering
 from image_retraining.backbone.graphs import graph_bytes
 from image_retraining.backbone.handles import BUILTIN_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.config import RetrainConfig
 from image_retraining.features import engines
 from image_retraining.features.engines import BATCH_SIZE, Engine, EngineChoice, choose_engine
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import EngineError
 from image_retraining.foundation.records import Catalog, Extraction, Floats, Split
 from image_retraining.photos.folder import scan
+from image_retraining.retraining import extracting
+from image_retraining.retraining.config import RetrainConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RANDOM = np.random.default_rng(2)
@@ -526,7 +526,7 @@ def test_bfloat16_vectors_are_kept_apart(
 
 def gathered(catalog: Catalog, backbone: Backbone, **settings: Any) -> Extraction:
     with BottleneckCache(None) as cache:
-        return gathering.extract(RetrainConfig(**settings), catalog, backbone, cache)
+        return extracting.extract(RetrainConfig(**settings), catalog, backbone, cache)
 
 
 @needs_bfloat16

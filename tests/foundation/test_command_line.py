@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from image_retraining.config import RetrainConfig
 from image_retraining.labelling.config import LabelConfig
+from image_retraining.retraining.config import RetrainConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS: dict[str, type[Any]] = {"retrain.py": RetrainConfig, "label_image.py": LabelConfig}
@@ -19,7 +19,7 @@ SCRIPTS: dict[str, type[Any]] = {"retrain.py": RetrainConfig, "label_image.py": 
 ONE_LINE = """
 import sys
 from image_retraining.foundation.command_line import run_script
-from image_retraining.config import RetrainConfig
+from image_retraining.retraining.config import RetrainConfig
 from image_retraining.labelling.config import LabelConfig
 from image_retraining.foundation.errors import *
 def run(config):

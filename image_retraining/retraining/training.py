@@ -8,8 +8,6 @@ from typing import Any
 from absl import logging
 
 from image_retraining.backbone.loading import Backbone
-from image_retraining.config import RetrainConfig
-from image_retraining.distorted_photos import DistortedPhotos
 from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.features.engines import choose_engine
 from image_retraining.foundation.files import replacing
@@ -30,6 +28,8 @@ from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_
 from image_retraining.head.class_weights import BALANCED, class_weights
 from image_retraining.head.regularization_path import PathPoint, regularization_path
 from image_retraining.reports.tensorboard import TensorBoardWriter, log_report
+from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.distorted_photos import DistortedPhotos
 
 
 def fit(

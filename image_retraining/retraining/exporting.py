@@ -8,7 +8,6 @@ from absl import logging
 
 from image_retraining import __version__
 from image_retraining.backbone.loading import Backbone
-from image_retraining.config import RetrainConfig
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.exports.facts import ModelFacts, write_facts
@@ -34,6 +33,7 @@ from image_retraining.foundation.records import (
     Split,
 )
 from image_retraining.foundation.text import shown
+from image_retraining.retraining.config import RetrainConfig
 
 
 def facts(

@@ -8,7 +8,6 @@ from absl import logging
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.config import RetrainConfig
 from image_retraining.evaluation import copies
 from image_retraining.features.engines import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract as extract_features
@@ -23,6 +22,7 @@ from image_retraining.foundation.records import (
     Unreadable,
 )
 from image_retraining.photos.distortions import NO_VIEWS
+from image_retraining.retraining.config import RetrainConfig
 
 
 def load(config: RetrainConfig, cache: BottleneckCache) -> Backbone:

@@ -23,7 +23,7 @@ from image_retraining.reports.metrics_tables import check_metrics_file
 
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
-_BESIDE_THE_SCRIPTS = Path(__file__).resolve().parent.parent
+_BESIDE_THE_SCRIPTS = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 import numpy as np
 from absl import logging
 
-from image_retraining.config import RetrainConfig
 from image_retraining.evaluation import wrong_labels
 from image_retraining.evaluation.calibration import Calibration, calibrate, calibrated
 from image_retraining.evaluation.metrics import Metrics, measure
@@ -21,6 +20,7 @@ from image_retraining.head.softmax import evaluate
 from image_retraining.reports import calibration_report
 from image_retraining.reports.metrics_board import write_to_tensorboard
 from image_retraining.reports.metrics_tables import table, write_metrics_file
+from image_retraining.retraining.config import RetrainConfig
 
 _TEST_DRAWS = 2
 

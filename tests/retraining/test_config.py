@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from conftest import as_nobody, mode_of
 
-from image_retraining.config import VERBOSITIES, RetrainConfig
 from image_retraining.foundation.errors import SettingError
 from image_retraining.labelling.config import LabelConfig
+from image_retraining.retraining.config import VERBOSITIES, RetrainConfig
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # The table of defaults that people's scripts rely on.
 RETRAIN_DEFAULTS = {
