@@ -21,7 +21,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q $(ALONE)
 
 # Needs the processor to itself, after the others, of which two files run at a time.
-ALONE := tests/test_crowds.py
+ALONE := tests/whole/test_crowds.py
 
 clean:
 	rm -rf $(VENV) build

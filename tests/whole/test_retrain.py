@@ -39,7 +39,7 @@ from image_retraining.photos.splits import split_of
 from image_retraining.retraining import exporting
 from image_retraining.retraining.config import RetrainConfig
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., Path]
 
 

@@ -36,7 +36,7 @@ from image_retraining.photos import pixels as images
 from image_retraining.photos.folder import scan
 from image_retraining.retraining.config import RetrainConfig
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("ash", "fern")
 PHOTO_COUNT = 1280
 # Of them, how many runs take where fewer will do.

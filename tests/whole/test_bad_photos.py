@@ -25,7 +25,7 @@ from image_retraining.photos.folder import scan
 from image_retraining.retraining import exporting
 from image_retraining.retraining.config import RetrainConfig
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 MEGABYTE = 2**20
 RED = (200, 40, 60)
 LARGE = solid(RED, noise=20, size=64)
@@ -328,7 +328,7 @@ CHILD = """
 import json, os, resource, sys
 
 module, *folders = sys.argv[1:]
-sys.path[:0] = ["tests"]
+sys.path[:0] = ["tests", "tests/whole"]
 import conftest
 import test_bad_photos
 from image_retraining.backbone.loading import load_backbone
