@@ -5,9 +5,9 @@ of TensorFlow Hub's image_retraining example. What is new is that the steps betw
 run inside one TensorFlow function, and that there is Adam besides gradient descent.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +23,7 @@ from image_retraining.foundation.records import (
     TrainingState,
 )
 from image_retraining.head.descent_steps import FIGURES, step_taker
-from image_retraining.head.sampling import Indices, Sampler
+from image_retraining.head.sampling import Sampler
 from image_retraining.head.softmax import evaluate
 
 _TRAINING_DRAWS, _VALIDATION_DRAWS, _VIEW_DRAWS = 0, 1, 3
@@ -72,38 +72,38 @@ class StepBatches:
     label_ids: Ints
 
 
-# Step → int64 [B], places of photos.
-BatchDraw = Callable[[int], Indices]
-
-
-class BatchSource(Protocol):
-    """Where the batches of the training steps come from."""
-
-    def batches(self, steps: range) -> StepBatches:
-        """Returns the batches of some steps; equal steps get equal batches."""
-
-
-class StoredVectors:
-    """Batches drawn from feature vectors in memory: of photos, and of their views if they have any.
+class TrainingBatches:
+    """Batches drawn from feature vectors: of photos, and of their views if they have any.
 
     A photo and each of its views are equally likely.
     """
 
-    def __init__(self, training: FeatureSet, *, draw: BatchDraw, seed: int) -> None:
+    def __init__(
+        self,
+        training: FeatureSet,
+        *,
+        batch_size: int,
+        seed: int,
+        class_weights: Floats | None = None,
+    ) -> None:
         """Prepares batches.
 
         Args:
             training: N photos, N at least 1.
-            draw: step → int64 [B], the photos of its batch.
-            seed: of the draws among a photo's views.
+            batch_size: B, photos a batch.
+            seed: of all draws.
+            class_weights: as for Sampler.
         """
         self._training = training
-        self._draw = draw
+        self._batch_size = batch_size
         self._seed = seed
+        self._sampler = Sampler(
+            training.label_ids, seed=seed, purpose=_TRAINING_DRAWS, class_weights=class_weights
+        )
 
-    def batches(self, steps: range) -> StepBatches:
-        """Returns the batches of some steps."""
-        draws = np.stack([self._draw(step) for step in steps])
+    def of(self, steps: range) -> StepBatches:
+        """Returns the batches of some steps; equal steps get equal batches."""
+        draws = np.stack([self._sampler.draw(step, self._batch_size) for step in steps])
         features = self._training.features[draws]
         views = self._training.views
         if views is not None:
@@ -115,16 +115,6 @@ class StoredVectors:
         return StepBatches(features, self._training.label_ids[draws])
 
 
-def batch_draw(
-    training: FeatureSet, *, batch_size: int, seed: int, class_weights: Floats | None = None
-) -> BatchDraw:
-    """Returns step → int64 [batch_size], the photos of its batch; class_weights as for Sampler."""
-    sampler = Sampler(
-        training.label_ids, seed=seed, purpose=_TRAINING_DRAWS, class_weights=class_weights
-    )
-    return lambda step: sampler.draw(step, batch_size)
-
-
 def initial_head(feature_size: int, label_count: int, *, seed: int) -> Head:
     """Returns the head that training starts from: small random weights [D, C], bias [C] of 0."""
     weights = tf.random.stateless_truncated_normal(
@@ -134,12 +124,16 @@ def initial_head(feature_size: int, label_count: int, *, seed: int) -> Head:
 
 
 def train(
-    source: BatchSource, validation: FeatureSet, settings: TrainingSettings, *, start: TrainingState
+    batches: TrainingBatches,
+    validation: FeatureSet,
+    settings: TrainingSettings,
+    *,
+    start: TrainingState,
 ) -> Iterator[tuple[TrainingReport, TrainingState]]:
     """Yields what happened, stretch after stretch of steps, and where the training stands then.
 
     Args:
-        source: of the batches.
+        batches: what the steps learn from.
         validation: the photos to evaluate on, possibly none.
         settings: how to train.
         start: where to go on.
@@ -151,7 +145,7 @@ def train(
     evaluator = _ValidationEvaluator(validation, settings)
     for steps in _stretches(start.step, settings):
         raise_if_interrupted()
-        drawn = source.batches(steps)
+        drawn = batches.of(steps)
         *slots, scalars = take_steps(
             slots, drawn.features, drawn.label_ids, float(steps[0]), settings.learning_rate
         )

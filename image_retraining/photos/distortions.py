@@ -81,13 +81,13 @@ class Views:
         """Returns what view `number` does to the photo of this SHA-256."""
         if not number:
             return PLAIN
-        return drawn(self.distortion, photo + self.name(number).encode())
+        return _drawn(self.distortion, photo + self.name(number).encode())
 
 
 NO_VIEWS = Views()
 
 
-def drawn(distortion: Distortion, key: bytes) -> Variation:
+def _drawn(distortion: Distortion, key: bytes) -> Variation:
     """Returns a random variation; equal keys give equal ones.
 
     The distributions are those of TensorFlow Hub's image_retraining example.

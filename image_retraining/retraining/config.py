@@ -188,8 +188,7 @@ class RetrainConfig:
 
     distortion_views: int = setting(
         8,
-        "Distorted views of each training photo, computed once and cached; 0 distorts anew in "
-        "every step and caches nothing, which takes hours.",
+        "Distorted views of each training photo, computed once and cached.",
         group="Distortions",
     )
 
@@ -282,7 +281,7 @@ class RetrainConfig:
         _check_split(self)
         check_at_least(self, 1, "how_many_training_steps", "train_batch_size")
         check_at_least(self, 1, "eval_step_interval")
-        check_at_least(self, 0, "distortion_views", "early_stopping_patience")
+        check_at_least(self, 0, "early_stopping_patience")
         check_at_least(self, 0, "random_crop", "random_scale", "random_brightness")
         check_at_least(self, 0, "intermediate_store_frequency", "verify_images", "seed")
         for name in ("validation_batch_size", "test_batch_size"):
@@ -342,7 +341,7 @@ class RetrainConfig:
 
     @property
     def views(self) -> Views:
-        """The distorted views that each training photo is to get; none if they are not cached."""
+        """The distorted views that each training photo is to get; none without distortions."""
         return Views(self.distortion, self.distortion_views if self.distorts else 0, self.seed)
 
     def check_outputs(self) -> None:
@@ -395,6 +394,12 @@ def _check_training(config: RetrainConfig) -> None:
         "--l2 must be a number from 0 up, or -1",
         config.l2,
     )
+    require(
+        config.distortion_views >= (1 if config.distorts else 0),
+        "--distortion_views must be at least 1 when photos are to be distorted; for many, give "
+        "--distortion_views=50",
+        config.distortion_views,
+    )
     require(bool(config.class_weight), "--class_weight must not be empty", "an empty name")
     if config.optimizer != "lbfgs":
         return
@@ -402,11 +407,6 @@ def _check_training(config: RetrainConfig) -> None:
         config.l2 != 0,
         "--l2 must be above 0 with --optimizer=lbfgs, or there may be no best head",
         config.l2,
-    )
-    require(
-        not config.distorts or config.distortion_views > 0,
-        "--distortion_views must be above 0 with --optimizer=lbfgs, which needs all photos at once",
-        config.distortion_views,
     )
     require(
         config.export == "best" or config.l2 != -1,

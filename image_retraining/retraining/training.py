@@ -1,17 +1,13 @@
 """The stage of retrain.py from vectors to the head: what it makes of the settings, and says."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from absl import logging
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.exports.frozen_graph import writer as frozen_graph
-from image_retraining.features.engines import choose_engine
 from image_retraining.foundation.files import replacing
-from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import (
     Catalog,
     Extraction,
@@ -29,7 +25,6 @@ from image_retraining.head.class_weights import BALANCED, class_weights
 from image_retraining.head.regularization_path import PathPoint, regularization_path
 from image_retraining.reports.tensorboard import TensorBoardWriter, log_report
 from image_retraining.retraining.config import RetrainConfig
-from image_retraining.retraining.distorted_photos import DistortedPhotos
 
 
 def fit(
@@ -118,14 +113,14 @@ def _train(
     )
     head, choice = start.state.head, start.choice
     training_set, validation = (extraction.sets[s] for s in (Split.TRAINING, Split.VALIDATION))
+    batches = _training_batches(config, training_set, weights)
     with (
         checkpoints,
         TensorBoardWriter(config.summaries_dir, keep_earlier=resumed is not None) as tensorboard,
-        _batch_source(config, training_set, backbone, weights, start.state.step) as source,
     ):
         tensorboard.write_graph(_graph(config, backbone, head))
         settings = _training_settings(config)
-        for report, state in descent.train(source, validation, settings, start=start.state):
+        for report, state in descent.train(batches, validation, settings, start=start.state):
             head, choice = report.head, chosen(choice, report)
             log_report(report)
             tensorboard.write(report)
@@ -170,36 +165,16 @@ def _training_settings(config: RetrainConfig) -> descent.TrainingSettings:
     )
 
 
-@contextmanager
-def _batch_source(
-    config: RetrainConfig,
-    training_set: FeatureSet,
-    backbone: Backbone,
-    weights: Floats,
-    first_step: int,
-) -> Iterator[descent.BatchSource]:
-    """Gives what the training draws its batches from."""
-    draw = descent.batch_draw(
+def _training_batches(
+    config: RetrainConfig, training_set: FeatureSet, weights: Floats
+) -> descent.TrainingBatches:
+    return descent.TrainingBatches(
         training_set,
         batch_size=config.train_batch_size,
         seed=config.seed,
         # Drawing the classes evenly is what balances them.
         class_weights=None if config.class_weight == BALANCED else weights,
     )
-    if not config.distorts or config.distortion_views:
-        yield descent.StoredVectors(training_set, draw=draw, seed=config.seed)
-        return
-    photo_count = (config.how_many_training_steps - first_step) * config.train_batch_size
-    logging.info("Distorted photos are not cached: %d photos go through the module.", photo_count)
-    with Progress("Training on distorted photos", photo_count) as progress:
-        yield DistortedPhotos(
-            training_set,
-            choose_engine(config.bottleneck_engine, config.bottleneck_precision).make(backbone),
-            config.distortion,
-            draw=draw,
-            seed=config.seed,
-            progress=progress,
-        )
 
 
 def _store_intermediate(config: RetrainConfig, backbone: Backbone, report: TrainingReport) -> None:

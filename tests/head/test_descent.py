@@ -8,13 +8,8 @@ import pytest
 import tensorflow as tf
 
 from image_retraining.foundation.records import FeatureSet, Head, TrainingReport, TrainingState
-from image_retraining.head.descent import (
-    StoredVectors,
-    TrainingSettings,
-    batch_draw,
-    initial_head,
-    train,
-)
+from image_retraining.head.descent import TrainingBatches, TrainingSettings, initial_head, train
+from image_retraining.head.sampling import Sampler
 
 LABEL_COUNT = 3
 FEATURE_SIZE = 5
@@ -52,13 +47,12 @@ def start(seed: int = 0) -> Head:
 
 def drawn(steps: range, *, training: FeatureSet = TRAINING, seed: int = SETTINGS.seed) -> Any:
     """Returns int64 [steps, B], the photos of the steps' batches."""
-    draw = batch_draw(training, batch_size=BATCH_SIZE, seed=seed)
-    return np.stack([draw(step) for step in steps])
+    sampler = Sampler(training.label_ids, seed=seed, purpose=0)
+    return np.stack([sampler.draw(step, BATCH_SIZE) for step in steps])
 
 
-def stored(training: FeatureSet = TRAINING, *, seed: int = SETTINGS.seed) -> StoredVectors:
-    draw = batch_draw(training, batch_size=BATCH_SIZE, seed=seed)
-    return StoredVectors(training, draw=draw, seed=seed)
+def stored(training: FeatureSet = TRAINING, *, seed: int = SETTINGS.seed) -> TrainingBatches:
+    return TrainingBatches(training, batch_size=BATCH_SIZE, seed=seed)
 
 
 def trained(
@@ -314,7 +308,7 @@ def test_validation_does_not_draw_as_training_does() -> None:
 
 
 def test_batches_are_of_the_steps_asked_for() -> None:
-    every, some = stored().batches(range(10)), stored().batches(range(4, 7))
+    every, some = stored().of(range(10)), stored().of(range(4, 7))
     photos = drawn(range(10))
     assert every.features.shape == (10, BATCH_SIZE, FEATURE_SIZE)
     assert every.features.tolist() == TRAINING.features[photos].tolist()
@@ -326,7 +320,7 @@ def test_batches_are_of_the_steps_asked_for() -> None:
 
 def test_another_seed_gives_other_batches() -> None:
     other = stored(seed=SETTINGS.seed + 1)
-    assert stored().batches(range(2)).features.tolist() != other.batches(range(2)).features.tolist()
+    assert stored().of(range(2)).features.tolist() != other.of(range(2)).features.tolist()
 
 
 def test_a_photo_and_its_views_are_equally_likely() -> None:
@@ -336,14 +330,14 @@ def test_a_photo_and_its_views_are_equally_likely() -> None:
         ("a", "b", "c", "d"),
         views=np.array([[[10 * n + 1], [10 * n + 2]] for n in range(4)], np.float32),
     )
-    batches = stored(photos).batches(range(400))
+    batches = stored(photos).of(range(400))
     photo, view = np.divmod(batches.features[..., 0], 10)
     assert photo.tolist() == drawn(range(400), training=photos).tolist()
     assert set(view.ravel()) == {0, 1, 2}
     shares = np.bincount(view.ravel().astype(int)) / view.size
     # Three standard deviations of a share of 6400 draws.
     np.testing.assert_allclose(shares, 1 / 3, atol=3 * (2 / 9 / view.size) ** 0.5)
-    assert stored(photos).batches(range(7, 9)).features.tolist() == batches.features[7:9].tolist()
+    assert stored(photos).of(range(7, 9)).features.tolist() == batches.features[7:9].tolist()
 
 
 # Adam, regularisation, smoothing
@@ -432,22 +426,22 @@ def test_few_photos_and_uneven_classes_are_learned(optimizer: str, counts: list[
         steps=400,
         eval_step_interval=400,
     )
-    source = StoredVectors(training, draw=batch_draw(training, batch_size=100, seed=0), seed=0)
+    batches = TrainingBatches(training, batch_size=100, seed=0)
     first = TrainingState(initial_head(64, len(counts), seed=0))
-    *_, (report, _) = train(source, held_out, settings, start=first)
+    *_, (report, _) = train(batches, held_out, settings, start=first)
     assert report.whole_validation is not None
     assert report.whole_validation.accuracy >= 0.99
 
 
 def test_class_weights_decide_how_often_a_class_is_drawn() -> None:
     weights = np.array([1, 1, 1], np.float32)
-    draw = batch_draw(TRAINING, batch_size=9200, seed=0, class_weights=weights)
-    shares = np.bincount(TRAINING.label_ids[draw(0)]) / 9200
+    batches = TrainingBatches(TRAINING, batch_size=9200, seed=0, class_weights=weights)
+    shares = np.bincount(batches.of(range(1)).label_ids[0]) / 9200
     # As many as there are: 30, 50 and 12 of 92.
     np.testing.assert_allclose(shares, [30 / 92, 50 / 92, 12 / 92], atol=0.016)
     heavy = np.array([1, 1, 50 / 12], np.float32)
-    draw = batch_draw(TRAINING, batch_size=9200, seed=0, class_weights=heavy)
-    shares = np.bincount(TRAINING.label_ids[draw(0)]) / 9200
+    batches = TrainingBatches(TRAINING, batch_size=9200, seed=0, class_weights=heavy)
+    shares = np.bincount(batches.of(range(1)).label_ids[0]) / 9200
     np.testing.assert_allclose(shares, [30 / 130, 50 / 130, 50 / 130], atol=0.016)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_retraining.photos.distortions import NO_VIEWS, PLAIN, Distortion, Views, drawn
+from image_retraining.photos.distortions import NO_VIEWS, PLAIN, Distortion, Views
 
 ALL = Distortion(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
 PHOTO = hashlib.sha256(b"a photo").digest()
@@ -16,23 +16,18 @@ def numbers(key: bytes) -> list[float]:
     return [float(np.ldexp(float(word >> np.uint64(11)), -53)) for word in words]
 
 
-@pytest.mark.parametrize("key", [b"", b"5 0", PHOTO])
-def test_a_variation_follows_from_its_key(key: bytes) -> None:
-    scale, top, left, side, brightness = numbers(key)
-    expected = [1.2 * (1 + 0.3 * scale), top, left, float(side < 0.5), 0.6 + 0.8 * brightness]
-    assert list(drawn(ALL, key)) == pytest.approx(expected)
-
-
-def test_a_golden_variation() -> None:
+@pytest.mark.parametrize("photo", [b"", bytes(32), PHOTO])
+def test_a_variation_follows_from_the_photo_and_the_name(photo: bytes) -> None:
     # SHA-512 of "abc" begins with ddaf35a193617aba, says FIPS 180-2, appendix C.
     assert numbers(b"abc")[0] == pytest.approx(0xBA7A6193A135AFDD / 2**64, abs=1e-15)
-    assert drawn(Distortion(random_scale=100), b"abc").enlargement == pytest.approx(
-        1 + 0xBA7A6193A135AFDD / 2**64, abs=1e-15
-    )
+    name = b"flip_left_right random_crop=20 random_scale=30 random_brightness=40 seed=7 view=2"
+    scale, top, left, side, brightness = numbers(photo + name)
+    expected = [1.2 * (1 + 0.3 * scale), top, left, float(side < 0.5), 0.6 + 0.8 * brightness]
+    assert list(Views(ALL, 3, 7).variation(2, photo)) == pytest.approx(expected, abs=1e-15)
 
 
 def test_no_distortion_leaves_the_photo_but_for_an_idle_place() -> None:
-    variation = drawn(Distortion(), PHOTO)
+    variation = Views(Distortion(), 1).variation(1, PHOTO)
     assert variation._replace(top=0.0, left=0.0) == PLAIN
 
 

@@ -9,7 +9,7 @@ from conftest import encoded
 from PIL import Image
 
 from image_retraining.photos import pixels as images
-from image_retraining.photos.distortions import PLAIN, Distortion, Variation, drawn
+from image_retraining.photos.distortions import PLAIN, Distortion, Variation, Views
 from image_retraining.photos.pixels import pixels, why_unreadable
 
 RANDOM = np.random.default_rng(11)
@@ -231,8 +231,9 @@ ALL = Distortion(flip_left_right=True, random_crop=20, random_scale=30, random_b
 
 @functools.cache
 def variations(contents: bytes, distortion: Distortion, count: int = 60) -> Any:
-    """Returns float32 [count, H, W, 3], a variation a key."""
-    rows = [drawn(distortion, b"5 %d" % number) for number in range(count)]
+    """Returns float32 [count, H, W, 3], a variation a view."""
+    views = Views(distortion, count, seed=5)
+    rows = [views.variation(number, b"") for number in range(1, count + 1)]
     return images.variations(contents, WANTED, np.array(rows, np.float32)).numpy()
 
 
@@ -247,7 +248,7 @@ def place(row: Any) -> tuple[float, float]:
     return float(row[0]) / step, 256 / 255 / step
 
 
-@pytest.mark.parametrize("variation", [PLAIN, drawn(ALL, b"")])
+@pytest.mark.parametrize("variation", [PLAIN, Views(ALL).variation(1, b"")])
 @pytest.mark.parametrize("size", [(16, 12), (1, 1), (300, 20)])
 @pytest.mark.parametrize("count", [1, 3])
 def test_variations_have_the_wanted_size(
@@ -282,12 +283,12 @@ def test_no_distortion_gives_the_pixels() -> None:
         ALL,
     ],
 )
-def test_keys_decide_on_the_variation(distortion: Distortion) -> None:
+def test_seeds_decide_on_the_variation(distortion: Distortion) -> None:
     varied = variations(MAP, distortion)
     np.testing.assert_array_equal(varied, variations.__wrapped__(MAP, distortion))
     assert len({variation.tobytes() for variation in varied}) > 40
-    for key, equal in [(b"5 0", True), (b"6 0", False)]:
-        row = np.array([drawn(distortion, key)], np.float32)
+    for seed, equal in [(5, True), (6, False)]:
+        row = np.array([Views(distortion, seed=seed).variation(1, b"")], np.float32)
         alone = images.variations(MAP, WANTED, row)[0]
         assert np.array_equal(alone, varied[0]) is equal
 

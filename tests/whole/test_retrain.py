@@ -257,18 +257,6 @@ def test_distorted_views_are_computed_once(run: Run, logged: pytest.LogCaptureFi
     assert graphs[1] == graphs[2] != graphs[0]
 
 
-def test_distortions_train_without_the_cache(run: Run, logged: pytest.LogCaptureFixture) -> None:
-    distortions = {**DISTORTIONS, "distortion_views": 0}
-    plain = run("plain", how_many_training_steps=12, train_batch_size=8)
-    settings = {"how_many_training_steps": 12, "train_batch_size": 8, **distortions}
-    out = run("distorted", **settings)
-    assert "Distorted photos are not cached: 96 photos go through the module." in logged.messages
-    assert any(line.startswith("Verified") for line in logged.messages)
-    again = run("again", **settings)
-    graphs = [(folder / "graph.pb").read_bytes() for folder in (plain, out, again)]
-    assert graphs[1] == graphs[2] != graphs[0]
-
-
 @pytest.mark.parametrize(
     ("change", "computed_views"),
     [
