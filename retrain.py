@@ -1,13 +1,14 @@
 """Teaches an image classifier your own categories: python retrain.py --image_dir my_photos."""
 
-import os
-import sys
-
 from absl import logging
 
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.upkeep import care
-from image_retraining.foundation.command_line import import_tensorflow, run_script
+from image_retraining.foundation.command_line import (
+    import_tensorflow,
+    run_script,
+    tell_tensorflow_hub,
+)
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.photos import folder
 from image_retraining.retraining.config import RetrainConfig
@@ -40,7 +41,7 @@ def run(config: RetrainConfig) -> int:
     with open_cache(config.bottleneck_dir) as cache:
         # TensorFlow takes seconds to import: not for help, nor to say that a flag is wrong.
         logging.info("Starting TensorFlow")
-        _tell_tensorflow_hub(config)
+        tell_tensorflow_hub(config.tfhub_cache_dir, config.tfhub_model_load_format)
         import_tensorflow()
         from image_retraining.retraining import evaluating, exporting, extracting, training  # noqa: PLC0415  # noqa: PLC0415
 
@@ -55,18 +56,6 @@ def run(config: RetrainConfig) -> int:
     exporting.Exporter(config, backbone, head, extraction, facts).export()
     exporting.conclude(config, catalog, extraction)
     return 0
-
-
-def _tell_tensorflow_hub(config: RetrainConfig) -> None:
-    """Hands on its settings, in the environment, where it looks before it looks at flags."""
-    settings = {"TFHUB_CACHE_DIR": config.tfhub_cache_dir}
-    if config.tfhub_model_load_format != "AUTO":
-        settings["TFHUB_MODEL_LOAD_FORMAT"] = config.tfhub_model_load_format
-    if sys.stderr.isatty():
-        settings["TFHUB_DOWNLOAD_PROGRESS"] = "1"
-    for name, value in settings.items():
-        # As tensorflow_hub has it, what is in the environment already goes before a flag.
-        os.environ[name] = os.environ.get(name) or value
 
 
 def main() -> None:

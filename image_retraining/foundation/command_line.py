@@ -1,4 +1,4 @@
-"""Settings ↔ command line: what the two scripts share of flags, help, messages and exit codes.
+"""Settings ↔ command line: what scripts share of flags, help, messages and exit codes.
 
 Exit codes: 0 done, 2 the user can put it right, 130 interrupted, 1 a defect of this project.
 """
@@ -78,6 +78,23 @@ def import_tensorflow() -> None:
             for line in held_back.read().decode(errors="replace").splitlines(keepends=True):
                 if not _CHATTER.match(line):
                     sys.stderr.write(line)
+
+
+def tell_tensorflow_hub(cache_dir: str, load_format: str) -> None:
+    """Hands on its settings, in the environment, where it looks before it looks at flags.
+
+    Args:
+        cache_dir: as --tfhub_cache_dir.
+        load_format: as --tfhub_model_load_format.
+    """
+    settings = {"TFHUB_CACHE_DIR": cache_dir}
+    if load_format != "AUTO":
+        settings["TFHUB_MODEL_LOAD_FORMAT"] = load_format
+    if sys.stderr.isatty():
+        settings["TFHUB_DOWNLOAD_PROGRESS"] = "1"
+    for name, value in settings.items():
+        # As tensorflow_hub has it, what is in the environment already goes before a flag.
+        os.environ[name] = os.environ.get(name) or value
 
 
 def _guarded(work: Callable[[], _Result]) -> _Result:

@@ -34,10 +34,6 @@ class DownloadError(ModuleError):
         self.reason = reason
 
 
-class ImportedError(RetrainError):
-    """Text bottlenecks cannot be taken in."""
-
-
 class EngineError(RetrainError):
     """The engine that is to compute feature vectors is missing, or cannot take the module."""
 

@@ -94,12 +94,6 @@ class RetrainConfig:
         group="Module",
         choices=("float32", "bfloat16"),
     )
-    import_bottlenecks: str = setting(
-        "",
-        "Folder of text bottlenecks, written by TensorFlow Hub's image_retraining example for this "
-        "--image_dir and --tfhub_module, to take in.",
-        group="Module",
-    )
     tfhub_cache_dir: str = setting(
         "", "Folder that tensorflow_hub keeps downloaded modules in.", group="Module"
     )

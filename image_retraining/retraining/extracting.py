@@ -11,7 +11,6 @@ from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.evaluation import copies
 from image_retraining.features.engines import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract as extract_features
-from image_retraining.features.importing import import_bottlenecks
 from image_retraining.features.table import check_any
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import (
@@ -48,10 +47,6 @@ def extract(
     """Returns the feature vectors of all photos, after checking that there is what to learn."""
     engine = choose_engine(config.bottleneck_engine, config.bottleneck_precision)
     exactly = choose_engine(config.bottleneck_engine, "float32")
-    if config.import_bottlenecks:
-        import_bottlenecks(
-            config.import_bottlenecks, catalog, backbone, cache, exactly.make(backbone)
-        )
     extractions = [
         extract_features(
             replace(catalog, records=tuple(r for r in catalog.records if r.split in splits)),

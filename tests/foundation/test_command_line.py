@@ -1,4 +1,4 @@
-"""The two scripts as a person meets them: each test starts a process, few of them TensorFlow."""
+"""The scripts as a person meets them: each test starts a process, few of them TensorFlow."""
 
 import dataclasses
 import os
@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from import_bottlenecks import ImportConfig
 
 from image_retraining.labelling.config import LabelConfig
 from image_retraining.retraining.config import RetrainConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SCRIPTS: dict[str, type[Any]] = {"retrain.py": RetrainConfig, "label_image.py": LabelConfig}
+SCRIPTS: dict[str, type[Any]] = {
+    "retrain.py": RetrainConfig,
+    "label_image.py": LabelConfig,
+    "tools/import_bottlenecks.py": ImportConfig,
+}
 
 # Runs a script whose work is one line of Python.
 ONE_LINE = """

@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,27 +9,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+import text_import
 from conftest import COLOURS, as_nobody, colour_statistics, encoded, mode_of, save_module, solid
+from import_bottlenecks import ImportConfig, run
+from text_bottlenecks import TextBottlenecks, module_part, modules_named, read_text_bottlenecks
+from text_import import ImportedError, import_bottlenecks
 
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.features import importing
 from image_retraining.features.engines import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract
-from image_retraining.features.importing import import_bottlenecks
-from image_retraining.features.text_bottlenecks import (
-    TextBottlenecks,
-    module_part,
-    modules_named,
-    read_text_bottlenecks,
+from image_retraining.foundation.errors import (
+    CacheError,
+    DownloadError,
+    EngineError,
+    ModuleError,
+    SettingError,
 )
-from image_retraining.foundation.errors import EngineError, ImportedError
 from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord, Split
 from image_retraining.photos.folder import scan
 from image_retraining.photos.pixels import pixels
-from image_retraining.retraining import extracting
-from image_retraining.retraining.config import RetrainConfig
 
+ROOT = Path(__file__).resolve().parents[2]
 HANDLE = "https://tfhub.dev/google/x/1"
 PART = "https~tfhub.dev~google~x~1"
 OLDER, NEWER = 1_000_000_000, 1_000_000_100
@@ -333,7 +336,7 @@ def test_any_number_of_photos_is_imported(
     backbone: Backbone,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(importing, "_STORED_AT_ONCE", 7)
+    monkeypatch.setattr(text_import, "_STORED_AT_ONCE", 7)
     for count in (1, 7, 33):
         write_vectors(texts, catalog, vectors, range(count))
         with BottleneckCache(None) as cache:
@@ -469,7 +472,7 @@ def refused(
     with BottleneckCache(None) as new_cache, pytest.raises(ImportedError) as caught:
         imported(folder, catalog, backbone, cache or new_cache)
     assert len(str(caught.value).splitlines()) == 1
-    assert "--import_bottlenecks" in str(caught.value)
+    assert "--text_dir" in str(caught.value)
     return str(caught.value)
 
 
@@ -510,7 +513,7 @@ def test_vectors_that_are_not_the_modules_are_refused(
     write_vectors(texts, catalog, wrong(vectors))
     with BottleneckCache(None) as cache:
         message = refused(texts, catalog, backbone, cache)
-        assert "must be feature vectors of --tfhub_module" in message
+        assert "must hold feature vectors of --tfhub_module" in message
         assert "nothing was imported" in message
         assert any(f"For {record.path} " in message for record in catalog.records)
         extracted(catalog, backbone, cache)
@@ -630,22 +633,115 @@ def test_what_could_not_be_tested_is_not_believed(
         refused(texts, catalog, backbone, cache)
 
 
-# As retrain.py does it
+# As a person does it
 
 
-@pytest.mark.parametrize("engine", ["auto", "tensorflow", "openvino"])
-def test_a_run_imports_before_it_computes(
-    texts: Path,
-    catalog: Catalog,
-    vectors: Floats,
-    backbone: Backbone,
-    logged: pytest.LogCaptureFixture,
-    engine: str,
+@pytest.fixture
+def given(texts: Path, colour_photos: Path, colour_module: Path, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "image_dir": str(colour_photos),
+        "tfhub_module": str(colour_module),
+        "text_dir": str(texts),
+        "bottleneck_dir": str(tmp_path / "cache"),
+    }
+
+
+def write_all(given: dict[str, Any], catalog: Catalog, vectors: Floats) -> None:
+    """Writes text files for as many photos as there are vectors, of the module that is given."""
+    some = {place: as_text(vector) for place, vector in enumerate(vectors)}
+    write_texts(Path(given["text_dir"]), catalog, some, given["tfhub_module"])
+
+
+def tool(given: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    return subprocess.run(
+        [sys.executable, "tools/import_bottlenecks.py", *flags],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_person_imports_and_the_next_run_computes_the_rest(
+    given: dict[str, Any], catalog: Catalog, vectors: Floats, logged: pytest.LogCaptureFixture
 ) -> None:
-    write_vectors(texts, catalog, vectors, range(80))
-    config = RetrainConfig(import_bottlenecks=str(texts), bottleneck_engine=engine)
-    with BottleneckCache(None) as cache:
-        found = by_path(extracting.extract(config, catalog, backbone, cache))
+    write_all(given, catalog, vectors[:80])
+    done = tool(given)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.splitlines()[-1].endswith(
+        "Imported the bottlenecks of 80 photos; 10 photos have no text file, 0 have changed since, "
+        "0 text files are unusable."
+    )
+    with BottleneckCache(given["bottleneck_dir"]) as cache:
+        found = by_path(extracted(catalog, load_backbone(given["tfhub_module"]), cache))
     assert "10 computed, 0 copies of others, 80 from the cache" in summary(logged)
     for record, vector in zip(catalog.records[:80], vectors, strict=False):
         np.testing.assert_array_equal(found[record.path], vector)
+
+
+def test_a_person_is_told_what_is_wrong(given: dict[str, Any]) -> None:
+    done = tool(given)
+    assert (done.returncode, done.stdout) == (2, "")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ERROR: --text_dir must be a folder of files <class>/<photo>_<module>")
+    assert f"Got {given['text_dir']}, which has none that can be used." in last
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow", "openvino"])
+def test_any_engine_tests_the_vectors(
+    given: dict[str, Any], catalog: Catalog, vectors: Floats, engine: str
+) -> None:
+    config = ImportConfig(**given, bottleneck_engine=engine)
+    write_all(given, catalog, 2 * vectors)
+    with pytest.raises(ImportedError, match="nothing was imported"):
+        run(config)
+    write_all(given, catalog, vectors)
+    assert run(config) == 0
+
+
+def test_a_module_that_leaves_the_size_open_is_given_one(
+    given: dict[str, Any], catalog: Catalog, vectors: Floats, tmp_path: Path
+) -> None:
+    module = save_module(tmp_path / "open", colour_statistics, (None, None, None, 3))
+    given["tfhub_module"] = str(module)
+    write_all(given, catalog, vectors)
+    with pytest.raises(ModuleError, match="--image_size=224"):
+        run(ImportConfig(**given))
+    assert run(ImportConfig(**given, image_size="8")) == 0
+
+
+def test_no_module_stands_in_for_the_one_of_then(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for the default one, as in retrain.py."""
+    monkeypatch.setenv("no_proxy", "*")
+    given["tfhub_module"] = "http://127.0.0.1:9/m"
+    with pytest.raises(DownloadError, match=r"http://127\.0\.0\.1:9/m cannot be downloaded"):
+        run(ImportConfig(**given))
+
+
+def test_a_cache_that_cannot_be_written_to_is_refused(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    """Where retrain.py goes on with one in memory, which would be of no use here."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    with mode_of(folder, 0o555), as_nobody(tmp_path), pytest.raises(CacheError):
+        run(ImportConfig(**given))
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"text_dir": ""}, "--text_dir must name the folder"),
+        ({"image_size": "224x"}, "--image_size must be pixels"),
+        ({"bottleneck_dir": ""}, "--bottleneck_dir must name a folder"),
+    ],
+)
+def test_broken_settings_are_refused(
+    given: dict[str, Any], changes: dict[str, str], rule: str
+) -> None:
+    with pytest.raises(SettingError, match=rule):
+        run(ImportConfig(**{**given, **changes}))

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from import_bottlenecks import ImportConfig
+from import_bottlenecks import run as run_import
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -121,7 +123,10 @@ def test_openvino_gives_the_vectors_of_tensorflow(real_data: Path) -> None:
 
 
 def test_the_ancestor_s_text_files_are_taken_in(
-    real_data: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+    real_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: pytest.LogCaptureFixture,
 ) -> None:
     url = "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/1"
     hub_cache = tmp_path / "hub"
@@ -131,11 +136,14 @@ def test_the_ancestor_s_text_files_are_taken_in(
     shutil.copytree(real_data / "reference_bottlenecks", tmp_path / "text" / "daisy")
     for file in (tmp_path / "text" / "daisy").iterdir():
         file.touch()
-    with pytest.MonkeyPatch.context() as patch, open_cache(str(tmp_path / "cache")) as cache:
-        patch.setenv("TFHUB_CACHE_DIR", str(hub_cache))
-        config = RetrainConfig(tfhub_module=url, import_bottlenecks=str(tmp_path / "text"))
-        photos = real_data / "flower_photos"
-        catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
+    photos = str(real_data / "flower_photos")
+    given: dict[str, Any] = {"tfhub_module": url, "bottleneck_dir": str(tmp_path / "cache")}
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(hub_cache))
+    texts = str(tmp_path / "text")
+    assert run_import(ImportConfig(image_dir=photos, text_dir=texts, **given)) == 0
+    with open_cache(given["bottleneck_dir"]) as cache:
+        config = RetrainConfig(**given)
+        catalog = scan(photos, validation_percentage=10, testing_percentage=10)
         few = [record for place, record in enumerate(catalog.records) if place % 10 == 0]
         few += [record for record in catalog.records if record.label_id == 0]
         catalog = Catalog(catalog.labels, tuple(dict.fromkeys(few)))

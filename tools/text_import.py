@@ -1,23 +1,18 @@
-"""Text bottlenecks of TensorFlow Hub's example → the cache, after a test of some of them."""
+"""Text bottlenecks → the cache, after a test of some of them."""
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 from absl import logging
+from text_bottlenecks import TextBottlenecks, module_part, modules_named, read_text_bottlenecks
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.known_files import FileState, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, imported_recipe
 from image_retraining.features.engines import BATCH_SIZE, Engine
-from image_retraining.features.text_bottlenecks import (
-    TextBottlenecks,
-    module_part,
-    modules_named,
-    read_text_bottlenecks,
-)
-from image_retraining.foundation.errors import ImportedError
+from image_retraining.foundation.errors import RetrainError
 from image_retraining.foundation.records import Catalog, Floats
 from image_retraining.photos import pixels
 from image_retraining.photos.batches import Photo, photo_batches
@@ -27,6 +22,10 @@ from image_retraining.photos.batches import Photo, photo_batches
 _TOLERANCE = 0.01
 _NAMED_AT_MOST = 5
 _STORED_AT_ONCE = 500
+
+
+class ImportedError(RetrainError):
+    """Text bottlenecks cannot be taken in."""
 
 
 def import_bottlenecks(
@@ -75,8 +74,8 @@ def _refuse_none(folder: str, catalog: Catalog, backbone: Backbone, texts: TextB
         f"the files' names tell of {found}" if found else "",
     ]
     raise ImportedError(
-        "--import_bottlenecks must be a folder of files <class>/<photo>_<module>.txt for the "
-        f"photos in --image_dir, <module> being {module_part(backbone.handle)} for this "
+        "--text_dir must be a folder of files <class>/<photo>_<module>.txt for the photos in "
+        f"--image_dir, <module> being {module_part(backbone.handle)} for this "
         f"--tfhub_module. Got {folder}, which has none that can be used"
         f"{''.join(f'; {detail}' for detail in details if detail)}."
     )
@@ -87,24 +86,20 @@ def _test(texts: TextBottlenecks, catalog: Catalog, engine: Engine) -> None:
     positions = sorted(texts.vectors)
     tested = 0
     some = positions[:: -(-len(positions) // BATCH_SIZE)]
-    for batch in photo_batches(_photos(some, catalog), engine.image_size, batch_size=BATCH_SIZE):
-        if batch.images is None:
-            continue
-        computed = engine(batch.padded(BATCH_SIZE))[: len(batch.numbers)]
-        for position, vector in zip(batch.numbers.tolist(), computed, strict=True):
-            tested += 1
-            difference = _difference(texts.vectors[position], vector)
-            if difference > _TOLERANCE:
-                raise ImportedError(
-                    "--import_bottlenecks must be feature vectors of --tfhub_module and of the "
-                    f"photos in --image_dir. For {catalog.records[position].path} the file is off "
-                    f"by {difference:.2g} of the largest number; nothing was imported. Was "
-                    "it another version of the module, or another photo of that name?"
-                )
+    for position, vector in _computed(some, catalog, engine):
+        tested += 1
+        difference = _difference(texts.vectors[position], vector)
+        if difference > _TOLERANCE:
+            raise ImportedError(
+                "--text_dir must hold feature vectors of --tfhub_module and of the photos in "
+                f"--image_dir. For {catalog.records[position].path} the file is off by "
+                f"{difference:.2g} of the largest number; nothing was imported. Was it another "
+                "version of the module, or another photo of that name?"
+            )
     if not tested:
         raise ImportedError(
-            "--import_bottlenecks must belong to photos that can be read, for some of them are "
-            f"computed anew as a test. Of {len(some)} photos that were chosen for it none can be."
+            "--text_dir must belong to photos that can be read, for some are computed anew as a "
+            f"test. Of {len(some)} photos that were chosen for it none can be."
         )
 
 
@@ -129,10 +124,21 @@ def _store(
     PhotoFiles(cache.file).remember(files)
 
 
-def _photos(positions: list[int], catalog: Catalog) -> Iterable[Photo]:
-    for position in positions:
-        with contextlib.suppress(OSError):
-            yield Photo.plain(position, pixels.read(catalog.records[position].path))
+def _computed(
+    positions: list[int], catalog: Catalog, engine: Engine
+) -> Iterator[tuple[int, Floats]]:
+    """Yields the positions of those photos that can be read, and their vectors."""
+
+    def photos() -> Iterator[Photo]:
+        for position in positions:
+            with contextlib.suppress(OSError):
+                yield Photo.plain(position, pixels.read(catalog.records[position].path))
+
+    for batch in photo_batches(photos(), engine.image_size, batch_size=BATCH_SIZE):
+        if len(batch.numbers):
+            vectors = engine(batch.padded(BATCH_SIZE))
+            # The last ones are of what filled the batch up.
+            yield from zip(batch.numbers.tolist(), vectors, strict=False)
 
 
 def _difference(one: Floats, other: Floats) -> float:
