@@ -73,6 +73,7 @@ def prepare(
 
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415
     from image_retraining.exports.frozen_graph import writer as frozen_graph  # noqa: PLC0415
+    from image_retraining.exports.labels_file import write_labels  # noqa: PLC0415
     from image_retraining.exports.saved_model import writing_saved_model  # noqa: PLC0415
     from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite  # noqa: PLC0415
     from image_retraining.features.engines import choose_engine  # noqa: PLC0415
@@ -89,7 +90,7 @@ def prepare(
         name: os.path.join(folder, name) for name in ("g.pb", "labels.txt", "saved", "m.tflite")
     }
     frozen_graph.write(places["g.pb"], graph_def)
-    frozen_graph.write_labels(places["labels.txt"], LABELS)
+    write_labels(places["labels.txt"], LABELS)
     with writing_saved_model(
         places["saved"],
         graph_def,

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "features": "foundation photos cache backbone",
     "exports": "foundation photos backbone head evaluation",
     "evidence": "foundation photos backbone exports",
-    "reports": "foundation photos head evaluation evidence",
+    "reports": "foundation photos head evaluation exports evidence",
     "labelling": "foundation photos evaluation exports evidence reports",
     "retraining": (
         "foundation photos cache head backbone evaluation features exports evidence reports"

@@ -16,7 +16,7 @@ from image_retraining.foundation.command_line import (
     run_script,
     tell_tensorflow_hub,
 )
-from image_retraining.foundation.settings import require, setting
+from image_retraining.foundation.settings import part_of, require, setting
 from image_retraining.photos.folder import scan
 from image_retraining.retraining.config import RetrainConfig
 
@@ -94,7 +94,7 @@ def run(config: ImportConfig) -> int:
         from image_retraining.features import engines  # noqa: PLC0415
         from image_retraining.retraining import extracting  # noqa: PLC0415
 
-        backbone = extracting.load(retraining, cache)
+        backbone = extracting.load(cache, part_of(retraining, extracting.ModuleSettings))
         engine = engines.choose_engine(config.bottleneck_engine, "float32").make(backbone)
         import_bottlenecks(config.text_dir, catalog, backbone, cache, engine)
     return 0

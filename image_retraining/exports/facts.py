@@ -5,10 +5,11 @@ the SHA-256 of its graph, so that it is not taken for that of another graph put 
 never required.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -82,41 +83,48 @@ def read_facts(graph: str) -> ModelFacts | None:
     if not os.path.isfile(path):
         return None
     try:
-        found = json.loads(Path(path).read_text())
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise GraphError(
+            f"{path} cannot be read: {error.strerror}. Remove it to do without."
+        ) from error
+    with _understood(path, "Remove it to do without."):
+        found = json.loads(content)
         if found["graph_sha256"] != _digest(graph):
             logging.warning(
                 "WARNING: %s tells of another graph than %s and is not used.", path, graph
             )
             return None
-        return facts_from(found, path)
-    except OSError as error:
-        raise GraphError(
-            f"{path} cannot be read: {error.strerror}. Remove it to do without."
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise GraphError(
-            f"{path} must be what retrain.py wrote, but is not ({error!r}). Remove it to do "
-            "without."
-        ) from error
+        return _facts(found, path)
 
 
-def enclosed_facts(found: Mapping[str, Any], path: str) -> ModelFacts | None:
-    """Returns the facts that an export holds itself; None when it holds none.
+def enclosed_facts(content: bytes | str, path: str) -> ModelFacts | None:
+    """Returns the facts in the JSON that an export holds itself; None when it is empty.
+
+    Args:
+        content: the JSON.
+        path: of the export, for messages.
 
     Raises:
         GraphError: they cannot be understood.
     """
-    if not found:
-        return None
+    with _understood(f"What {path} says of itself", "Export it again."):
+        found = json.loads(content or "{}")
+        return None if found == {} else _facts(found, path)
+
+
+@contextlib.contextmanager
+def _understood(subject: str, advice: str) -> Iterator[None]:
+    """Turns what reading broken facts raises into one message."""
     try:
-        return facts_from(found, path)
+        yield
     except (ValueError, KeyError, TypeError) as error:
         raise GraphError(
-            f"{path} must hold what retrain.py put into it, but does not ({error!r})."
+            f"{subject} must be what retrain.py wrote, but is not ({error!r}). {advice}"
         ) from error
 
 
-def facts_from(found: Mapping[str, Any], path: str) -> ModelFacts:
+def _facts(found: Mapping[str, Any], path: str) -> ModelFacts:
     """Returns the facts in parsed JSON.
 
     Args:

@@ -1,10 +1,10 @@
 """Photo files + frozen graph → what the graph says of each."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
 
 import numpy as np
 
+from image_retraining.exports.classifier import Classifier
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
@@ -12,17 +12,6 @@ from image_retraining.photos import pixels as images
 from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
 
 _BATCH_SIZE = 32
-
-
-class Classifier(Protocol):
-    """What labels photos: a graph, a SavedModel or a TFLite file, read from disk."""
-
-    @property
-    def streams(self) -> int:
-        """How many batches are best scored at a time, each by a thread of the caller."""
-
-    def scores(self, images: Any, /) -> Floats:
-        """Returns float32 [N, C] for float32 [N, H, W, 3]."""
 
 
 def predict(

@@ -1,7 +1,6 @@
 """Frozen graph ↔ TF2 SavedModel, for TF Serving and Python."""
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -14,12 +13,12 @@ import tensorflow as tf
 
 from image_retraining.backbone.freezing import frozen_function
 from image_retraining.backbone.graphs import photo_shape
-from image_retraining.exports.frozen_graph.writer import (
-    PHOTOS_NAME,
-    graph_function,
-    read_labels,
-    write_labels,
-)
+from image_retraining.exports.classifier import Classifier, Layers, Network
+from image_retraining.exports.facts import enclosed_facts
+from image_retraining.exports.format import Finished
+from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function
+from image_retraining.exports.labels_file import read_labels, write_labels
+from image_retraining.exports.versions import newest_version, version_folder
 from image_retraining.foundation.errors import GraphError, OutputError, first_line
 from image_retraining.foundation.quiet import quiet_absl
 from image_retraining.foundation.records import Floats
@@ -117,8 +116,9 @@ class SavedModel:
         output_size: C, how many scores it gives a photo; None where that is left open.
         streams: how many batches are best scored at a time.
         labels: C names, in the order of the scores; () when it has none with it.
-        facts: the JSON object that was written with it; {} without.
-        serve_bytes: its signature of that name, None without.
+        labels_source: where these labels stand.
+        facts: what was written with it; None without.
+        scores_of_file: None, for it takes pixels.
     """
 
     streams = 2
@@ -153,8 +153,9 @@ class SavedModel:
         assets = Path(folder) / "assets"
         labels, facts = assets / _LABELS_FILE, assets / _FACTS_FILE
         self.labels = read_labels(labels) if labels.exists() else ()
-        self.facts = _read_facts(facts) if facts.exists() else {}
-        self.serve_bytes = self._loaded.signatures.get("serve_bytes")
+        self.facts = enclosed_facts(facts.read_bytes(), str(folder)) if facts.exists() else None
+        self.labels_source = str(folder)
+        self.scores_of_file = None
 
     def scores(self, images: Any) -> Floats:
         """Returns float32 [N, C] for float32 [N, H, W, 3], 0 to 1.
@@ -169,27 +170,53 @@ class SavedModel:
             raise GraphError(f"The SavedModel cannot work with such photos: {reason}") from error
         return np.asarray(answer[self._output], np.float32)
 
-    def frozen(self) -> tuple[Any, str, str]:
-        """Returns its frozen graph, and the tensor names of the photos and the scores.
+    def network(self) -> Network:
+        """Returns it as a frozen graph.
 
         Raises:
             GraphError: it cannot be frozen.
         """
         try:
-            return frozen_function(self._signature)
+            return Network(*frozen_function(self._signature))
         except (ValueError, RuntimeError, tf.errors.OpError) as error:
             reason = first_line(error)
             raise GraphError(f"The SavedModel must be one to freeze. Got: {reason}") from error
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise GraphError(f"{path} must be a JSON object, but is not ({error}).") from error
-    if not isinstance(found, dict):
-        raise GraphError(f"{path} must be a JSON object. Got {found!r}.")
-    return found
+class SavedModelFormat:
+    """SavedModels, of this tool and of others."""
+
+    name = "SavedModel"
+    flag = "saved_model_dir"
+    least_proof = 0
+
+    def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - no other is a folder
+        """Whether it is a folder."""
+        return os.path.isdir(path)
+
+    def open(self, path: str, layers: Layers) -> Classifier:  # noqa: ARG002 - it has no choice
+        """Returns the SavedModel, the newest one of a folder of versions."""
+        return SavedModel(newest_version(path))
+
+    def target(self, named: str) -> str:
+        """Returns the folder that was named, or that of the next version in it."""
+        return version_folder(named)
+
+    def quantization(self, finished: Finished) -> str:  # noqa: ARG002 - it has no choice
+        """Returns ''."""
+        return ""
+
+    def writing(self, target: str, finished: Finished) -> contextlib.AbstractContextManager[Path]:
+        """Gives the SavedModel, with labels and facts in it."""
+        facts = finished.facts
+        return writing_saved_model(
+            target,
+            finished.graph_def,
+            output_layer=facts.output_layer,
+            image_size=facts.image_size,
+            labels=facts.labels,
+            facts=facts.as_json(),
+        )
 
 
 def _pixels(contents: Any, image_size: tuple[int, int]) -> Any:

@@ -1,11 +1,12 @@
 """Export + photos → proof that it answers as the training did."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from image_retraining.exports.predictions import Classifier, predict
+from image_retraining.exports.classifier import Classifier
+from image_retraining.exports.predictions import predict
+from image_retraining.exports.proof import Verification
 from image_retraining.foundation.errors import PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Floats, Head
 from image_retraining.head.sampling import evenly
@@ -14,25 +15,6 @@ from image_retraining.head.softmax import evaluate, softmax
 # Far above what float32 arithmetic in another order makes of a probability, far below what wrong
 # pixels, weights or layers do.
 _TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """How near an export's answers are to the head's.
-
-    Attributes:
-        photo_count: photos it was asked about.
-        same_answers: of how many its most probable label is the head's.
-        largest_difference: of any probability, 0 to 1.
-        accuracy: share of right answers, 0 to 1.
-        head_accuracy: the head's.
-    """
-
-    photo_count: int
-    same_answers: int
-    largest_difference: float
-    accuracy: float
-    head_accuracy: float
 
 
 def verify(

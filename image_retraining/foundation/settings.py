@@ -3,11 +3,16 @@
 import os
 import re
 import stat
-from dataclasses import field
+from dataclasses import field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from image_retraining.foundation.errors import SettingError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Part = TypeVar("_Part", bound="DataclassInstance")
 
 
 def setting(
@@ -21,6 +26,17 @@ def setting(
     """Returns a dataclass field that the scripts turn into a flag."""
     metadata = {"meaning": meaning, "group": group, "choices": choices, "repeatable": repeatable}
     return field(default=default, metadata=metadata)
+
+
+def part_of(config: object, kind: type[_Part]) -> _Part:
+    """Returns those of all settings that a stage needs.
+
+    Args:
+        config: all settings.
+        kind: a dataclass whose fields have names of settings.
+    """
+    values = {part.name: getattr(config, part.name) for part in fields(kind)}
+    return kind(**values)
 
 
 def require(holds: bool, rule: str, got: object) -> None:  # noqa: FBT001 - reads as a sentence

@@ -33,7 +33,7 @@ _STEPS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
+class DescentSettings:
     """How to train.
 
     Attributes:
@@ -126,7 +126,7 @@ def initial_head(feature_size: int, label_count: int, *, seed: int) -> Head:
 def train(
     batches: TrainingBatches,
     validation: FeatureSet,
-    settings: TrainingSettings,
+    settings: DescentSettings,
     *,
     start: TrainingState,
 ) -> Iterator[tuple[TrainingReport, TrainingState]]:
@@ -179,7 +179,7 @@ def _heads(tensors: list[Any]) -> list[Head]:
 
 
 class _ValidationEvaluator:
-    def __init__(self, validation: FeatureSet, settings: TrainingSettings) -> None:
+    def __init__(self, validation: FeatureSet, settings: DescentSettings) -> None:
         self._validation = validation
         self._batch_size = settings.validation_batch_size
         if len(validation):
@@ -204,11 +204,11 @@ def _evaluate_last(head: Head, drawn: StepBatches) -> Evaluation:
     return evaluate(head, drawn.features[-1], drawn.label_ids[-1])
 
 
-def _is_evaluation_step(step: int, settings: TrainingSettings) -> bool:
+def _is_evaluation_step(step: int, settings: DescentSettings) -> bool:
     return step % settings.eval_step_interval == 0 or step == settings.steps - 1
 
 
-def _stretches(first_step: int, settings: TrainingSettings) -> Iterator[range]:
+def _stretches(first_step: int, settings: DescentSettings) -> Iterator[range]:
     """Yields the steps in stretches, each ending where something is to be reported."""
     start = first_step
     for step in range(first_step, settings.steps):

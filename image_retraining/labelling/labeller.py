@@ -11,13 +11,11 @@ from absl import logging
 from image_retraining.evaluation.calibration import with_temperature
 from image_retraining.evidence import heatmap
 from image_retraining.evidence.evidence import Evidence
-from image_retraining.exports.facts import ModelFacts, enclosed_facts, facts_path, read_facts
-from image_retraining.exports.frozen_graph.reader import FrozenGraph
-from image_retraining.exports.frozen_graph.writer import read_labels
+from image_retraining.exports.classifier import Classifier, Layers
+from image_retraining.exports.facts import ModelFacts, facts_path
+from image_retraining.exports.formats import open_classifier
+from image_retraining.exports.labels_file import read_labels
 from image_retraining.exports.predictions import in_range, predict, predict_files, top
-from image_retraining.exports.saved_model import SavedModel
-from image_retraining.exports.tflite.reader import TFLiteModel
-from image_retraining.exports.versions import newest_version
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.labelling.answers import Answer
@@ -26,8 +24,6 @@ from image_retraining.photos import pixels
 from image_retraining.photos.folder import photos_below
 
 _LISTED = "-"
-
-_Model = FrozenGraph | SavedModel | TFLiteModel
 
 
 def photo_paths(named: Sequence[str], listed: Iterable[str]) -> list[str]:
@@ -57,33 +53,35 @@ def photo_paths(named: Sequence[str], listed: Iterable[str]) -> list[str]:
 
 
 class Labeller:
-    """A graph with its labels."""
+    """A classifier with its labels."""
 
     def __init__(self, config: LabelConfig) -> None:
-        """Reads the graph and the labels.
+        """Reads the classifier and the labels.
 
         Raises:
             GraphError: one of them cannot be read, or they do not fit together or the settings.
         """
-        self._graph, facts = _opened(config)
+        layers = Layers(config.input_layer, config.output_layer)
+        self._classifier = open_classifier(config.graph, layers)
         self._named = config.graph
-        self._labels, self._labels_source = _labels(config, self._graph, facts)
-        if self._graph.output_size is not None:
-            self._check_count(self._graph.output_size)
-        self._input = _input(config, self._graph)
-        self._unknown = _unknown_rule(config, facts)
+        self._labels, self._labels_source = _labels(config, self._classifier)
+        if self._classifier.output_size is not None:
+            self._check_count(self._classifier.output_size)
+        self._pixels = _pixels(config, self._classifier)
+        self._unknown = _unknown_rule(config, self._classifier.facts)
         self._top_k = config.top_k
         self._heatmap_dir = config.heatmap_dir
-        self._evidence = _evidence(config, self._graph) if config.heatmap_dir else None
+        self._evidence = _evidence(config, self._classifier) if config.heatmap_dir else None
 
     def predictions(self, paths: Sequence[str]) -> Iterator[Prediction]:
         """Yields a prediction for each photo, in their order."""
-        wanted = self._input
-        if isinstance(wanted, _Pixels):
-            return predict(
-                self._graph, paths, image_size=wanted.size, mean=wanted.mean, std=wanted.std
-            )
-        return predict_files(wanted.scores_of_file, paths, streams=wanted.streams)
+        scores_of_file = self._classifier.scores_of_file
+        if scores_of_file is not None:
+            return predict_files(scores_of_file, paths, streams=self._classifier.streams)
+        wanted = self._pixels
+        return predict(
+            self._classifier, paths, image_size=wanted.size, mean=wanted.mean, std=wanted.std
+        )
 
     def draw_evidence(self, path: str, scores: Floats) -> None:
         """Draws where the evidence for a photo's best label is, if asked to.
@@ -92,9 +90,9 @@ class Labeller:
             PhotoError: the photo cannot be read any more.
             OutputError: the picture cannot be written.
         """
-        wanted = self._input
-        if self._evidence is None or not isinstance(wanted, _Pixels):
+        if self._evidence is None:
             return
+        wanted = self._pixels
         try:
             photo = pixels.pixels(pixels.read(path), wanted.size).numpy()[np.newaxis]
         except (OSError, tf.errors.InvalidArgumentError) as error:
@@ -139,16 +137,16 @@ class _Pixels:
     std: float
 
 
-def _input(config: LabelConfig, graph: _Model) -> _Pixels | FrozenGraph:
-    """Returns what pixels a model takes, or the graph if it takes the bytes of photo files."""
-    if isinstance(graph, FrozenGraph) and graph.takes_files:
+def _pixels(config: LabelConfig, classifier: Classifier) -> _Pixels:
+    """Returns what pixels a classifier takes; of one that takes photo files, none are asked for."""
+    if classifier.scores_of_file is not None:
         for name in sorted({"input_height", "input_width", "input_mean", "input_std"}):
             if name in config.named:
                 raise GraphError(f"--{name} is for graphs of pixels. {_of_files(config)}")
-        return graph
+        return _Pixels((0, 0), config.input_mean, config.input_std)
     size = (
-        _side("height", graph.image_size[0], config.input_height),
-        _side("width", graph.image_size[1], config.input_width),
+        _side("height", classifier.image_size[0], config.input_height),
+        _side("width", classifier.image_size[1], config.input_width),
     )
     return _Pixels(size, config.input_mean, config.input_std)
 
@@ -160,18 +158,11 @@ def _of_files(config: LabelConfig) -> str:
     )
 
 
-def _evidence(config: LabelConfig, model: _Model) -> Evidence:
-    if isinstance(model, TFLiteModel):
-        raise GraphError(
-            f"--heatmap_dir needs what TensorFlow computes. Got {config.graph}, of which only "
-            "TensorFlow Lite knows the inside. Give the frozen graph or the SavedModel instead."
-        )
-    if isinstance(model, SavedModel):
-        evidence = Evidence(*model.frozen())
-    elif model.takes_files:
+def _evidence(config: LabelConfig, classifier: Classifier) -> Evidence:
+    if classifier.scores_of_file is not None:
         raise GraphError(f"--heatmap_dir is for graphs of pixels. {_of_files(config)}")
-    else:
-        evidence = Evidence(model.graph_def, model.input_name, model.output_name)
+    network = classifier.network()
+    evidence = Evidence(network.graph_def, network.input_name, network.output_name)
     logging.info("Pictures of the evidence, by %s, go to %s", evidence.method, config.heatmap_dir)
     return evidence
 
@@ -203,32 +194,10 @@ def _unknown_rule(config: LabelConfig, facts: ModelFacts | None) -> _UnknownRule
     return _UnknownRule(facts.calibration.threshold, temperature)
 
 
-def _opened(config: LabelConfig) -> tuple[_Model, ModelFacts | None]:
-    """Returns what labels the photos, and what is known of it."""
-    if config.graph.endswith(".tflite"):
-        lite = TFLiteModel(config.graph)
-        return lite, enclosed_facts(lite.facts, config.graph)
-    if os.path.isdir(config.graph):
-        saved = SavedModel(newest_version(config.graph))
-        return saved, enclosed_facts(saved.facts, config.graph)
-    facts = read_facts(config.graph) if os.path.isfile(config.graph) else None
-    graph = FrozenGraph(
-        config.graph,
-        input_layer=config.input_layer or (facts.input_layer if facts else ""),
-        output_layer=config.output_layer or (facts.output_layer if facts else ""),
-    )
-    return graph, facts
-
-
-def _labels(
-    config: LabelConfig, graph: _Model, facts: ModelFacts | None
-) -> tuple[tuple[str, ...], str]:
+def _labels(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, ...], str]:
     """Returns the labels, and where they come from: a file that is named goes before all else."""
-    if "labels" not in config.named:
-        if not isinstance(graph, FrozenGraph) and graph.labels:
-            return graph.labels, config.graph
-        if facts:
-            return facts.labels, facts_path(config.graph)
+    if "labels" not in config.named and classifier.labels:
+        return classifier.labels, classifier.labels_source
     return read_labels(config.labels), config.labels
 
 

@@ -8,13 +8,13 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.text import shown
 from image_retraining.reports import confusion_picture
-from image_retraining.reports.metrics_tables import cells
-from image_retraining.reports.tensorboard import (
+from image_retraining.reports.event_files import (
     TEST_RUN,
     image_value,
     remove_earlier,
     write_summaries,
 )
+from image_retraining.reports.metrics_tables import cells
 
 _HEADER = "| label_id | label | precision | recall | F1 | support |\n|--:|:--|--:|--:|--:|--:|"
 # Markdown and HTML would take these for their own.

@@ -3,17 +3,13 @@
 The script makes one flag of each field marked with `setting`; nothing else repeats a default.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
-from image_retraining.exports.versions import version_folder
 from image_retraining.foundation.settings import (
     check_at_least,
-    check_writable_file,
-    check_writable_folder,
     image_size,
     require,
     setting,
@@ -21,6 +17,8 @@ from image_retraining.foundation.settings import (
 from image_retraining.photos.distortions import Distortion, Views
 from image_retraining.reports.metrics_tables import check_metrics_file
 
+# Where finished classifiers are to be written, a flag a format.
+EXPORT_FLAGS = ("output_graph", "tflite_output_file", "saved_model_dir")
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 _BESIDE_THE_SCRIPTS = Path(__file__).resolve().parents[2]
@@ -319,6 +317,24 @@ class RetrainConfig:
         return image_size(self.image_size)
 
     @property
+    def percentages(self) -> dict[str, int]:
+        """The shares of photos that are not learnt from, by their names."""
+        return {
+            "validation_percentage": self.validation_percentage,
+            "testing_percentage": self.testing_percentage,
+        }
+
+    @property
+    def module_is_default(self) -> bool:
+        """Whether nobody chose the module."""
+        return "tfhub_module" not in self.named
+
+    @property
+    def export_places(self) -> dict[str, str]:
+        """Flag of each format → where it is to be written, '' for nowhere."""
+        return {name: getattr(self, name) for name in EXPORT_FLAGS}
+
+    @property
     def distortion(self) -> Distortion:
         """How training photos are to be distorted."""
         return Distortion(
@@ -337,39 +353,6 @@ class RetrainConfig:
     def views(self) -> Views:
         """The distorted views that each training photo is to get; none without distortions."""
         return Views(self.distortion, self.distortion_views if self.distorts else 0, self.seed)
-
-    def check_outputs(self) -> None:
-        """Checks that every output can be written, so that a long run does not end in vain.
-
-        Raises:
-            SettingError: a folder is missing and cannot be made, or a path is of the wrong kind.
-        """
-        files = ["output_graph", "output_labels", "checkpoint_path"]
-        files += [
-            name
-            for name in ("metrics_file", "label_issues_file", "tflite_output_file")
-            if getattr(self, name)
-        ]
-        for name in files:
-            check_writable_file(name, getattr(self, name))
-        require(
-            len({os.path.abspath(getattr(self, name)) for name in files}) == len(files),
-            f"{', '.join(f'--{name}' for name in files)} must be different files",
-            ", ".join(getattr(self, name) for name in files),
-        )
-        check_writable_folder("summaries_dir", self.summaries_dir)
-        for run in ("train", "validation", "test"):
-            check_writable_folder("summaries_dir", os.path.join(self.summaries_dir, run))
-        if self.intermediate_store_frequency:
-            name = "intermediate_output_graphs_dir"
-            check_writable_folder(name, self.intermediate_output_graphs_dir)
-        if self.saved_model_dir:
-            folder = os.path.abspath(version_folder(self.saved_model_dir))
-            # Servers take up what has a number, even while it is empty.
-            is_numbered = os.path.basename(folder).isdecimal()
-            check_writable_folder(
-                "saved_model_dir", os.path.dirname(folder) if is_numbered else folder
-            )
 
 
 def _check_training(config: RetrainConfig) -> None:

@@ -1,111 +1,124 @@
-"""The stage of retrain.py that judges: how good the head is, and which labels look wrong."""
+"""The stages that judge: which photos are copies, how good and how sure a head is, wrong labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from absl import logging
 
-from image_retraining.evaluation import wrong_labels
-from image_retraining.evaluation.calibration import Calibration, calibrate, calibrated
-from image_retraining.evaluation.metrics import Metrics, measure
-from image_retraining.foundation.errors import SettingError
-from image_retraining.foundation.records import (
-    Catalog,
-    Evaluation,
-    Extraction,
-    FeatureSet,
-    Head,
-    Split,
-)
-from image_retraining.head.sampling import Indices, Sampler
+from image_retraining.evaluation import copies, wrong_labels
+from image_retraining.evaluation.calibration import calibrate, calibrated
+from image_retraining.evaluation.metrics import measure
+from image_retraining.foundation.errors import PhotoError, SettingError
+from image_retraining.foundation.records import FeatureSet, Head, Split
+from image_retraining.head.sampling import Sampler
 from image_retraining.head.softmax import evaluate
-from image_retraining.reports import calibration_report
-from image_retraining.reports.metrics_board import write_to_tensorboard
-from image_retraining.reports.metrics_tables import table, write_metrics_file
-from image_retraining.retraining.config import RetrainConfig
+from image_retraining.reports.findings import Calibrated, Copies, Judged, WrongLabels
 
 _TEST_DRAWS = 2
 
+Sets = Mapping[Split, FeatureSet]
 
-def calibrated_head(
-    config: RetrainConfig, head: Head, extraction: Extraction
-) -> tuple[Head, Calibration | None]:
-    """Returns the head to export, and how sure its answers may be; None if nobody can tell.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingSettings:
+    """How to judge; each field as the setting of that name."""
+
+    duplicate_cosine: float
+    drop_duplicates: bool
+    calibrate: bool
+    test_batch_size: int
+    label_issues_file: str
+    how_many_training_steps: int
+    seed: int
+
+    @property
+    def last_step(self) -> int:
+        """Number of the last training step, from 0."""
+        return self.how_many_training_steps - 1
+
+
+def find_copies(sets: Sets, labels: tuple[str, ...], settings: JudgingSettings) -> Copies:
+    """Returns which photos are one and the same."""
+    found = copies.find(sets, cosine=settings.duplicate_cosine)
+    return Copies(found=found, labels=labels, are_dropped=settings.drop_duplicates)
+
+
+def without_copies(sets: Sets, found: Copies) -> Sets:
+    """Returns what is to be learnt from, without copies if they are dropped.
 
     Raises:
-        SettingError: --calibrate is asked for, and the head went astray.
+        PhotoError: fewer than two classes have training photos.
     """
-    photos = extraction.sets[Split.VALIDATION]
-    if not len(photos):
-        if config.calibrate:
-            logging.warning("WARNING: --calibrate does nothing: there is no validation photo.")
-        return head, None
-    evaluation = evaluate(head, photos.features, photos.label_ids)
-    try:
-        calibration = calibrate(evaluation.logits, evaluation.label_ids)
-    except SettingError as error:
-        if config.calibrate:
-            raise
-        logging.warning("WARNING: %s", error)
-        return head, None
-    logging.info("%s", calibration_report.line(calibration))
-    calibration_report.write_to_tensorboard(
-        config.summaries_dir, calibration, evaluation, step=config.how_many_training_steps - 1
-    )
-    if config.calibrate:
-        head = calibrated(head, calibration.temperature)
-    return head, calibration
-
-
-def judge(
-    config: RetrainConfig, catalog: Catalog, head: Head, extraction: Extraction
-) -> Metrics | None:
-    """Returns how the head does on the test photos, which it has never met; logs and writes it.
-
-    None without test photos.
-    """
-    photos = extraction.sets[Split.TESTING]
-    if not len(photos):
-        logging.warning(
-            "WARNING: there is no test photo, so nobody knows how good this is. Add photos, or "
-            "raise --testing_percentage.%s",
-            " --metrics_file is not written." if config.metrics_file else "",
+    if found.are_dropped:
+        sets = copies.without_copies(sets, found.found)
+    learnt = set(sets[Split.TRAINING].label_ids.tolist())
+    if len(learnt) < 2:
+        raise PhotoError(
+            "At least 2 classes must have training photos. "
+            f"Got {len(learnt)} of {len(found.labels)}. Add photos, or lower "
+            "--testing_percentage and --validation_percentage."
         )
-        return None
+    return sets
+
+
+def look_how_sure(head: Head, sets: Sets, settings: JudgingSettings) -> Calibrated:
+    """Returns how sure a head may be of its answers, by validation photos; and the head to export.
+
+    Raises:
+        SettingError: the temperature is to be in the head, and the head went astray.
+    """
+    photos, into_head = sets[Split.VALIDATION], settings.calibrate
+    calibration, evaluation, problem = None, None, ""
+    if len(photos):
+        evaluation = evaluate(head, photos.features, photos.label_ids)
+        try:
+            calibration = calibrate(evaluation.logits, evaluation.label_ids)
+        except SettingError as error:
+            if into_head:
+                raise
+            problem = str(error)
+    elif into_head:
+        problem = "--calibrate does nothing: there is no validation photo."
+    in_graph = into_head and calibration is not None
+    return Calibrated(
+        head=calibrated(head, calibration.temperature) if calibration and in_graph else head,
+        calibration=calibration,
+        evaluation=evaluation if calibration else None,
+        problem=problem,
+        in_graph=in_graph,
+        step=settings.last_step,
+    )
+
+
+def judge(head: Head, sets: Sets, labels: tuple[str, ...], settings: JudgingSettings) -> Judged:
+    """Returns how a head does on the test photos, which it has never met."""
+    photos, step = sets[Split.TESTING], settings.last_step
+    if not len(photos):
+        return Judged(labels=labels, paths=(), evaluation=None, metrics=None, step=step)
     chosen = np.arange(len(photos))
-    if config.test_batch_size != -1:
-        sampler = Sampler(photos.label_ids, seed=config.seed, purpose=_TEST_DRAWS)
-        chosen = sampler.draw(0, config.test_batch_size)
-    result = evaluate(head, photos.features[chosen], photos.label_ids[chosen])
-    logging.info("Final test accuracy = %.1f%% (N=%d)", result.accuracy * 100, len(chosen))
-    metrics = measure(result, catalog.labels)
-    for line in table(metrics):
-        logging.info("%s", line)
-    last_step = config.how_many_training_steps - 1
-    write_to_tensorboard(config.summaries_dir, metrics, step=last_step)
-    if config.metrics_file:
-        write_metrics_file(config.metrics_file, metrics)
-        logging.info("Save metrics to : %s", config.metrics_file)
-    if config.print_misclassified_test_images:
-        _list_misclassified(catalog, photos, chosen, result)
-    return metrics
+    if settings.test_batch_size != -1:
+        sampler = Sampler(photos.label_ids, seed=settings.seed, purpose=_TEST_DRAWS)
+        chosen = sampler.draw(0, settings.test_batch_size)
+    evaluation = evaluate(head, photos.features[chosen], photos.label_ids[chosen])
+    return Judged(
+        labels=labels,
+        paths=tuple(photos.paths[row] for row in chosen),
+        evaluation=evaluation,
+        metrics=measure(evaluation, labels),
+        step=step,
+    )
 
 
-def look_at_labels(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> None:
-    """Logs and writes which photos have a label that looks wrong, if asked to."""
-    if not config.label_issues_file:
-        return
+def look_at_labels(
+    sets: Sets, labels: tuple[str, ...], settings: JudgingSettings
+) -> WrongLabels | None:
+    """Returns which photos have a label that looks wrong; None unless they are asked for."""
+    if not settings.label_issues_file:
+        return None
     logging.info("Looking for labels that look wrong")
-    issues = wrong_labels.find(extraction.sets, seed=config.seed)
-    photo_count = sum(map(len, extraction.sets.values()))
-    for line in wrong_labels.report(issues, catalog.labels, photo_count=photo_count):
-        logging.info("%s", line)
-    wrong_labels.write(config.label_issues_file, issues, catalog.labels)
-    logging.info("Save label issues to : %s", config.label_issues_file)
-
-
-def _list_misclassified(
-    catalog: Catalog, photos: FeatureSet, chosen: Indices, result: Evaluation
-) -> None:
-    logging.info("=== MISCLASSIFIED TEST IMAGES ===")
-    for index, predicted, true in zip(chosen, result.predicted_ids, result.label_ids, strict=True):
-        if predicted != true:
-            logging.info("%70s  %s", photos.paths[index], catalog.labels[predicted])
+    return WrongLabels(
+        issues=wrong_labels.find(sets, seed=settings.seed),
+        labels=labels,
+        photo_count=sum(map(len, sets.values())),
+    )

@@ -1,18 +1,16 @@
-"""The first stages of retrain.py, up to the vectors: what each makes of the settings, and says."""
+"""The first stages: module → backbone, photos → feature vectors."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from absl import logging
 
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.evaluation import copies
 from image_retraining.features.engines import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract as extract_features
 from image_retraining.features.table import check_any
-from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import (
     JUDGING_ORDER,
     Catalog,
@@ -20,16 +18,47 @@ from image_retraining.foundation.records import (
     Split,
     Unreadable,
 )
-from image_retraining.photos.distortions import NO_VIEWS
-from image_retraining.retraining.config import RetrainConfig
+from image_retraining.photos.distortions import NO_VIEWS, Views
 
 
-def load(config: RetrainConfig, cache: BottleneckCache) -> Backbone:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleSettings:
+    """Which module to load; each field as the setting of that name.
+
+    Attributes:
+        tfhub_module: as a person names it.
+        open_image_size: (H, W) for a module that leaves them open, else None.
+        module_is_default: nobody chose this module.
+    """
+
+    tfhub_module: str
+    open_image_size: tuple[int, int] | None
+    module_is_default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionSettings:
+    """How to get feature vectors; each field as the setting of that name.
+
+    Attributes:
+        bottleneck_engine: "auto", or an engine's name.
+        bottleneck_precision: "float32" or "bfloat16".
+        on_bad_image: "skip" or "fail".
+        views: the distorted views that each training photo gets.
+    """
+
+    bottleneck_engine: str
+    bottleneck_precision: str
+    on_bad_image: str
+    views: Views
+
+
+def load(cache: BottleneckCache, settings: ModuleSettings) -> Backbone:
     """Returns the backbone; the built-in one if the default module cannot be downloaded."""
     backbone = load_backbone(
-        config.tfhub_module,
-        image_size=config.open_image_size,
-        is_default="tfhub_module" not in config.named,
+        settings.tfhub_module,
+        image_size=settings.open_image_size,
+        is_default=settings.module_is_default,
         kept=KeptModules(cache.file),
     )
     logging.info(
@@ -42,43 +71,30 @@ def load(config: RetrainConfig, cache: BottleneckCache) -> Backbone:
 
 
 def extract(
-    config: RetrainConfig, catalog: Catalog, backbone: Backbone, cache: BottleneckCache
+    catalog: Catalog, backbone: Backbone, cache: BottleneckCache, settings: ExtractionSettings
 ) -> Extraction:
-    """Returns the feature vectors of all photos, after checking that there is what to learn."""
-    engine = choose_engine(config.bottleneck_engine, config.bottleneck_precision)
-    exactly = choose_engine(config.bottleneck_engine, "float32")
+    """Returns the feature vectors of all photos that can be read.
+
+    Raises:
+        PhotoError: none can, or one cannot and that is to stop the run.
+        EngineError: the engine is missing, or does not take the module.
+    """
+    engine = choose_engine(settings.bottleneck_engine, settings.bottleneck_precision)
+    exactly = choose_engine(settings.bottleneck_engine, "float32")
     extractions = [
         extract_features(
             replace(catalog, records=tuple(r for r in catalog.records if r.split in splits)),
             backbone,
             cache,
             engine=chosen,
-            views=config.views if Split.TRAINING in splits else NO_VIEWS,
-            fail_on_bad_image=config.on_bad_image == "fail",
+            views=settings.views if Split.TRAINING in splits else NO_VIEWS,
+            fail_on_bad_image=settings.on_bad_image == "fail",
         )
         for chosen, splits in _parts(catalog, engine, exactly)
     ]
     extraction = _joined(catalog, extractions)
     check_any(extraction)
-    extraction = _without_copies(config, catalog, extraction)
-    learnt = set(extraction.sets[Split.TRAINING].label_ids.tolist())
-    if len(learnt) < 2:
-        raise PhotoError(
-            "At least 2 classes must have training photos. "
-            f"Got {len(learnt)} of {len(catalog.labels)}. Add photos, or lower "
-            "--testing_percentage and --validation_percentage."
-        )
     return extraction
-
-
-def _without_copies(config: RetrainConfig, catalog: Catalog, extraction: Extraction) -> Extraction:
-    """Logs which photos are one and the same; leaves the copies out if asked to."""
-    found = copies.find(extraction.sets, cosine=config.duplicate_cosine)
-    for line in copies.report(found, catalog.labels, dropped=config.drop_duplicates):
-        logging.warning("%s", line)
-    if not config.drop_duplicates:
-        return extraction
-    return replace(extraction, sets=copies.without_copies(extraction.sets, found))
 
 
 def _parts(

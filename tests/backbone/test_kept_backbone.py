@@ -36,6 +36,7 @@ from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 from image_retraining.foundation.errors import ModuleError
+from image_retraining.foundation.settings import part_of
 from image_retraining.retraining import extracting
 from image_retraining.retraining.config import RetrainConfig
 
@@ -356,7 +357,7 @@ def test_the_second_run_loads_no_module(
     lines = []
     for _ in range(2):
         with BottleneckCache(str(tmp_path / "cache")) as cache:
-            extracting.load(config, cache)
+            extracting.load(cache, part_of(config, extracting.ModuleSettings))
         lines.append(logged.messages[-1])
     assert loads == [str(colour_module)]
     assert (tmp_path / "cache" / FILE_NAME).exists()

@@ -166,7 +166,8 @@ def test_a_graph_of_no_input_shape(tmp_path: Path, photos: list[str]) -> None:
 def test_a_graph_of_photo_files(tmp_path: Path, photos: list[str], producer: int) -> None:
     graph = inception_2015(tmp_path, producer)
     found = FrozenGraph(graph)
-    assert (found.input_name, found.takes_files) == ("DecodeJpeg/contents:0", True)
+    assert found.network().input_name == "DecodeJpeg/contents:0"
+    assert found.scores_of_file is not None
     made = labeller(graph)
     check(made, photos, {name: wanted(name, 128, 128) for name in LABELS}, atol=0.01)
     (missing,) = made.predictions([str(tmp_path / "missing.jpg")])
@@ -214,6 +215,7 @@ def test_lists_of_files(tmp_path: Path) -> None:
         tf.nn.softmax(2 * tf.reduce_mean(pixels, [0, 1]), name="scores")
     # Its scores come without a dimension of photos.
     found = FrozenGraph(written(tmp_path, graph), input_layer="image_bytes")
+    assert found.scores_of_file is not None
     scores = found.scores_of_file(encoded(solid(COLOURS["red"])))
     np.testing.assert_allclose(scores, wanted("red", 0, 255), atol=1e-6)
     with pytest.raises(PhotoError, match="cannot work with this file"):
@@ -259,7 +261,7 @@ def test_labels_are_counted_where_the_graph_leaves_them_open(
     ],
 )
 def test_a_wrong_layer_is_told_with_the_likely_ones(
-    tmp_path: Path, layers: dict[str, str], words: str
+    tmp_path: Path, layers: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(GraphError, match=words):
         FrozenGraph(inception_2015(tmp_path, INCEPTION_2015), **layers)

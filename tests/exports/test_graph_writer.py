@@ -8,6 +8,7 @@ import tensorflow as tf
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.labels_file import read_labels, write_labels
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Floats, Head
 
@@ -152,7 +153,7 @@ def test_layers_and_sizes_are_found(graph_file: Path) -> None:
         {"output_layer": "final_retrain_ops/Wx_plus_b/add"},
     ],
 )
-def test_layers_can_be_named(graph_file: Path, layers: dict[str, str]) -> None:
+def test_layers_can_be_named(graph_file: Path, layers: dict[str, Any]) -> None:
     assert FrozenGraph(graph_file, **layers).output_size == 3
 
 
@@ -164,7 +165,7 @@ def test_layers_can_be_named(graph_file: Path, layers: dict[str, str]) -> None:
     ],
 )
 def test_a_wrong_layer_is_told_with_the_likely_ones(
-    graph_file: Path, layers: dict[str, str], words: list[str]
+    graph_file: Path, layers: dict[str, Any], words: list[str]
 ) -> None:
     with pytest.raises(GraphError) as told:
         FrozenGraph(graph_file, **layers)
@@ -217,20 +218,20 @@ def test_a_file_that_is_no_graph(tmp_path: Path, contents: bytes | None, words: 
     ],
 )
 def test_labels_come_back_verbatim(tmp_path: Path, labels: tuple[str, ...]) -> None:
-    frozen_graph.write_labels(tmp_path / "labels.txt", labels)
-    assert frozen_graph.read_labels(tmp_path / "labels.txt") == labels
+    write_labels(tmp_path / "labels.txt", labels)
+    assert read_labels(tmp_path / "labels.txt") == labels
 
 
 def test_the_labels_file_is_one_label_a_line_in_utf8(tmp_path: Path) -> None:
-    frozen_graph.write_labels(tmp_path / "labels.txt", ["玫瑰", "rose"])
+    write_labels(tmp_path / "labels.txt", ["玫瑰", "rose"])
     assert (tmp_path / "labels.txt").read_bytes() == "玫瑰\nrose\n".encode()
 
 
 def test_labels_of_other_programs_are_read(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(b"daisy\r\nrose\r\ntulip")
-    assert frozen_graph.read_labels(tmp_path / "labels.txt") == ("daisy", "rose", "tulip")
+    assert read_labels(tmp_path / "labels.txt") == ("daisy", "rose", "tulip")
 
 
 def test_a_missing_labels_file(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="--labels"):
-        frozen_graph.read_labels(tmp_path / "labels.txt")
+        read_labels(tmp_path / "labels.txt")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
+from facts_made_here import facts
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.frozen_graph import writer as frozen_graph
@@ -16,6 +17,7 @@ from image_retraining.photos import pixels
 
 LABELS = ("blue", "玫瑰", "b\udcff", "red")
 RANDOM = np.random.default_rng(0)
+FACTS = facts(labels=LABELS, output_layer="mine")
 HEAD = Head(RANDOM.normal(size=(6, 4)).astype(np.float32), np.zeros(4, np.float32))
 
 
@@ -37,7 +39,7 @@ def write(folder: Path, graph_def: Any) -> None:
         output_layer="mine",
         image_size=(8, 8),
         labels=LABELS,
-        facts='{"module": "玫瑰"}',
+        facts=FACTS.as_json(),
     ):
         pass
 
@@ -111,7 +113,7 @@ def test_old_servers_know_its_ops(saved: Path) -> None:
 def test_it_reads_back_with_its_labels(saved: Path, graph: FrozenGraph) -> None:
     model = SavedModel(saved)
     assert (model.image_size, model.output_size, model.labels) == ((8, 8), 4, LABELS)
-    assert model.facts == {"module": "玫瑰"}
+    assert model.facts == FACTS
     photos = RANDOM.uniform(size=(2, 8, 8, 3)).astype(np.float32)
     np.testing.assert_allclose(model.scores(photos), graph.scores(photos), atol=1e-6)
     assert (saved / "assets" / "labels.txt").exists()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import encoded, save_module
+from facts_made_here import facts
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.frozen_graph import writer as frozen_graph
@@ -28,7 +29,8 @@ RNG = np.random.default_rng(7)
 PHOTOS = (RNG.uniform(size=(5, 8, 8, 3)) * RNG.uniform(size=(5, 1, 1, 3))).astype(np.float32)
 HEAD = Head(RNG.normal(0, 0.33, (32, 3)).astype(np.float32), np.zeros(3, np.float32))
 FILTERS = RNG.normal(size=(5, 5, 3, 32)).astype(np.float32)
-ENCLOSED = Enclosed(("rose", "玫瑰", "Ünï cödé"), b'{"accuracy": 0.93, "module": "\xe8\x8a\xb1"}')
+FACTS = facts()
+ENCLOSED = Enclosed(FACTS.labels, FACTS.as_json().encode())
 
 
 def convolution(photos: Any) -> Any:
@@ -109,7 +111,7 @@ def test_equal_graphs_have_equal_bytes(tmp_path: Path, graph_def: Any) -> None:
 def test_labels_and_facts_are_in_the_file(tmp_path: Path, graph_def: Any, kind: str) -> None:
     model = export(tmp_path / "m.tflite", graph_def, kind)
     assert model.labels == ENCLOSED.labels
-    assert model.facts == {"accuracy": 0.93, "module": "花"}
+    assert model.facts == FACTS
     with zipfile.ZipFile(tmp_path / "m.tflite") as archive:
         assert archive.testzip() is None
         assert archive.read("labels.txt") == "rose\n玫瑰\nÜnï cödé\n".encode()
@@ -164,7 +166,7 @@ def test_a_file_of_other_programs_has_no_labels(tmp_path: Path, graph_def: Any) 
     contents = (tmp_path / "m.tflite").read_bytes()
     (tmp_path / "bare.tflite").write_bytes(contents[: contents.index(b"PK\x03\x04")])
     model = TFLiteModel(tmp_path / "bare.tflite")
-    assert (model.labels, model.facts) == ((), {})
+    assert (model.labels, model.facts) == ((), None)
 
 
 def test_a_file_of_one_photo_is_asked_one_by_one(tmp_path: Path, graph_def: Any) -> None:
@@ -206,7 +208,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_facts_that_are_no_json(tmp_path: Path, graph_def: Any) -> None:
-    with pytest.raises(GraphError, match="facts must be whole"):
+    with pytest.raises(GraphError, match=r"What .*m says of itself must be what retrain.py wrote"):
         export(tmp_path / "m", graph_def, enclosed=Enclosed(ENCLOSED.labels, b"{"))
 
 

@@ -7,9 +7,10 @@ from conftest import COLOURS, encoded, solid
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.proof import Verification
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
-from image_retraining.exports.verification import Verification, verify
+from image_retraining.exports.verification import verify
 from image_retraining.features.engines import EngineChoice
 from image_retraining.foundation.errors import PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Head

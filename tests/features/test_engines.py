@@ -24,6 +24,7 @@ from image_retraining.features.engines import BATCH_SIZE, Engine, EngineChoice, 
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import EngineError
 from image_retraining.foundation.records import Catalog, Extraction, Floats, Split
+from image_retraining.foundation.settings import part_of
 from image_retraining.photos.folder import scan
 from image_retraining.retraining import extracting
 from image_retraining.retraining.config import RetrainConfig
@@ -525,8 +526,9 @@ def test_bfloat16_vectors_are_kept_apart(
 
 
 def gathered(catalog: Catalog, backbone: Backbone, **settings: Any) -> Extraction:
+    wanted = part_of(RetrainConfig(**settings), extracting.ExtractionSettings)
     with BottleneckCache(None) as cache:
-        return extracting.extract(RetrainConfig(**settings), catalog, backbone, cache)
+        return extracting.extract(catalog, backbone, cache, wanted)
 
 
 @needs_bfloat16

@@ -8,14 +8,14 @@ import pytest
 import tensorflow as tf
 
 from image_retraining.foundation.records import FeatureSet, Head, TrainingReport, TrainingState
-from image_retraining.head.descent import TrainingBatches, TrainingSettings, initial_head, train
+from image_retraining.head.descent import DescentSettings, TrainingBatches, initial_head, train
 from image_retraining.head.sampling import Sampler
 
 LABEL_COUNT = 3
 FEATURE_SIZE = 5
 BATCH_SIZE = 16
 LONGEST_STRETCH = 200
-SETTINGS = TrainingSettings(
+SETTINGS = DescentSettings(
     steps=60,
     learning_rate=0.5,
     validation_batch_size=20,
@@ -56,7 +56,7 @@ def stored(training: FeatureSet = TRAINING, *, seed: int = SETTINGS.seed) -> Tra
 
 
 def trained(
-    settings: TrainingSettings = SETTINGS,
+    settings: DescentSettings = SETTINGS,
     *,
     training: FeatureSet = TRAINING,
     validation: FeatureSet = VALIDATION,

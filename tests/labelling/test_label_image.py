@@ -22,6 +22,7 @@ from image_retraining.backbone.loading import load_backbone
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.exports.facts import ModelFacts, write_facts
 from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.labels_file import write_labels
 from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.foundation.errors import GraphError, PhotoError
@@ -44,7 +45,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> P
     backbone = load_backbone(str(colour_module))
     built = frozen_graph.build(backbone, Head(WEIGHTS, BIAS), final_tensor_name="final_result")
     frozen_graph.write(folder / "graph.pb", built)
-    frozen_graph.write_labels(folder / "labels.txt", LABELS)
+    write_labels(folder / "labels.txt", LABELS)
     return folder
 
 
@@ -301,7 +302,7 @@ def with_map(tmp_path: Path) -> Path:
     head = Head(np.eye(3, dtype=np.float32) * 20, np.zeros(3, np.float32))
     built = frozen_graph.build(load_backbone(str(module)), head, final_tensor_name="final_result")
     frozen_graph.write(tmp_path / "graph.pb", built)
-    frozen_graph.write_labels(tmp_path / "labels.txt", LABELS[:3])
+    write_labels(tmp_path / "labels.txt", LABELS[:3])
     with writing_saved_model(
         str(tmp_path / "saved"),
         built,

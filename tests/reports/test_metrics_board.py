@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.reports import confusion_picture
+from image_retraining.reports.event_files import event_writer
 from image_retraining.reports.metrics_board import write_to_tensorboard
-from image_retraining.reports.tensorboard import event_writer
 
 NOT_UTF_8 = b"caf\xe9".decode(errors="surrogateescape")
 AWKWARD = ("snake_case_name", "a|b", "<b>*bold*</b>", "[x](http://y)", "1\n2", NOT_UTF_8, "玫瑰")

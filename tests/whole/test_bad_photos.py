@@ -22,8 +22,6 @@ from image_retraining.features.engines import EngineChoice
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.records import Extraction
 from image_retraining.photos.folder import scan
-from image_retraining.retraining import exporting
-from image_retraining.retraining.config import RetrainConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MEGABYTE = 2**20
@@ -213,11 +211,7 @@ ANIMATIONS: list[dict[str, Any]] = [
 def extracted(folder: Path, backbone: Backbone) -> Extraction:
     catalog = scan(str(folder), validation_percentage=0, testing_percentage=0)
     with BottleneckCache(None) as cache:
-        extraction = extract(
-            catalog, backbone, cache, engine=EngineChoice(), fail_on_bad_image=False
-        )
-    exporting.conclude(RetrainConfig(), catalog, extraction)
-    return extraction
+        return extract(catalog, backbone, cache, engine=EngineChoice(), fail_on_bad_image=False)
 
 
 def by_name(extraction: Extraction) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from image_retraining.evaluation import wrong_labels
 from image_retraining.features.engines import BATCH_SIZE, EngineChoice
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
+from image_retraining.foundation.settings import part_of
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.photos.folder import scan
 from image_retraining.photos.pixels import pixels, read
@@ -96,13 +97,19 @@ def test_flowers_are_learnt(
     assert float(line.split()[-1]) < 1e-4
 
 
+def extracted(config: RetrainConfig, catalog: Catalog, cache: BottleneckCache) -> Extraction:
+    backbone = extracting.load(cache, part_of(config, extracting.ModuleSettings))
+    settings = part_of(config, extracting.ExtractionSettings)
+    return extracting.extract(catalog, backbone, cache, settings)
+
+
 def test_the_builtin_module_has_real_features(real_data: Path) -> None:
     """By the probe of its card: 5 folds of logistic regression on standardised features."""
     config = RetrainConfig(tfhub_module="builtin")
     photos = real_data / "flower_photos"
     catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
     with BottleneckCache(None) as cache:
-        found = extracting.extract(config, catalog, extracting.load(config, cache), cache)
+        found = extracted(config, catalog, cache)
     sets = found.sets.values()
     order = np.argsort(np.concatenate([photos.paths for photos in sets]))
     features = np.concatenate([photos.features for photos in sets])[order]
@@ -147,7 +154,7 @@ def test_the_ancestor_s_text_files_are_taken_in(
         few = [record for place, record in enumerate(catalog.records) if place % 10 == 0]
         few += [record for record in catalog.records if record.label_id == 0]
         catalog = Catalog(catalog.labels, tuple(dict.fromkeys(few)))
-        extracting.extract(config, catalog, extracting.load(config, cache), cache)
+        extracted(config, catalog, cache)
     messages = "\n".join(logged.messages)
     assert "Imported the bottlenecks of 40 photos" in messages
     assert (
@@ -162,7 +169,7 @@ def flowers(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Extrac
     photos = real_data / "flower_photos"
     catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
     with open_cache(str(tmp_path_factory.mktemp("cache"))) as cache:
-        return extracting.extract(config, catalog, extracting.load(config, cache), cache)
+        return extracted(config, catalog, cache)
 
 
 def test_most_wrong_labels_of_flowers_are_found(flowers: Extraction) -> None:

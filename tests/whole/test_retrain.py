@@ -22,12 +22,12 @@ from tensorboard.backend.event_processing import event_accumulator
 
 import retrain
 from image_retraining.backbone.sources import hub
-from image_retraining.exports.facts import enclosed_facts, read_facts
+from image_retraining.exports.facts import read_facts
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
-from image_retraining.exports.frozen_graph.writer import read_labels
+from image_retraining.exports.labels_file import read_labels
+from image_retraining.exports.proof import Verification
 from image_retraining.exports.saved_model import SavedModel
 from image_retraining.exports.tflite.reader import TFLiteModel
-from image_retraining.exports.verification import Verification
 from image_retraining.foundation.errors import (
     CheckpointError,
     DownloadError,
@@ -456,7 +456,7 @@ def test_a_saved_model(run: Run, tmp_path: Path, logged: pytest.LogCaptureFixtur
     assert f"Save SavedModel to : {tmp_path / 'versions' / '5'}" in logged.messages
     assert sorted(os.listdir(tmp_path / "versions")) == ["4", "5"]
     facts = read_facts(str(out / "graph.pb"))
-    assert enclosed_facts(SavedModel(tmp_path / "versions" / "4").facts, "") == facts
+    assert SavedModel(tmp_path / "versions" / "4").facts == facts
     assert facts is not None
     assert facts.labels == ("blue", "green", "red")
     assert (facts.image_size, facts.test_accuracy, facts.test_count) == ((8, 8), 1.0, 13)
@@ -475,7 +475,8 @@ def test_a_tflite_file(
     assert line.endswith("accuracy 100.0% where the head's is 100.0%")
     model = TFLiteModel(file)
     assert model.labels == ("blue", "green", "red")
-    assert model.facts["test_accuracy"] == 1.0
+    assert model.facts
+    assert model.facts.test_accuracy == 1.0
 
 
 def test_a_graph_that_fails_its_proof_takes_nobodys_place(

@@ -13,6 +13,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from image_retraining.backbone.graphs import photo_shape
+from image_retraining.exports.classifier import Network
+from image_retraining.exports.facts import ModelFacts, facts_path
 from image_retraining.foundation.errors import GraphError, PhotoError, first_line
 from image_retraining.foundation.records import Floats
 
@@ -27,18 +29,25 @@ class FrozenGraph:
     """A frozen graph from disk, ready to run on photos.
 
     Attributes:
-        takes_files: whether it takes the bytes of a photo file instead of pixels.
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
         output_size: C, how many scores it gives a photo; None where that is left open.
         streams: how many batches are best scored at a time.
-        graph_def: what was read.
-        input_name: tensor name of the photos.
-        output_name: tensor name of the scores.
+        facts: what its maker says of it, if anything.
+        labels: C names by these facts; () without.
+        labels_source: where these labels stand.
+        scores_of_file: of graphs that take the contents of a photo file; None if it takes pixels.
     """
 
     streams = 2
 
-    def __init__(self, path: str | Path, *, input_layer: str = "", output_layer: str = "") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        input_layer: str = "",
+        output_layer: str = "",
+        facts: ModelFacts | None = None,
+    ) -> None:
         """Reads a graph.
 
         Args:
@@ -46,23 +55,26 @@ class FrozenGraph:
             input_layer: node that takes photos, float32 [N, H, W, 3], or the bytes of a file,
                 string; '' to find it.
             output_layer: node that gives scores, float32 [N, C]; '' to find it.
+            facts: what is known of it.
 
         Raises:
             GraphError: the file is no graph, or has no such nodes, or several that could be it.
         """
         self._path = path
-        self.graph_def = _read(path)
-        self.input_name = _chosen(
-            "input_layer", input_layer, self.graph_def, _photo_inputs(self.graph_def)
-        )
-        self.output_name = _chosen(
-            "output_layer", output_layer, self.graph_def, _outputs(self.graph_def)
+        self.facts = facts
+        self.labels = facts.labels if facts else ()
+        self.labels_source = facts_path(str(path))
+        graph_def = _read(path)
+        self._network = Network(
+            graph_def,
+            _chosen("input_layer", input_layer, graph_def, _photo_inputs(graph_def)),
+            _chosen("output_layer", output_layer, graph_def, _outputs(graph_def)),
         )
         with tf.Graph().as_default() as graph:
             try:
                 photos, scores = tf.graph_util.import_graph_def(
-                    self.graph_def,
-                    return_elements=[self.input_name, self.output_name],
+                    graph_def,
+                    return_elements=[self._network.input_name, self._network.output_name],
                     name="",
                 )
             except (ValueError, KeyError, tf.errors.OpError) as error:
@@ -71,7 +83,8 @@ class FrozenGraph:
                 ) from error
         # A function would not do: TensorFlow takes what is in it for as new as itself.
         self._run = tf.compat.v1.Session(graph=graph).make_callable(scores, [photos])
-        self.takes_files = photos.dtype == tf.string
+        takes_files = photos.dtype == tf.string
+        self.scores_of_file = self._scores_of_file if takes_files else None
         self._takes_lists = photos.shape.rank == 1
         shape = photo_shape(photos)
         self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
@@ -85,7 +98,7 @@ class FrozenGraph:
             GraphError: the graph cannot work with such photos.
         """
         photos = np.asarray(images, np.float32)
-        size = self._batch_size or len(photos)
+        size = self._batch_size or max(1, len(photos))
         parts = []
         for start in range(0, len(photos), size):
             part = photos[start : start + size]
@@ -94,7 +107,11 @@ class FrozenGraph:
             parts.append(self._scores(padded)[: len(part)])
         return np.concatenate(parts) if parts else np.empty([0, self.output_size or 0], np.float32)
 
-    def scores_of_file(self, contents: bytes) -> Floats:
+    def network(self) -> Network:
+        """Returns what was read."""
+        return self._network
+
+    def _scores_of_file(self, contents: bytes) -> Floats:
         """Returns float32 [C] for the bytes of a photo file.
 
         Raises:
@@ -124,8 +141,9 @@ class FrozenGraph:
         rows = scores.reshape([1, -1]) if count == 1 else scores
         if rows.ndim != 2 or len(rows) != count:
             raise GraphError(
-                f"--output_layer must give a row of scores a photo. Got {self.output_name}, which "
-                f"gives the shape {scores.shape} for {count} photos."
+                "--output_layer must give a row of scores a photo. Got "
+                f"{self._network.output_name}, which gives the shape {scores.shape} for {count} "
+                "photos."
             )
         return rows
 

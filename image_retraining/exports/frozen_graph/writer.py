@@ -1,10 +1,9 @@
-"""Backbone + head → frozen graph and labels file. The one owner of the tensor names.
+"""Backbone + head → frozen graph. The one owner of the tensor names.
 
 The names, the input in [0, 1] and the plain ops are a promise to the programs that read such
 graphs: TensorFlow's label_image for Python and C++, OpenCV, phones, converters.
 """
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import tensorflow as tf
 
 from image_retraining.backbone.graphs import graph_bytes, plain_graph
 from image_retraining.backbone.loading import Backbone
-from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Head
 
 PHOTOS_NAME = "Placeholder"
@@ -61,36 +59,6 @@ def build(backbone: Backbone, head: Head, *, final_tensor_name: str) -> Any:
 def write(path: str | Path, graph_def: Any) -> None:
     """Writes a GraphDef; equal graphs give equal bytes."""
     Path(path).write_bytes(graph_bytes(graph_def))
-
-
-def write_labels(path: str | Path, labels: Sequence[str]) -> None:
-    """Writes labels, one a line in UTF-8; the line's number, from 0, is the label_id."""
-    Path(path).write_bytes(labels_text(labels))
-
-
-def read_labels(path: str | Path) -> tuple[str, ...]:
-    """Returns the labels of a labels file.
-
-    Raises:
-        GraphError: the file is missing or cannot be read.
-    """
-    try:
-        return labels_in(Path(path).read_bytes())
-    except OSError as error:
-        raise GraphError(
-            f"--labels must be a labels file. Got {path}: {error.strerror}."
-        ) from error
-
-
-def labels_text(labels: Iterable[str]) -> bytes:
-    """Returns the content of a labels file."""
-    return "".join(f"{label}\n" for label in labels).encode(errors="surrogateescape")
-
-
-def labels_in(text: bytes) -> tuple[str, ...]:
-    """Returns the labels in the content of a labels file."""
-    lines = text.decode(errors="surrogateescape").removesuffix("\n").split("\n")
-    return tuple(line.removesuffix("\r") for line in lines)
 
 
 def graph_function(graph_def: Any, input_name: str, output_name: str) -> Any:

@@ -1,6 +1,5 @@
 """TFLite file → scores of photos."""
 
-import json
 import os
 import warnings
 import zipfile
@@ -10,7 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.exports.frozen_graph.writer import labels_in
+from image_retraining.exports.classifier import Network
+from image_retraining.exports.facts import ModelFacts, enclosed_facts
+from image_retraining.exports.labels_file import labels_in
 from image_retraining.exports.tflite.metadata import FACTS_FILE, LABELS_FILE, files_of
 from image_retraining.foundation.errors import GraphError, first_line
 from image_retraining.foundation.quiet import quiet_stderr
@@ -28,7 +29,9 @@ class TFLiteModel:
         output_size: C, how many scores it gives a photo.
         streams: how many batches may be scored at a time.
         labels: of the scores, as the file holds them; () when it holds none.
-        facts: what the file says of itself; {} when it says nothing.
+        labels_source: where these labels stand.
+        facts: what the file says of itself; None when it says nothing.
+        scores_of_file: None, for it takes pixels.
     """
 
     # An interpreter has memory for one batch.
@@ -41,6 +44,8 @@ class TFLiteModel:
             GraphError: it is missing or no TFLite file, or damaged, or no classifier of photos.
         """
         self._path = path
+        self.labels_source = str(path)
+        self.scores_of_file = None
         contents = _read(path)
         self._interpreter = _interpreter(path, contents)
         self._input, self._output = self._ends()
@@ -52,6 +57,13 @@ class TFLiteModel:
                 f"A TFLite file's labels must name each of its outputs. Got {len(self.labels)} "
                 f"labels for {self.output_size} outputs in {path}. Export it again."
             )
+
+    def network(self) -> Network:
+        """Raises GraphError: nobody else can look into it."""
+        raise GraphError(
+            f"--heatmap_dir needs what TensorFlow computes. Got {self._path}, of which only "
+            "TensorFlow Lite knows the inside. Give the frozen graph or the SavedModel instead."
+        )
 
     def scores(self, images: Any) -> Floats:
         """Returns float32 [N, C] for float32 [N, H, W, 3], 0 to 1.
@@ -137,17 +149,16 @@ def _interpreter(path: str | Path, contents: bytes) -> Any:
     return interpreter
 
 
-def _enclosed(path: str | Path, contents: bytes) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _enclosed(path: str | Path, contents: bytes) -> tuple[tuple[str, ...], ModelFacts | None]:
     """Returns the labels and the facts in a file."""
     try:
         files = files_of(contents)
-        facts = json.loads(files.get(FACTS_FILE, b"{}"))
-    except (zipfile.BadZipFile, ValueError) as error:
+    except zipfile.BadZipFile as error:
         raise GraphError(
             f"A TFLite file's labels and facts must be whole. Got {path}: {error}. Export it again."
         ) from error
     labels = labels_in(files[LABELS_FILE]) if LABELS_FILE in files else ()
-    return labels, facts if isinstance(facts, dict) else {}
+    return labels, enclosed_facts(files.get(FACTS_FILE, b""), str(path))
 
 
 def _quantised(values: Floats, end: dict[str, Any]) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function, labels_text
+from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function
+from image_retraining.exports.labels_file import labels_text
 from image_retraining.exports.tflite.metadata import described
 from image_retraining.foundation.errors import ExportError
 from image_retraining.foundation.quiet import quiet_stderr

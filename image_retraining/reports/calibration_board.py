@@ -1,4 +1,4 @@
-"""Calibration → a line for the log, and TensorBoard."""
+"""Calibration → TensorBoard."""
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -6,26 +6,8 @@ from image_retraining.evaluation.calibration import Calibration, reliability
 from image_retraining.foundation.records import Evaluation
 from image_retraining.head.softmax import softmax
 from image_retraining.reports import reliability_picture
+from image_retraining.reports.event_files import VALIDATION_RUN, image_value, write_summaries
 from image_retraining.reports.metrics_tables import percent
-from image_retraining.reports.tensorboard import image_value, write_summaries
-
-_RUN = "validation"
-
-
-def line(calibration: Calibration) -> str:
-    """Returns what the log says of a calibration."""
-    noun = "photo" if calibration.photo_count == 1 else "photos"
-    unknown = (
-        f"answers below {calibration.threshold:.3f} are unknown"
-        if calibration.threshold
-        else "no answer is unknown"
-    )
-    return (
-        f"Calibration on {calibration.photo_count} validation {noun}: temperature "
-        f"{calibration.temperature:.3g}, expected calibration error "
-        f"{percent(calibration.error_before)} before and {percent(calibration.error_after)} after; "
-        f"{unknown}"
-    )
 
 
 def write_to_tensorboard(
@@ -46,7 +28,7 @@ def write_to_tensorboard(
     }
     values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
     values.append(_picture(calibration, evaluation))
-    write_summaries(summaries_dir, _RUN, [Summary(value=values)], step=step)
+    write_summaries(summaries_dir, VALIDATION_RUN, [Summary(value=values)], step=step)
 
 
 def _picture(calibration: Calibration, evaluation: Evaluation) -> Summary.Value:

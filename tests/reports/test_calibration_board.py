@@ -10,8 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from image_retraining.evaluation.calibration import Calibration, Reliability
 from image_retraining.foundation.records import Evaluation
 from image_retraining.reports import reliability_picture
-from image_retraining.reports.calibration_report import line, write_to_tensorboard
-from image_retraining.reports.tensorboard import TensorBoardWriter
+from image_retraining.reports.calibration_board import write_to_tensorboard
+from image_retraining.reports.log import calibration_line
+from image_retraining.reports.training_board import TensorBoardWriter
 
 SOME = Calibration(
     temperature=1.25, threshold=0.4142, error_before=0.0708, error_after=0.03125, photo_count=113
@@ -25,11 +26,11 @@ EVALUATION = Evaluation(
 
 
 def test_the_line() -> None:
-    assert line(SOME) == (
+    assert calibration_line(SOME) == (
         "Calibration on 113 validation photos: temperature 1.25, expected calibration error 7.1% "
         "before and 3.1% after; answers below 0.414 are unknown"
     )
-    assert line(Calibration(20.0, 0.0, 1.0, 0.5, 1)) == (
+    assert calibration_line(Calibration(20.0, 0.0, 1.0, 0.5, 1)) == (
         "Calibration on 1 validation photo: temperature 20, expected calibration error 100.0% "
         "before and 50.0% after; no answer is unknown"
     )

@@ -10,7 +10,9 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from image_retraining.foundation.records import Evaluation, Floats, Head, TrainingReport
-from image_retraining.reports.tensorboard import TensorBoardWriter, event_writer, log_report
+from image_retraining.reports.event_files import event_writer
+from image_retraining.reports.log import Log
+from image_retraining.reports.training_board import TensorBoardWriter
 
 SPREADS = [
     f"final_retrain_ops/{part}/summaries/{figure}"
@@ -298,7 +300,7 @@ def test_a_resumed_run_goes_on_beside_the_events_of_the_first(folder: Path) -> N
 
 def logged_lines(logged: pytest.LogCaptureFixture, one: TrainingReport) -> list[str]:
     logged.clear()
-    log_report(one)
+    Log().tell(one)
     return logged.messages
 
 

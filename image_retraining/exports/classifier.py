@@ -1,0 +1,85 @@
+"""What a finished classifier is, whatever it is kept in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from image_retraining.exports.facts import ModelFacts
+from image_retraining.foundation.records import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Which layers of a graph to use.
+
+    Attributes:
+        input: node that takes photos; '' to find it.
+        output: node that gives scores; '' to find it.
+    """
+
+    input: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A classifier as a frozen graph, whose inside can be looked into.
+
+    Attributes:
+        graph_def: a frozen GraphDef.
+        input_name: tensor name of the photos.
+        output_name: tensor name of the scores.
+    """
+
+    graph_def: Any
+    input_name: str
+    output_name: str
+
+
+class Classifier(Protocol):
+    """A finished classifier, read from disk, ready to run on photos."""
+
+    @property
+    def image_size(self) -> tuple[int | None, int | None]:
+        """(H, W) of the photos it takes; None where it leaves one of them open."""
+
+    @property
+    def output_size(self) -> int | None:
+        """C, how many scores it gives a photo; None where that is left open."""
+
+    @property
+    def streams(self) -> int:
+        """How many batches are best scored at a time, each by a thread of the caller."""
+
+    @property
+    def facts(self) -> ModelFacts | None:
+        """What its maker says of it; None where nothing is said."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """C names, in the order of the scores; () when none came with it."""
+
+    @property
+    def labels_source(self) -> str:
+        """Where these labels stand, for messages."""
+
+    @property
+    def scores_of_file(self) -> Callable[[bytes], Floats] | None:
+        """Gives float32 [C] for the contents of a photo file, or raises PhotoError.
+
+        None where it takes pixels, as nearly all do.
+        """
+
+    def scores(self, images: Any, /) -> Floats:
+        """Returns float32 [N, C] for float32 [N, H, W, 3].
+
+        Raises:
+            GraphError: it cannot work with such photos.
+        """
+
+    def network(self) -> Network:
+        """Returns it as a frozen graph.
+
+        Raises:
+            GraphError: it has none.
+        """

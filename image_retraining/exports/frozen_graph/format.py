@@ -1,0 +1,54 @@
+"""The frozen graph as a format: a file, its labels file, and its facts beside it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from image_retraining.exports.classifier import Classifier, Layers
+from image_retraining.exports.facts import read_facts, write_facts
+from image_retraining.exports.format import Finished
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import write
+from image_retraining.exports.labels_file import write_labels
+from image_retraining.foundation.files import replacing
+
+
+class FrozenGraphFormat:
+    """Frozen graphs of this tool, and of others."""
+
+    name = "graph"
+    flag = "output_graph"
+    least_proof = 0
+
+    def recognises(self, path: str, start: bytes) -> bool:
+        """Whether it is a file that is not empty: nothing marks a GraphDef."""
+        return os.path.isfile(path) and bool(start)
+
+    def open(self, path: str, layers: Layers) -> Classifier:
+        """Returns the graph; the facts beside it tell the layers that nobody named."""
+        facts = read_facts(path) if os.path.isfile(path) else None
+        return FrozenGraph(
+            path,
+            input_layer=layers.input or (facts.input_layer if facts else ""),
+            output_layer=layers.output or (facts.output_layer if facts else ""),
+            facts=facts,
+        )
+
+    def target(self, named: str) -> str:
+        """Returns the file that was named."""
+        return named
+
+    def quantization(self, finished: Finished) -> str:  # noqa: ARG002 - it has no choice
+        """Returns ''."""
+        return ""
+
+    @contextlib.contextmanager
+    def writing(self, target: str, finished: Finished) -> Iterator[Path]:
+        """Gives the graph; its facts and labels are written when it has taken its place."""
+        with replacing(target) as temporary:
+            write(temporary, finished.graph_def)
+            yield temporary
+        write_facts(target, finished.facts)
+        with replacing(finished.labels_file) as temporary:
+            write_labels(temporary, finished.facts.labels)

@@ -1,0 +1,182 @@
+"""What the stages of a training find: reporters tell it, and Python programs get it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from image_retraining.evaluation.calibration import Calibration
+from image_retraining.evaluation.copies import Duplicates
+from image_retraining.evaluation.metrics import Metrics
+from image_retraining.evaluation.wrong_labels import LabelIssue
+from image_retraining.exports.proof import Verification
+from image_retraining.foundation.records import (
+    Catalog,
+    Evaluation,
+    Extraction,
+    Head,
+    Split,
+)
+from image_retraining.head.best_head import HeadChoice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """Which photos are one and the same.
+
+    Attributes:
+        found: the groups of copies.
+        labels: C class names.
+        are_dropped: whether all but one photo of each group are left out.
+    """
+
+    found: Duplicates
+    labels: tuple[str, ...]
+    are_dropped: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStarted:
+    """A training that begins.
+
+    Attributes:
+        graph_def: what is trained, with the head as it is at the start.
+        goes_on: whether it goes on from where another stopped.
+    """
+
+    graph_def: Any
+    goes_on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a training ended with.
+
+    Attributes:
+        head: the one to use.
+        kept: of all heads the one that validated best, if it is that one; None for the last.
+        validation_count: how many photos it was validated on.
+        stopped_after: the last step, if the training stopped early because it got no better.
+        waited: how many evaluations found nothing better before that.
+    """
+
+    head: Head
+    kept: HeadChoice | None
+    validation_count: int
+    stopped_after: int | None = None
+    waited: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """How sure a head may be of its answers.
+
+    Attributes:
+        head: the one to export, which has the temperature in it if that was asked for.
+        calibration: None if nobody can tell.
+        evaluation: of the head without the temperature, on the validation photos; None likewise.
+        problem: why nobody can tell, '' if that needs no words.
+        in_graph: whether the head has the temperature in it.
+        step: number of the last training step.
+    """
+
+    head: Head
+    calibration: Calibration | None
+    evaluation: Evaluation | None
+    problem: str
+    in_graph: bool
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How a head did on photos that it has not met.
+
+    Attributes:
+        labels: C class names.
+        paths: N photos, which may be 0.
+        evaluation: of the head on them; None without photos.
+        metrics: the same class by class.
+        step: number of the last training step.
+    """
+
+    labels: tuple[str, ...]
+    paths: tuple[str, ...]
+    evaluation: Evaluation | None
+    metrics: Metrics | None
+    step: int
+
+    def misclassified(self) -> Iterator[tuple[str, str]]:
+        """Yields path and predicted label of each photo that was answered wrongly."""
+        if self.evaluation is None:
+            return
+        answers = zip(
+            self.paths, self.evaluation.predicted_ids, self.evaluation.label_ids, strict=True
+        )
+        for path, predicted, true in answers:
+            if predicted != true:
+                yield path, self.labels[predicted]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongLabels:
+    """Which photos have a label that looks wrong.
+
+    Attributes:
+        issues: the least probable labels first.
+        labels: C class names.
+        photo_count: of all photos that were looked at.
+    """
+
+    issues: tuple[LabelIssue, ...]
+    labels: tuple[str, ...]
+    photo_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A file, or a folder, that was written and proven.
+
+    Attributes:
+        name: of its format, as a sentence has it.
+        path: where it is.
+        quantization: in which numbers it computes, if not simply in those of the training.
+        proof: how it answered, read back from disk; None if it was not asked.
+        split: the photos that it was asked about.
+    """
+
+    name: str
+    path: str
+    quantization: str
+    proof: Verification | None
+    split: Split | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What came of a whole run.
+
+    Attributes:
+        catalog: the photos.
+        extraction: their feature vectors.
+        copies: which of them are one and the same.
+        trained: what the training ended with.
+        calibrated: how sure that may be.
+        judged: how it did on the test photos.
+        wrong_labels: which labels look wrong; None unless they were looked for.
+        exports: what was written.
+        seconds: how long each stage took, in their order.
+        example: the command that tries the result out, in words.
+        summaries_dir: where TensorBoard's files are.
+    """
+
+    catalog: Catalog
+    extraction: Extraction
+    copies: Copies
+    trained: Trained
+    calibrated: Calibrated
+    judged: Judged
+    wrong_labels: WrongLabels | None
+    exports: tuple[Exported, ...]
+    seconds: Mapping[str, float]
+    example: tuple[str, ...]
+    summaries_dir: str

@@ -1,0 +1,214 @@
+"""Findings → the log, in lines that people's scripts look for: a promise."""
+
+import shlex
+from datetime import datetime
+from functools import singledispatchmethod
+
+from absl import logging
+
+from image_retraining.evaluation import copies, wrong_labels
+from image_retraining.evaluation.calibration import Calibration
+from image_retraining.foundation.records import Catalog, TrainingReport
+from image_retraining.foundation.text import shown
+from image_retraining.head.regularization_path import PathPoint
+from image_retraining.photos.folder import log_counts
+from image_retraining.reports.findings import (
+    Calibrated,
+    Copies,
+    Exported,
+    Judged,
+    Run,
+    Trained,
+    WrongLabels,
+)
+from image_retraining.reports.metrics_tables import percent, table
+
+
+class Log:
+    """Tells findings in lines of the log."""
+
+    def __init__(self, *, expects_metrics: bool = False, max_accuracy_drop: float = 0.0) -> None:
+        """Takes what some lines depend on.
+
+        Args:
+            expects_metrics: whether a file of metrics was asked for, which needs test photos.
+            max_accuracy_drop: by how many points a quantised export may be less accurate.
+        """
+        self._expects_metrics = expects_metrics
+        self._max_accuracy_drop = max_accuracy_drop
+
+    @singledispatchmethod
+    def tell(self, finding: object) -> None:
+        """Logs a finding that has lines of its own."""
+
+    def close(self) -> None:
+        """Does nothing: lines are written at once."""
+
+    @tell.register
+    def _(self, finding: Catalog) -> None:
+        log_counts(finding)
+
+    @tell.register
+    def _(self, finding: Copies) -> None:
+        for line in copies.report(finding.found, finding.labels, dropped=finding.are_dropped):
+            logging.warning("%s", line)
+
+    @tell.register
+    def _(self, finding: TrainingReport) -> None:
+        if finding.train is None:
+            return
+        step = finding.steps[-1]
+        _log_step(step, f"Train accuracy = {finding.train.accuracy * 100:.1f}%")
+        _log_step(step, f"Cross entropy = {finding.train.cross_entropy:f}")
+        if finding.validation is not None:
+            accuracy, count = finding.validation.accuracy, len(finding.validation.label_ids)
+            _log_step(step, f"Validation accuracy = {accuracy * 100:.1f}% (N={count})")
+
+    @tell.register
+    def _(self, finding: PathPoint) -> None:
+        logging.info(
+            "Step %d: --l2=%.3g, %d iterations of L-BFGS",
+            finding.report.steps[0],
+            finding.l2,
+            finding.solution.iterations,
+        )
+        if not finding.solution.has_converged:
+            logging.warning(
+                "WARNING: these were not enough; the head is not the best of its kind yet."
+            )
+
+    @tell.register
+    def _(self, finding: Trained) -> None:
+        if finding.stopped_after is not None:
+            logging.info(
+                "Stopped after step %d: no evaluation was better in %d.",
+                finding.stopped_after,
+                finding.waited,
+            )
+        if finding.kept is not None:
+            logging.info(
+                "Kept the head of step %d, whose cross entropy on all %d validation photos is the "
+                "lowest: %f",
+                finding.kept.step,
+                finding.validation_count,
+                finding.kept.cross_entropy,
+            )
+
+    @tell.register
+    def _(self, finding: Calibrated) -> None:
+        if finding.problem:
+            logging.warning("WARNING: %s", finding.problem)
+        if finding.calibration is not None:
+            logging.info("%s", calibration_line(finding.calibration))
+
+    @tell.register
+    def _(self, finding: Judged) -> None:
+        if finding.evaluation is None or finding.metrics is None:
+            logging.warning(
+                "WARNING: there is no test photo, so nobody knows how good this is. Add photos, or "
+                "raise --testing_percentage.%s",
+                " --metrics_file is not written." if self._expects_metrics else "",
+            )
+            return
+        accuracy = finding.evaluation.accuracy * 100
+        logging.info("Final test accuracy = %.1f%% (N=%d)", accuracy, len(finding.paths))
+        for line in table(finding.metrics):
+            logging.info("%s", line)
+
+    @tell.register
+    def _(self, finding: WrongLabels) -> None:
+        for line in wrong_labels.report(
+            finding.issues, finding.labels, photo_count=finding.photo_count
+        ):
+            logging.info("%s", line)
+
+    @tell.register
+    def _(self, finding: Exported) -> None:
+        if finding.quantization:
+            self._log_quantised(finding)
+        elif finding.proof is not None and finding.split is not None:
+            logging.info(
+                "Verified the written %s on %d %s photos: same answers, probabilities differ by at "
+                "most %.1e",
+                finding.name,
+                finding.proof.photo_count,
+                finding.split.value,
+                finding.proof.largest_difference,
+            )
+        saved = "final result" if finding.name == "graph" else finding.name
+        logging.info("Save %s to : %s", saved, finding.path)
+
+    @tell.register
+    def _(self, finding: Run) -> None:
+        if finding.extraction.unreadable:
+            logging.warning(
+                "WARNING: %d of %d photos could not be read and were left out:",
+                len(finding.extraction.unreadable),
+                len(finding.catalog.records),
+            )
+            for photo in finding.extraction.unreadable:
+                logging.warning("  %s: %s", shown(photo.path), photo.reason)
+        logging.info("Curves of the training: tensorboard --logdir %s", finding.summaries_dir)
+        logging.info("Try it: %s", shlex.join(finding.example))
+
+    def _log_quantised(self, finding: Exported) -> None:
+        """Logs how an export did that need not answer as the head, and warns if it did badly."""
+        proof = finding.proof
+        if proof is None or finding.split is None:
+            return
+        logging.info(
+            "Verified the written %s (%s) on %d %s photos: %d same answers, probabilities differ "
+            "by at most %.1e, accuracy %.1f%% where the head's is %.1f%%",
+            finding.name,
+            finding.quantization,
+            proof.photo_count,
+            finding.split.value,
+            proof.same_answers,
+            proof.largest_difference,
+            proof.accuracy * 100,
+            proof.head_accuracy * 100,
+        )
+        drop = (proof.head_accuracy - proof.accuracy) * 100
+        if drop > self._max_accuracy_drop:
+            logging.warning(
+                "WARNING: the %s is less accurate by %.1f points, more than "
+                "--max_accuracy_drop=%g. Try --tflite_quantize=float16.",
+                finding.name,
+                drop,
+                self._max_accuracy_drop,
+            )
+
+
+class MisclassifiedLog:
+    """Lists the test photos that were answered wrongly."""
+
+    def tell(self, finding: object) -> None:
+        """Logs them."""
+        if isinstance(finding, Judged) and finding.evaluation is not None:
+            logging.info("=== MISCLASSIFIED TEST IMAGES ===")
+            for path, label in finding.misclassified():
+                logging.info("%70s  %s", path, label)
+
+    def close(self) -> None:
+        """Does nothing: lines are written at once."""
+
+
+def calibration_line(calibration: Calibration) -> str:
+    """Returns what the log says of a calibration."""
+    noun = "photo" if calibration.photo_count == 1 else "photos"
+    unknown = (
+        f"answers below {calibration.threshold:.3f} are unknown"
+        if calibration.threshold
+        else "no answer is unknown"
+    )
+    return (
+        f"Calibration on {calibration.photo_count} validation {noun}: temperature "
+        f"{calibration.temperature:.3g}, expected calibration error "
+        f"{percent(calibration.error_before)} before and {percent(calibration.error_after)} after; "
+        f"{unknown}"
+    )
+
+
+def _log_step(step: int, text: str) -> None:
+    # Local time without a zone is what these lines have always had.
+    logging.info("%s: Step %d: %s", datetime.now(), step, text)  # noqa: DTZ005

@@ -1,0 +1,116 @@
+"""Training reports → TensorBoard's runs train/ and validation/."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+from image_retraining.foundation.records import Floats, TrainingReport
+from image_retraining.head.softmax import figures, softmax
+from image_retraining.reports.event_files import (
+    RUNS,
+    TRAINING_RUN,
+    VALIDATION_RUN,
+    event_writer,
+    remove_earlier,
+)
+
+# Values of constants larger than this are of no use in TensorBoard's picture of the graph.
+_LARGEST_CONSTANT_BYTES = 1024
+
+
+class TensorBoardWriter:
+    """Writes training reports for TensorBoard: train/ and validation/ below one folder."""
+
+    def __init__(self, summaries_dir: str, *, keep_earlier: bool) -> None:
+        """Opens new event files.
+
+        Args:
+            summaries_dir: folder that `tensorboard --logdir` is given.
+            keep_earlier: go on beside this tool's earlier event files instead of replacing them.
+        """
+        if not keep_earlier:
+            # The earlier head's test goes too: beside the new curves it would be taken for theirs.
+            remove_earlier(summaries_dir, RUNS)
+        self._writers = {
+            run: event_writer(summaries_dir, run) for run in (TRAINING_RUN, VALIDATION_RUN)
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the event files."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def write_graph(self, graph_def: Any) -> None:
+        """Writes a graph to train/, without the values of its large constants."""
+        content = _without_large_constants(graph_def).SerializeToString()
+        self._writers[TRAINING_RUN].add_event(Event(wall_time=time.time(), graph_def=content))
+        self._writers[TRAINING_RUN].flush()
+
+    def write(self, report: TrainingReport) -> None:
+        """Writes a report, so that a running TensorBoard can show it."""
+        self._write_scalars(TRAINING_RUN, report.steps, report.scalars)
+        last = report.steps[-1:]
+        if report.train is not None:
+            self._write_histograms(last[0], report)
+        if report.validation is not None:
+            scalars = figures(report.head, report.validation)
+            self._write_scalars(VALIDATION_RUN, last, scalars)
+        if report.whole_validation is not None:
+            whole = {
+                "whole_validation/accuracy": report.whole_validation.accuracy,
+                "whole_validation/cross_entropy": report.whole_validation.cross_entropy,
+            }
+            scalars = {name: np.array([value], np.float32) for name, value in whole.items()}
+            self._write_scalars(VALIDATION_RUN, last, scalars)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def _write_scalars(self, run: str, steps: range, scalars: Mapping[str, Floats]) -> None:
+        for row, step in enumerate(steps):
+            values = [
+                Summary.Value(tag=name, simple_value=values[row])
+                for name, values in scalars.items()
+            ]
+            self._add(run, step, Summary(value=values))
+
+    def _write_histograms(self, step: int, report: TrainingReport) -> None:
+        evaluations = {TRAINING_RUN: report.train, VALIDATION_RUN: report.validation}
+        of_head = [
+            histogram_pb("final_retrain_ops/weights/summaries/histogram", report.head.weights),
+            histogram_pb("final_retrain_ops/biases/summaries/histogram", report.head.bias),
+        ]
+        for run, evaluation in evaluations.items():
+            if evaluation is not None:
+                logits, probabilities = evaluation.logits, softmax(evaluation.logits)
+                for summary in (
+                    *of_head,
+                    histogram_pb("final_retrain_ops/Wx_plus_b/pre_activations", logits),
+                    histogram_pb("activations", probabilities),
+                ):
+                    self._add(run, step, summary)
+
+    def _add(self, run: str, step: int, summary: Any) -> None:
+        self._writers[run].add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def _without_large_constants(graph_def: Any) -> Any:
+    # TensorBoard's own copy of the message type; the bytes are the same.
+    small = GraphDef.FromString(graph_def.SerializeToString())
+    for node in small.node:
+        if node.op == "Const" and node.ByteSize() > _LARGEST_CONSTANT_BYTES:
+            value = node.attr["value"].tensor
+            value.CopyFrom(TensorProto(dtype=value.dtype, tensor_shape=value.tensor_shape))
+    return small

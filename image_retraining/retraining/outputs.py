@@ -1,0 +1,44 @@
+"""Where the results of a training go: checked before the work, so that it is not done in vain."""
+
+import os
+
+from image_retraining.exports.versions import version_folder
+from image_retraining.foundation.settings import (
+    check_writable_file,
+    check_writable_folder,
+    require,
+)
+from image_retraining.reports.event_files import RUNS
+from image_retraining.retraining.config import RetrainConfig
+
+
+def check_outputs(config: RetrainConfig) -> None:
+    """Checks that every output can be written, so that a long run does not end in vain.
+
+    Raises:
+        SettingError: a folder is missing and cannot be made, or a path is of the wrong kind.
+    """
+    files = ["output_graph", "output_labels", "checkpoint_path"]
+    files += [
+        name
+        for name in ("metrics_file", "label_issues_file", "tflite_output_file")
+        if getattr(config, name)
+    ]
+    for name in files:
+        check_writable_file(name, getattr(config, name))
+    require(
+        len({os.path.abspath(getattr(config, name)) for name in files}) == len(files),
+        f"{', '.join(f'--{name}' for name in files)} must be different files",
+        ", ".join(getattr(config, name) for name in files),
+    )
+    check_writable_folder("summaries_dir", config.summaries_dir)
+    for run in RUNS:
+        check_writable_folder("summaries_dir", os.path.join(config.summaries_dir, run))
+    if config.intermediate_store_frequency:
+        name = "intermediate_output_graphs_dir"
+        check_writable_folder(name, config.intermediate_output_graphs_dir)
+    if config.saved_model_dir:
+        folder = os.path.abspath(version_folder(config.saved_model_dir))
+        # Servers take up what has a number, even while it is empty.
+        is_numbered = os.path.basename(folder).isdecimal()
+        check_writable_folder("saved_model_dir", os.path.dirname(folder) if is_numbered else folder)

@@ -1,0 +1,110 @@
+"""The story of a training, a line a stage: each returns what it found, and reporters tell it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import partial
+from typing import Any, TypeVar
+
+from absl import logging
+
+from image_retraining.cache.opening import open_cache
+from image_retraining.foundation.command_line import import_tensorflow, tell_tensorflow_hub
+from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.records import FeatureSet, Split
+from image_retraining.foundation.settings import part_of
+from image_retraining.photos.folder import scan
+from image_retraining.reports.files import MetricsFile, WrongLabelsFile
+from image_retraining.reports.findings import Run
+from image_retraining.reports.log import Log, MisclassifiedLog
+from image_retraining.reports.reporter import Reporter, Reporters
+from image_retraining.reports.tensorboard import TensorBoard
+from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.outputs import check_outputs
+
+_Finding = TypeVar("_Finding")
+_FIELDS = {field.name for field in fields(Run)}
+
+
+def run(config: RetrainConfig) -> Run:
+    """Returns what came of doing what the settings say, from photos to proven files."""
+    check_outputs(config)
+    wanted = partial(part_of, config)
+    with Reporters(*_reporters(config)) as tell:
+        stages = _Stages(tell)
+        catalog = stages.done("catalog", scan(config.image_dir, **config.percentages))
+        with open_cache(config.bottleneck_dir) as cache:
+            _start_tensorflow(config)
+            stages.done("start", None)
+            from image_retraining.retraining import evaluating, exporting, extracting, training  # noqa: PLC0415
+
+            backbone = extracting.load(cache, wanted(extracting.ModuleSettings))
+            stages.done("backbone", backbone)
+            how = wanted(extracting.ExtractionSettings)
+            extraction = extracting.extract(catalog, backbone, cache, how)
+            stages.done("extraction", extraction)
+        labels, judging = catalog.labels, wanted(evaluating.JudgingSettings)
+        copies = stages.done("copies", evaluating.find_copies(extraction.sets, labels, judging))
+        sets = evaluating.without_copies(extraction.sets, copies)
+        task = wanted(training.TrainingSettings)
+        trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
+        calibrated = evaluating.look_how_sure(trained.head, sets, judging)
+        head = stages.done("calibrated", calibrated).head
+        judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
+        stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
+        raise_if_interrupted()
+        wishes = wanted(exporting.ExportSettings)
+        facts = exporting.facts(backbone, judged, calibrated, wishes)
+        stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
+        example = _example(config, sets[Split.TESTING])
+        return tell(stages.told(example=example, summaries_dir=config.summaries_dir))
+
+
+class _Stages:
+    """Has told what each stage found, and takes its time."""
+
+    def __init__(self, tell: Reporters) -> None:
+        self._tell = tell
+        self._found: dict[str, Any] = {}
+        self._seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def done(self, stage: str, finding: _Finding) -> _Finding:
+        """Returns what a stage found, which began when the one before it was done."""
+        now = time.monotonic()
+        self._seconds[stage], self._last = now - self._last, now
+        self._found[stage] = finding
+        return self._tell(finding)
+
+    def told(self, **more: Any) -> Run:
+        """Returns all of it: the stages are called as the fields of a Run."""
+        found = {name: value for name, value in self._found.items() if name in _FIELDS}
+        return Run(**found, seconds=self._seconds, **more)
+
+
+def _reporters(config: RetrainConfig) -> Iterator[Reporter]:
+    """Yields who is to be told, in the order in which each finding is told."""
+    yield Log(expects_metrics=bool(config.metrics_file), max_accuracy_drop=config.max_accuracy_drop)
+    yield TensorBoard(config.summaries_dir)
+    if config.metrics_file:
+        yield MetricsFile(config.metrics_file)
+    if config.print_misclassified_test_images:
+        yield MisclassifiedLog()
+    if config.label_issues_file:
+        yield WrongLabelsFile(config.label_issues_file)
+
+
+def _example(config: RetrainConfig, photos: FeatureSet) -> tuple[str, ...]:
+    """Returns the command that tries the result out on a test photo."""
+    some_photo = photos.paths[0] if len(photos) else "X.jpg"
+    return (
+        *("python", "label_image.py", f"--graph={config.output_graph}"),
+        *(f"--labels={config.output_labels}", f"--image={some_photo}"),
+    )
+
+
+def _start_tensorflow(config: RetrainConfig) -> None:
+    """Imports TensorFlow, which takes seconds: not to say that a flag or a folder is wrong."""
+    logging.info("Starting TensorFlow")
+    tell_tensorflow_hub(config.tfhub_cache_dir, config.tfhub_model_load_format)
+    import_tensorflow()

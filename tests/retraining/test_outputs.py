@@ -1,0 +1,220 @@
+import contextlib
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import as_nobody, mode_of
+
+from image_retraining.foundation.errors import SettingError
+from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.outputs import check_outputs
+
+
+def config_in(folder: Path, **changes: Any) -> RetrainConfig:
+    outputs = {
+        "output_graph": folder / "graphs/g.pb",
+        "output_labels": folder / "labels/l.txt",
+        "checkpoint_path": folder / "checkpoints/c",
+        "summaries_dir": folder / "logs/today",
+        "intermediate_output_graphs_dir": folder / "between",
+    }
+    settings = {name: str(path) for name, path in (outputs | changes).items()}
+    kinds: dict[str, Any] = {
+        field.name: type(field.default) for field in dataclasses.fields(RetrainConfig)
+    }
+    return RetrainConfig(**{name: kinds[name](value) for name, value in settings.items()})
+
+
+def test_missing_folders_of_outputs_are_made(tmp_path: Path) -> None:
+    check_outputs(config_in(tmp_path, saved_model_dir=tmp_path / "saved/model"))
+    made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_dir()}
+    assert made == {
+        *("graphs", "labels", "checkpoints", "logs", "logs/today"),
+        *("logs/today/train", "logs/today/validation", "logs/today/test"),
+        *("saved", "saved/model"),
+    }
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_folder_of_intermediate_graphs_is_made_when_asked_for(tmp_path: Path) -> None:
+    check_outputs(config_in(tmp_path, intermediate_store_frequency=5))
+    assert (tmp_path / "between").is_dir()
+
+
+def test_outputs_of_an_earlier_run_are_no_obstacle(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    check_outputs(config)
+    for path in (config.output_graph, config.output_labels, config.checkpoint_path):
+        Path(path).write_text("from yesterday")
+    check_outputs(config)
+    assert Path(config.output_graph).read_text() == "from yesterday"
+
+
+def test_an_output_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_outputs(config_in(tmp_path, output_graph="g.pb", output_labels="./l.txt"))
+
+
+FILES = ("output_graph", "output_labels", "checkpoint_path")
+FOLDERS = (
+    "summaries_dir",
+    "saved_model_dir",
+    "intermediate_output_graphs_dir",
+)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_where_a_file_is_wanted(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    with pytest.raises(SettingError) as caught:
+        check_outputs(config_in(tmp_path, **{name: folder}))
+    assert str(caught.value) == f"--{name} must name a file. Got {folder}, which is a folder."
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_file_where_a_folder_is_wanted(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "taken"
+    file.touch()
+    config = config_in(tmp_path, intermediate_store_frequency=1, **{name: file})
+    with pytest.raises(SettingError) as caught:
+        check_outputs(config)
+    assert f"--{name} must lie in a folder" in str(caught.value)
+    assert f"Got {file}: File exists." in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*FILES, *FOLDERS])
+def test_a_file_on_the_way_to_an_output(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken").touch()
+    changes = {name: tmp_path / "taken" / "below"}
+    config = config_in(tmp_path, intermediate_store_frequency=1, **changes)
+    with pytest.raises(SettingError, match=f"--{name} must lie in a folder"):
+        check_outputs(config)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_output_needs_a_name(tmp_path: Path, name: str) -> None:
+    nameless: dict[str, Any] = {name: ""}
+    config = dataclasses.replace(config_in(tmp_path), **nameless)
+    with pytest.raises(SettingError, match=f"--{name} must name a file. Got an empty name."):
+        check_outputs(config)
+
+
+def test_an_output_folder_needs_a_name(tmp_path: Path) -> None:
+    config = dataclasses.replace(config_in(tmp_path), summaries_dir="")
+    with pytest.raises(SettingError, match="--summaries_dir must name a folder"):
+        check_outputs(config)
+
+
+def test_a_saved_model_overwrites_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = config_in(tmp_path, saved_model_dir=folder)
+    check_outputs(config)
+    (folder / "1").mkdir()
+    check_outputs(config)
+    (folder / "precious").touch()
+    with pytest.raises(SettingError) as caught:
+        check_outputs(config)
+    assert str(caught.value) == (
+        "--saved_model_dir must be a new or an empty folder, or one that holds numbered versions "
+        f"of a model and nothing else. Got {folder}, which holds precious."
+    )
+    # Nothing is made before there is a model: servers would take it up.
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "precious"]
+
+
+@pytest.mark.parametrize("name", [*FILES, *FOLDERS])
+@pytest.mark.parametrize("below", ["new", "new/deep"])
+# Once: below a folder that may not be entered, files end in the PermissionError of Path.is_dir().
+@pytest.mark.parametrize("mode", [0o555, 0])
+def test_an_output_that_cannot_be_written(tmp_path: Path, name: str, below: str, mode: int) -> None:
+    locked, others = tmp_path / "locked", tmp_path / "others"
+    locked.mkdir()
+    others.mkdir()
+    changes = {name: locked / below}
+    config = config_in(others, intermediate_store_frequency=1, **changes)
+    with (
+        mode_of(locked, mode),
+        mode_of(others, 0o777),
+        as_nobody(tmp_path),
+        pytest.raises(SettingError) as caught,
+    ):
+        check_outputs(config)
+    assert f"--{name} must lie in a folder" in str(caught.value)
+    assert str(locked) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("path", ["loop", "n" * 300])
+def test_an_output_folder_that_cannot_be(tmp_path: Path, name: str, path: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    changes = {name: tmp_path / path}
+    config = config_in(tmp_path, intermediate_store_frequency=1, **changes)
+    with pytest.raises(SettingError, match=f"--{name} must"):
+        check_outputs(config)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("path", ["loop", "n" * 300])
+def test_odd_names_of_output_files_are_no_crash(tmp_path: Path, name: str, path: str) -> None:
+    # Once: OSError from Path.is_dir(), RuntimeError from Path.resolve().
+    (tmp_path / "loop").symlink_to("loop")
+    changes = {name: tmp_path / path}
+    with contextlib.suppress(SettingError):
+        check_outputs(config_in(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_output_that_is_a_link_is_replaced_in_its_own_folder(tmp_path: Path, name: str) -> None:
+    # Once: the folder that the link leads to is checked, but it is the link that is replaced.
+    locked, others = tmp_path / "locked", tmp_path / "others"
+    locked.mkdir()
+    others.mkdir()
+    (locked / "link").symlink_to(others / "file")
+    changes = {name: locked / "link"}
+    config = config_in(others, **changes)
+    with (
+        mode_of(locked, 0o555),
+        mode_of(others, 0o777),
+        as_nobody(tmp_path),
+        pytest.raises(SettingError, match=f"--{name} must lie in a folder"),
+    ):
+        check_outputs(config)
+
+
+def test_a_saved_model_dir_must_be_readable(tmp_path: Path) -> None:
+    # Once: the PermissionError of iterdir comes out.
+    unlisted, others = tmp_path / "unlisted", tmp_path / "others"
+    unlisted.mkdir()
+    others.mkdir()
+    config = config_in(others, saved_model_dir=unlisted)
+    with (
+        mode_of(unlisted, 0o333),
+        mode_of(others, 0o777),
+        as_nobody(tmp_path),
+        pytest.raises(SettingError, match="--saved_model_dir must"),
+    ):
+        check_outputs(config)
+
+
+def test_a_file_of_another_user_in_a_folder_for_all_cannot_be_replaced(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can make files of two users")
+    shared, others = tmp_path / "shared", tmp_path / "others"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    others.mkdir()
+    graph = shared / "output_graph.pb"
+    graph.write_bytes(b"")
+    graph.chmod(0o666)
+    config = config_in(others, output_graph=graph)
+    check_outputs(config)
+    with (
+        mode_of(others, 0o777),
+        as_nobody(tmp_path),
+        pytest.raises(SettingError, match="which belongs to another user"),
+    ):
+        check_outputs(config)
