@@ -90,7 +90,7 @@ def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, Any]:
 
 def choices() -> list[Any]:
     """Returns the engines and precisions that this machine has."""
-    from image_retraining.features.engines import choose_engine  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415 - after TensorFlow
     from image_retraining.foundation.errors import EngineError  # noqa: PLC0415
 
     found = []

@@ -82,7 +82,7 @@ def features(catalog: Any, backbone: Any, folder: str | None) -> tuple[Any, Any]
     """Returns float32 [N, D], the vectors of all photos by path, and int32 [N], their label_ids."""
     import numpy as np  # noqa: PLC0415 - after TensorFlow
 
-    from image_retraining.features.engines import choose_engine  # noqa: PLC0415
+    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415
 
     choice = choose_engine("tensorflow", "float32")
     sets = extract(catalog, backbone=backbone, choice=choice, folder=folder).sets.values()
@@ -118,7 +118,8 @@ def forward_seconds(backbone: Any) -> float:
     """Returns the seconds a photo of the frozen module alone."""
     import numpy as np  # noqa: PLC0415 - after TensorFlow
 
-    from image_retraining.features.engines import BATCH_SIZE, choose_engine  # noqa: PLC0415
+    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415
+    from image_retraining.features.engines.engine import BATCH_SIZE  # noqa: PLC0415
 
     engine = choose_engine("tensorflow", "float32").make(backbone)
     shape = [BATCH_SIZE, *backbone.image_size, 3]

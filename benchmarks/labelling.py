@@ -76,7 +76,7 @@ def prepare(
     from image_retraining.exports.labels_file import write_labels  # noqa: PLC0415
     from image_retraining.exports.saved_model import writing_saved_model  # noqa: PLC0415
     from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite  # noqa: PLC0415
-    from image_retraining.features.engines import choose_engine  # noqa: PLC0415
+    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415
     from image_retraining.foundation.records import Head  # noqa: PLC0415
     from image_retraining.labelling.config import LabelConfig  # noqa: PLC0415
     from image_retraining.labelling.labeller import Labeller  # noqa: PLC0415

@@ -32,7 +32,7 @@ WITHOUT_TENSORFLOW = {"foundation", "cache", "evaluation"}
 OWNERS = {
     "tensorflow_hub": {"hub"},
     "sqlite3": {"database"},
-    "openvino": {"engines"},
+    "openvino": {"openvino"},
     "absl.flags": {"command_line"},
     "absl.app": {"command_line"},
 }

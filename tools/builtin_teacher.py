@@ -13,7 +13,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.features.engines import BATCH_SIZE, choose_engine
+from image_retraining.features.engines.choice import choose_engine
+from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.foundation.parallel import overlapped
 
 Floats = npt.NDArray[np.float32]

@@ -91,11 +91,11 @@ def run(config: ImportConfig) -> int:
         import_tensorflow()
         from text_import import import_bottlenecks  # noqa: PLC0415
 
-        from image_retraining.features import engines  # noqa: PLC0415
+        from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415
         from image_retraining.retraining import extracting  # noqa: PLC0415
 
         backbone = extracting.load(cache, part_of(retraining, extracting.ModuleSettings))
-        engine = engines.choose_engine(config.bottleneck_engine, "float32").make(backbone)
+        engine = choose_engine(config.bottleneck_engine, "float32").make(backbone)
         import_bottlenecks(config.text_dir, catalog, backbone, cache, engine)
     return 0
 

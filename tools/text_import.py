@@ -11,7 +11,7 @@ from text_bottlenecks import TextBottlenecks, module_part, modules_named, read_t
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.known_files import FileState, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, imported_recipe
-from image_retraining.features.engines import BATCH_SIZE, Engine
+from image_retraining.features.engines.engine import BATCH_SIZE, Engine
 from image_retraining.foundation.errors import RetrainError
 from image_retraining.foundation.records import Catalog, Floats
 from image_retraining.photos import pixels

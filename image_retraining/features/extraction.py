@@ -15,7 +15,8 @@ from image_retraining.cache.vectors import (
     Recipe,
     imported_recipe,
 )
-from image_retraining.features.engines import BATCH_SIZE, Engine, EngineChoice, computed
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import BATCH_SIZE, Engine, computed
 from image_retraining.features.row_cache import RowCache
 from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.interruption import raise_if_interrupted

@@ -8,7 +8,7 @@ from absl import logging
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.features.engines import EngineChoice, choose_engine
+from image_retraining.features.engines.choice import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract as extract_features
 from image_retraining.features.table import check_any
 from image_retraining.foundation.records import (

@@ -19,7 +19,8 @@ from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
-from image_retraining.features.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.records import Floats, Head
 from image_retraining.photos.pixels import pixels

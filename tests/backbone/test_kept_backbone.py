@@ -34,7 +34,8 @@ from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.backbone.sources import hub
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
-from image_retraining.features.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.settings import part_of
 from image_retraining.retraining import extracting

@@ -31,7 +31,7 @@ from modules_made_here import (
 from image_retraining.backbone import loading
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.backbone.sources import hub
-from image_retraining.features.engines import EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.foundation.errors import DownloadError, ModuleError
 
 NOT_PLAIN = {

@@ -11,7 +11,7 @@ from image_retraining.exports.proof import Verification
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.exports.verification import verify
-from image_retraining.features.engines import EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.foundation.errors import PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Head
 from image_retraining.photos.pixels import pixels

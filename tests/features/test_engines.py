@@ -19,8 +19,9 @@ from image_retraining.backbone.graphs import graph_bytes
 from image_retraining.backbone.handles import BUILTIN_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.features import engines
-from image_retraining.features.engines import BATCH_SIZE, Engine, EngineChoice, choose_engine
+from image_retraining.features.engines import machine as processor
+from image_retraining.features.engines.choice import EngineChoice, choose_engine
+from image_retraining.features.engines.engine import BATCH_SIZE, Engine
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import EngineError
 from image_retraining.foundation.records import Catalog, Extraction, Floats, Split
@@ -240,7 +241,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         monkeypatch.setattr(importlib.util, "find_spec", find_spec)
         monkeypatch.setattr(tf.config, "list_physical_devices", list_devices)
-        monkeypatch.setattr(engines, "_has_bfloat16", lambda: bfloat16)
+        monkeypatch.setattr(processor, "_has_bfloat16", lambda: bfloat16)
 
     return pretend
 
@@ -317,7 +318,7 @@ def described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
         if text:
             (tmp_path / "cpuinfo").write_text(text)
         places = {"/proc/cpuinfo": tmp_path / "cpuinfo"}
-        monkeypatch.setattr(engines, "Path", places.__getitem__)
+        monkeypatch.setattr(processor, "Path", places.__getitem__)
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
 
     return describe
@@ -424,7 +425,8 @@ import logging, sys
 import numpy as np
 from absl import logging as absl_logging
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.features.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import BATCH_SIZE
 
 absl_logging.use_absl_handler()
 backbone = load_backbone("builtin")

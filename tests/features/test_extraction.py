@@ -19,7 +19,8 @@ from image_retraining.backbone.freezing import Frozen
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache import known_files
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.features.engines import BATCH_SIZE, Engine, EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import BATCH_SIZE, Engine
 from image_retraining.features.extraction import extract
 from image_retraining.features.table import check_any
 from image_retraining.foundation.errors import PhotoError

@@ -17,7 +17,7 @@ from text_import import ImportedError, import_bottlenecks
 
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.features.engines import EngineChoice, choose_engine
+from image_retraining.features.engines.choice import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import (
     CacheError,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.features.engines import EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.records import Extraction
 from image_retraining.photos.folder import scan

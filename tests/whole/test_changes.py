@@ -23,7 +23,8 @@ from image_retraining.cache import known_files
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.features import extraction
-from image_retraining.features.engines import Engine, EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import Engine
 from image_retraining.features.extraction import extract
 from image_retraining.photos import pixels
 from image_retraining.photos.folder import scan

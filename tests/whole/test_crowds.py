@@ -29,7 +29,8 @@ from conftest import encoded, save_module, solid
 import retrain
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
-from image_retraining.features.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import CacheError, EngineError
 from image_retraining.photos import pixels as images
@@ -63,7 +64,7 @@ from image_retraining.photos import pixels as images
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.photos.folder import scan
-from image_retraining.features.engines import EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.cache.frozen_modules import KeptModules
 
 

@@ -26,7 +26,8 @@ from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.evaluation import wrong_labels
-from image_retraining.features.engines import BATCH_SIZE, EngineChoice
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.foundation.settings import part_of

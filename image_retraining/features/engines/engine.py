@@ -1,0 +1,77 @@
+"""What an engine is, and batches of photos → vectors by one."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from image_retraining.backbone.freezing import Frozen
+from image_retraining.foundation.parallel import overlapped
+from image_retraining.foundation.records import Floats
+from image_retraining.photos.batches import Numbers, PhotoBatch
+
+BATCH_SIZE = 32
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+
+
+class Engine(Protocol):
+    """Computes the feature vectors of a batch of photos."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W)."""
+
+    @property
+    def feature_size(self) -> int:
+        """D."""
+
+    @property
+    def streams(self) -> int:
+        """How many batches are best computed at a time, each by a thread of the caller."""
+
+    def __call__(self, photos: Floats) -> Floats:
+        """Returns float32 [32, D] for float32 [32, H, W, 3], RGB, 0 to 1."""
+
+
+class EngineKind(Protocol):
+    """An engine before it is made, which takes a second."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    def suits(self) -> bool:
+        """Whether it is the one to take on this machine, if nobody chose another."""
+
+    def check(self, precision: str) -> None:
+        """Checks that this machine can compute by it, in such a precision.
+
+        Raises:
+            EngineError: it cannot; the message says what to do.
+        """
+
+    def make(self, frozen: Frozen, precision: str) -> Engine:
+        """Returns the engine of a module, ready to compute.
+
+        Raises:
+            EngineError: it does not take the module.
+        """
+
+
+def computed(
+    batches: Iterator[PhotoBatch], make_engine: Callable[[], Engine]
+) -> Iterator[tuple[Numbers, Floats]]:
+    """Yields the numbers and vectors of batches; while these are stored, others are computed.
+
+    The engine is made for the first batch, if there is one.
+    """
+    first = next(batches, None)
+    if first is None:
+        return
+    engine = make_engine()
+
+    def vectors_of(batch: PhotoBatch) -> Floats:
+        return engine(batch.padded(BATCH_SIZE))[: len(batch.numbers)]
+
+    every = itertools.chain([first], batches)
+    for batch, vectors in overlapped(vectors_of, every, streams=engine.streams):
+        yield batch.numbers, vectors
