@@ -63,10 +63,10 @@ def main() -> None:
 def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, Any]:
     """Returns the figures: photos a second, but for seconds where the name says so."""
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415
-    from image_retraining.backbone.sources import hub  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.backbone.sources import library  # noqa: PLC0415 - after TensorFlow
 
     backbone = load_backbone(handle)
-    module = hub.load(handle, handle)
+    module = library.load(handle)
     catalog = catalogs.scan(image_dir, validation_percentage=10, testing_percentage=10)
     logging.set_verbosity(logging.WARNING)
     paths = [record.path for record in catalog.records]

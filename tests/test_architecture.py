@@ -30,7 +30,7 @@ MAY_IMPORT = {
 WITHOUT_TENSORFLOW = {"foundation", "cache", "evaluation"}
 # What only one module may use.
 OWNERS = {
-    "tensorflow_hub": {"hub"},
+    "tensorflow_hub": {"library"},
     "sqlite3": {"database"},
     "openvino": {"openvino"},
     "absl.flags": {"command_line"},

@@ -13,7 +13,7 @@ from absl import logging
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from image_retraining.backbone.graphs import plain_graph
-from image_retraining.backbone.sources.hub import MODULE_RULE
+from image_retraining.backbone.handles import MODULE_RULE
 from image_retraining.foundation.errors import ModuleError, first_line
 from image_retraining.foundation.records import Floats
 

@@ -1,9 +1,6 @@
 """Module → Backbone: checked, frozen, ready to run on batches of photos."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
 import tensorflow as tf
@@ -11,20 +8,15 @@ from absl import logging
 
 from image_retraining.backbone.freezing import FREEZING_VERSION, Frozen, freeze
 from image_retraining.backbone.graphs import graph_bytes, photo_shape
-from image_retraining.backbone.handles import BUILTIN_MODULE
-from image_retraining.backbone.sources import hub
-from image_retraining.backbone.sources.hub import MODULE_RULE
+from image_retraining.backbone.handles import BUILTIN_MODULE, MODULE_RULE
+from image_retraining.backbone.sources.table import find
 from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
 from image_retraining.foundation.errors import DownloadError, ModuleError
-
-# Not only the module: its card, which says how it was made, lies beside it.
-BUILTIN_FOLDER = str(Path(__file__).parent / "builtin" / "module")
 
 # How long a server may take for its first byte: of the default module, which nobody asked for by
 # name, and of a named one.
 _DEFAULT_MODULE_SECONDS = 10
 _NAMED_MODULE_SECONDS = 30
-_SIGNATURES = ("serving_default", "default")
 _CHANNELS = 3
 
 
@@ -61,8 +53,9 @@ def load_backbone(
         DownloadError: the module cannot be downloaded.
         ModuleError: it is no module, not one for photos, or the image size does not fit it.
     """
+    patience = _DEFAULT_MODULE_SECONDS if is_default else _NAMED_MODULE_SECONDS
     try:
-        folder = _folder(handle, is_default=is_default)
+        module = find(handle, patience=patience)
     except DownloadError as error:
         if not is_default:
             raise
@@ -73,17 +66,19 @@ def load_backbone(
             handle,
             error.reason,
         )
-        handle, folder = BUILTIN_MODULE, BUILTIN_FOLDER
-    fingerprint = hub.fingerprint(folder)
+        handle = BUILTIN_MODULE
+        module = find(handle, patience=patience)
     asked_size = "x".join(map(str, image_size or ()))
-    key = ModuleKey(fingerprint, FREEZING_VERSION, asked_size)
+    key = ModuleKey(module.fingerprint, FREEZING_VERSION, asked_size)
     found = kept.find(key) if kept else None
     if found:
-        return _from_kept(handle, fingerprint, found)
-    frozen = _frozen_from_folder(handle, folder, image_size)
+        return _from_kept(handle, module.fingerprint, found)
+    function = module.load()
+    size = _fitting_size(handle, function.photos, image_size)
+    frozen = freeze(handle, function.answer, image_size=size)
     if kept:
         kept.keep(key, _to_keep(frozen), handle=handle)
-    return Backbone(handle=handle, fingerprint=fingerprint, **vars(frozen))
+    return Backbone(handle=handle, fingerprint=module.fingerprint, **vars(frozen))
 
 
 def _from_kept(handle: str, fingerprint: str, module: KeptModule) -> Backbone:
@@ -109,69 +104,6 @@ def _to_keep(frozen: Frozen) -> KeptModule:
         input_name=frozen.input_name,
         output_name=frozen.output_name,
     )
-
-
-def _folder(handle: str, *, is_default: bool) -> str:
-    """Returns where the files of a module are."""
-    if handle == BUILTIN_MODULE:
-        return BUILTIN_FOLDER
-    patience = _DEFAULT_MODULE_SECONDS if is_default else _NAMED_MODULE_SECONDS
-    return hub.resolve(handle, patience=patience)
-
-
-def _frozen_from_folder(handle: str, folder: str, image_size: tuple[int, int] | None) -> Frozen:
-    module = hub.load(handle, folder)
-    answer, photos = _photo_function(handle, module)
-    if hub.has_reference_variables(module):
-        answer = hub.frozen_tf1(folder)
-    size = _fitting_size(handle, photos, image_size)
-    return freeze(handle, answer, image_size=size)
-
-
-def _photo_function(handle: str, module: Any) -> tuple[Callable[[Any], Any], Any]:
-    """Returns a module's function from photos to its outputs, and the TensorSpec of the photos."""
-    for name in _SIGNATURES:
-        if name in module.signatures:
-            signature = module.signatures[name]
-            inputs = signature.structured_input_signature[1]
-            if len(inputs) != 1:
-                raise ModuleError(
-                    f"{MODULE_RULE} Got {handle}, whose signature '{name}' takes {len(inputs)} "
-                    f"inputs ({', '.join(inputs)}) where one, the photos, is expected."
-                )
-            ((key, photos),) = inputs.items()
-
-            def answer(images: Any, *, signature: Any = signature, key: str = key) -> Any:
-                return signature(**{key: images})
-
-            return answer, photos
-    if callable(module):
-        return _callable_function(handle, module)
-    found = ", ".join(module.signatures) or "none"
-    raise ModuleError(
-        f"{MODULE_RULE} Got {handle}, which cannot be called and has none of the signatures "
-        f"{' and '.join(_SIGNATURES)}. Its signatures: {found}."
-    )
-
-
-def _callable_function(handle: str, module: Any) -> tuple[Callable[[Any], Any], Any]:
-    """Returns the same for a reusable SavedModel that has no signatures."""
-    for traced in getattr(module.__call__, "concrete_functions", ()):
-        positional, named = traced.structured_input_signature
-        arguments = [*positional, *named.values()]
-        specs = [item for item in arguments if isinstance(item, tf.TensorSpec)]
-        # Of its traces, the one that does not learn.
-        if len(specs) == 1 and not any(item is True for item in arguments):
-            return partial(_call_as_traced, module, traced, specs[0]), specs[0]
-    raise ModuleError(f"{MODULE_RULE} Got {handle}, which has no function of photos alone.")
-
-
-def _call_as_traced(module: Any, traced: Any, photos: Any, images: Any) -> Any:
-    """Returns a call's outputs, its arguments those of a trace, with images for its photos."""
-    positional, named = tf.nest.map_structure(
-        lambda item: images if item is photos else item, traced.structured_input_signature
-    )
-    return module(*positional, **named)
 
 
 def _fitting_size(handle: str, photos: Any, image_size: tuple[int, int] | None) -> tuple[int, int]:

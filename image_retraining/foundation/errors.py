@@ -17,6 +17,10 @@ class ModuleError(RetrainError):
     """The module cannot be had, or is not one that turns photos into feature vectors."""
 
 
+class DamagedModuleError(ModuleError):
+    """The files of a module are there, but cannot be loaded."""
+
+
 class DownloadError(ModuleError):
     """A module cannot be downloaded.
 

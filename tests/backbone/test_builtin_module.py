@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 from builtin_student import FEATURES, HubModule, folded, student
 
-from image_retraining.backbone.loading import BUILTIN_FOLDER, Backbone, load_backbone
-from image_retraining.backbone.sources import hub
+from image_retraining.backbone.loading import Backbone, load_backbone
+from image_retraining.backbone.sources import hub, library
+from image_retraining.backbone.sources.builtin import BUILTIN_FOLDER
 from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.tflite.reader import TFLiteModel
@@ -73,7 +74,7 @@ def test_its_fingerprint_is_pinned(builtin: Backbone) -> None:
 
 
 def test_it_is_an_ordinary_hub_module(builtin: Backbone, photos: Floats) -> None:
-    module = hub.load("builtin", BUILTIN_FOLDER)
+    module = library.load(BUILTIN_FOLDER)
     wanted = features(builtin, photos)
     np.testing.assert_allclose(module(tf.constant(photos)), wanted, atol=1e-4)
     served = module.signatures["serving_default"](images=tf.constant(photos))

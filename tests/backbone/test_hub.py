@@ -24,7 +24,9 @@ from modules_made_here import (
     some_file,
 )
 
-from image_retraining.backbone.sources import hub
+from image_retraining.backbone.handles import MODULE_RULE
+from image_retraining.backbone.sources import hub, library
+from image_retraining.backbone.sources.folder import fingerprint, module_in
 from image_retraining.foundation.errors import DownloadError, ModuleError
 
 # tensorflow_hub leaves the answer of a download that fails to the garbage collector.
@@ -65,7 +67,7 @@ def files_outside(tmp_path: Path) -> list[Path]:
 
 def assert_works(folder: str) -> None:
     photos = random_photos(2)
-    answer = hub.load("it", folder).signatures["serving_default"](photos=photos)
+    answer = library.load(folder).signatures["serving_default"](photos=photos)
     assert answer["output_0"].numpy() == pytest.approx(expected_features(photos), abs=1e-5)
 
 
@@ -83,9 +85,7 @@ def test_what_is_no_folder_is_refused(make: Callable[[Path], None], tmp_path: Pa
     make(handle)
     with pytest.raises(ModuleError) as caught:
         hub.resolve(str(handle), patience=PATIENCE)
-    assert str(caught.value) == (
-        f"{hub.MODULE_RULE} Got {handle}, which does not exist as a folder."
-    )
+    assert str(caught.value) == (f"{MODULE_RULE} Got {handle}, which does not exist as a folder.")
 
 
 def test_an_empty_handle_is_refused() -> None:
@@ -167,10 +167,10 @@ def test_a_folder_of_no_whole_module_is_refused(
     folder = tmp_path / "broken"
     make(folder)
     with pytest.raises(ModuleError) as caught:
-        hub.load("the handle", str(folder))
+        module_in(str(folder), "the handle").load()
     message = str(caught.value)
-    assert message.startswith(f"{hub.MODULE_RULE} Got the handle, which cannot be loaded: ")
-    assert words in message.removeprefix(hub.MODULE_RULE)
+    assert message.startswith(f"{MODULE_RULE} Got the handle, which cannot be loaded: ")
+    assert words in message.removeprefix(MODULE_RULE)
     assert "\n" not in message
     assert not isinstance(caught.value, DownloadError)
 
@@ -201,13 +201,13 @@ def test_a_fingerprint_is_what_the_docstring_says(tmp_path: Path) -> None:
         for part in (name.encode(), FILES[name])
     )
     folder = write_files(tmp_path / "module", FILES)
-    assert hub.fingerprint(folder) == hashlib.sha256(content).hexdigest()
+    assert fingerprint(folder) == hashlib.sha256(content).hexdigest()
 
 
 def test_a_fingerprint_is_golden(tmp_path: Path) -> None:
     # printf '\1\0\0\0\0\0\0\0a\2\0\0\0\0\0\0\0bc' | sha256sum
     golden = "9a8acca1b6c6c0befd3fbc756aed625da998c998f7252e738c4ef061906b9b21"
-    assert hub.fingerprint(write_files(tmp_path / "module", {"a": b"bc"})) == golden
+    assert fingerprint(write_files(tmp_path / "module", {"a": b"bc"})) == golden
 
 
 def test_a_fingerprint_is_of_the_content_wherever_it_lies(
@@ -217,7 +217,7 @@ def test_a_fingerprint_is_of_the_content_wherever_it_lies(
     copy = write_files(tmp_path / "another" / "name", dict(reversed(FILES.items())))
     monkeypatch.chdir(tmp_path)
     places = (folder, f"{folder}/", copy, "module", "./another/name")
-    assert len({hub.fingerprint(place) for place in places}) == 1
+    assert len({fingerprint(place) for place in places}) == 1
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_fingerprint_is_of_the_content_wherever_it_lies(
 def test_a_fingerprint_changes_with(change: dict[str, bytes], tmp_path: Path) -> None:
     before = write_files(tmp_path / "before", FILES)
     after = write_files(tmp_path / "after", FILES | change)
-    assert hub.fingerprint(before) != hub.fingerprint(after)
+    assert fingerprint(before) != fingerprint(after)
 
 
 @pytest.mark.parametrize(
@@ -250,21 +250,21 @@ def test_a_fingerprint_tells_apart(
     one: dict[str, bytes], other: dict[str, bytes], tmp_path: Path
 ) -> None:
     folders = [write_files(tmp_path / name, files) for name, files in (("1", one), ("2", other))]
-    assert len({hub.fingerprint(folder) for folder in folders}) == 2
+    assert len({fingerprint(folder) for folder in folders}) == 2
 
 
 # Once: files in hidden folders, as .git and .ipynb_checkpoints, do count.
 @pytest.mark.parametrize("hidden", [".DS_Store", "variables/.nfs01", ".git/HEAD"])
 def test_hidden_files_do_not_count(hidden: str, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "module", FILES)
-    before = hub.fingerprint(folder)
+    before = fingerprint(folder)
     write_files(tmp_path / "module", {hidden: b"hidden"})
-    assert hub.fingerprint(folder) == before
+    assert fingerprint(folder) == before
 
 
 def test_a_folder_below_a_hidden_one_has_its_fingerprint(tmp_path: Path) -> None:
     place = write_files(tmp_path / ".cache" / "module", FILES)
-    assert hub.fingerprint(place) == hub.fingerprint(write_files(tmp_path / "module", FILES))
+    assert fingerprint(place) == fingerprint(write_files(tmp_path / "module", FILES))
 
 
 # --- archives
@@ -280,7 +280,7 @@ def test_an_archive_is_unpacked_into_the_cache_once(
     handle.write_bytes(packed(module, mode=mode))
     folder = hub.resolve(str(handle), patience=PATIENCE)
     assert_works(folder)
-    assert hub.fingerprint(folder) == hub.fingerprint(str(module))
+    assert fingerprint(folder) == fingerprint(str(module))
     assert kept(cache) == [os.path.basename(folder)]
     assert Path(folder).parent == cache
     # What is served from the cache keeps a file that was put there.
@@ -333,7 +333,7 @@ def test_a_broken_archive_is_refused_and_leaves_nothing(
         with pytest.raises(ModuleError) as caught:
             hub.resolve(str(handle), patience=PATIENCE)
         assert str(caught.value).startswith(
-            f"{hub.MODULE_RULE} Got {handle}, which cannot be unpacked: "
+            f"{MODULE_RULE} Got {handle}, which cannot be unpacked: "
         )
         assert not isinstance(caught.value, DownloadError)
     assert kept(cache) == []
@@ -411,7 +411,7 @@ def test_a_url_is_downloaded_once(module: Path, archive: bytes, cache: Path) -> 
     assert hub.resolve(server.url, patience=PATIENCE) == folder
     assert Path(folder).parent == cache
     assert_works(folder)
-    assert hub.fingerprint(folder) == hub.fingerprint(str(module))
+    assert fingerprint(folder) == fingerprint(str(module))
 
 
 def test_a_url_may_have_a_query(archive: bytes) -> None:

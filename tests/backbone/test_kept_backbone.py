@@ -31,7 +31,7 @@ from image_retraining.backbone.freezing import FREEZING_VERSION
 from image_retraining.backbone.graphs import graph_bytes
 from image_retraining.backbone.handles import BUILTIN_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
-from image_retraining.backbone.sources import hub
+from image_retraining.backbone.sources import library
 from image_retraining.cache.frozen_modules import KeptModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.features.engines.choice import EngineChoice
@@ -61,16 +61,16 @@ def kept(tmp_path: Path) -> Iterator[KeptModules]:
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows by the handle of each module that is loaded."""
-    handles: list[str] = []
-    load = hub.load
+    """Grows by the folder of each module that is loaded."""
+    folders: list[str] = []
+    load = library.load
 
-    def note(handle: str, folder: str) -> Any:
-        handles.append(handle)
-        return load(handle, folder)
+    def note(folder: str) -> Any:
+        folders.append(folder)
+        return load(folder)
 
-    monkeypatch.setattr(hub, "load", note)
-    return handles
+    monkeypatch.setattr(library, "load", note)
+    return folders
 
 
 def check_same(found: Backbone, wanted: Backbone) -> None:

@@ -29,8 +29,9 @@ from modules_made_here import (
 )
 
 from image_retraining.backbone import loading
+from image_retraining.backbone.handles import MODULE_RULE
 from image_retraining.backbone.loading import Backbone, load_backbone
-from image_retraining.backbone.sources import hub
+from image_retraining.backbone.sources.folder import fingerprint
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.foundation.errors import DownloadError, ModuleError
 
@@ -83,7 +84,7 @@ def test_a_signature_gives_the_features(signature: str, name: str, tmp_path: Pat
 def test_a_backbone_says_what_it_is(plain_module: Path) -> None:
     backbone = load_backbone(str(plain_module))
     assert backbone.handle == str(plain_module)
-    assert backbone.fingerprint == hub.fingerprint(str(plain_module))
+    assert backbone.fingerprint == fingerprint(str(plain_module))
     graph = tf.Graph()
     with graph.as_default():
         tf.graph_util.import_graph_def(backbone.graph_def, name="")
@@ -448,9 +449,9 @@ def refused(handle: str) -> str:
         load_backbone(handle)
     message = str(caught.value)
     assert not isinstance(caught.value, DownloadError)
-    assert message.startswith(f"{hub.MODULE_RULE} ")
+    assert message.startswith(f"{MODULE_RULE} ")
     assert f"Got {handle}, " in message
-    return message.removeprefix(hub.MODULE_RULE)
+    return message.removeprefix(MODULE_RULE)
 
 
 def length_of_text(weights: Any, text: Any) -> Any:
@@ -582,7 +583,7 @@ def test_a_url_gives_the_features(
         again = load_backbone(server.url, is_default=is_default)
         assert len(server.requests) == asked
     assert backbone.handle == server.url
-    assert backbone.fingerprint == again.fingerprint == hub.fingerprint(str(plain_module))
+    assert backbone.fingerprint == again.fingerprint == fingerprint(str(plain_module))
     assert_gives_the_features(backbone)
     assert warnings_of(logged) == []
 

@@ -1,4 +1,4 @@
-"""Module handle → its files: downloaded, unpacked, loaded. The only importer of tensorflow_hub."""
+"""Handle of a URL, a folder or an archive → the module, downloaded or unpacked."""
 
 import contextlib
 import hashlib
@@ -12,21 +12,19 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.foundation.errors import DownloadError, ModuleError, first_line
-
-MODULE_RULE = (
-    "--tfhub_module must be an image module: a TensorFlow Hub URL, or the folder or .tar.gz file "
-    "of a TF2 SavedModel or TF1 Hub module."
-)
+from image_retraining.backbone.handles import MODULE_RULE
+from image_retraining.backbone.sources import library
+from image_retraining.backbone.sources.folder import module_in
+from image_retraining.backbone.sources.source import FoundModule, PhotoFunction
+from image_retraining.foundation.errors import DamagedModuleError, DownloadError, ModuleError
 
 # How long a server may stay silent in the middle of a download.
 _STALL_SECONDS = 60
@@ -40,6 +38,22 @@ _DOWNLOAD_ERRORS = (
     tf.errors.OpError,
 )
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
+
+
+class HubModules:
+    """Modules by URL, and those in a folder or an archive on this machine."""
+
+    def takes(self, handle: str) -> bool:  # noqa: ARG002 - what nobody else takes is looked for here
+        """Returns True: whatever it is, this source says what is wrong with it."""
+        return True
+
+    def find(self, handle: str, *, patience: float) -> FoundModule:
+        """Returns a module, after downloading or unpacking it when need be."""
+        folder = resolve(handle, patience=patience)
+        found = module_in(folder, handle)
+        if not _is_url(handle):
+            return found
+        return FoundModule(found.fingerprint, partial(_loaded_download, found, folder))
 
 
 def resolve(handle: str, *, patience: float) -> str:
@@ -64,79 +78,16 @@ def resolve(handle: str, *, patience: float) -> str:
     return handle
 
 
-def load(handle: str, folder: str) -> Any:
-    """Returns the module in a folder, as tensorflow_hub loads it.
-
-    Raises:
-        ModuleError: it is no module, or a damaged one.
-    """
+def _loaded_download(found: FoundModule, folder: str) -> PhotoFunction:
+    """Returns a downloaded module's function; discards a download that turns out to be broken."""
     try:
-        return _hub().load(folder)
-    # What the loader raises for files that are missing, damaged, or made for other ops.
-    except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
-        reason = first_line(error)
-        if _is_url(handle):
-            # A download that was cut short in a place that tensorflow_hub does not notice.
-            shutil.rmtree(folder, ignore_errors=True)
-            reason += " (The download is discarded; the next run tries again.)"
+        return found.load()
+    except DamagedModuleError as error:
+        # Cut short in a place that tensorflow_hub does not notice.
+        shutil.rmtree(folder, ignore_errors=True)
         raise ModuleError(
-            f"{MODULE_RULE} Got {handle}, which cannot be loaded: {reason}"
+            f"{error} (The download is discarded; the next run tries again.)"
         ) from error
-
-
-def has_reference_variables(module: Any) -> bool:
-    """Whether a module in TF1 Hub format holds variables of a kind that TF2 cannot freeze."""
-    graphs = [function.graph for function in module.signatures.values()]
-    ops = (op for graph in graphs for op in graph.get_operations())
-    return any(op.type in ("Variable", "VariableV2") for op in ops)
-
-
-def frozen_tf1(folder: str) -> Callable[[Any], Any]:
-    """Returns a TF1 Hub module's function from photos to its outputs by name, frozen by TF1."""
-    v1 = tf.compat.v1
-    with v1.Session(graph=tf.Graph()) as session:
-        signature = v1.saved_model.load(session, [], folder).signature_def["default"]
-        outputs = {key: info.name for key, info in signature.outputs.items()}
-        nodes = [name.partition(":")[0] for name in outputs.values()]
-        graph_def = v1.graph_util.convert_variables_to_constants(
-            session, session.graph.as_graph_def(), nodes
-        )
-    (photos,) = (info.name for info in signature.inputs.values())
-
-    def answer(images: Any) -> dict[str, Any]:
-        tensors = tf.graph_util.import_graph_def(
-            graph_def, input_map={photos: images}, return_elements=list(outputs.values()), name=""
-        )
-        return dict(zip(outputs, tensors, strict=True))
-
-    return answer
-
-
-def fingerprint(folder: str) -> str:
-    """Returns the SHA-256 over the names and contents of a module's files, hexadecimal.
-
-    A file counts as its path below the folder and its content, each after its length as 8 bytes,
-    little-endian; the files are taken in the order of their paths. Hidden files do not count.
-    """
-    content = hashlib.sha256()
-    for path in sorted(_files_below(folder)):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            data = file.read()
-        name = os.path.relpath(path, folder).replace(os.sep, "/").encode()
-        for part in (name, data):
-            content.update(len(part).to_bytes(8, "little"))
-            content.update(part)
-    return content.hexdigest()
-
-
-def _hub() -> Any:
-    """Returns tensorflow_hub, whose import takes long enough to be felt, when it is needed."""
-    with warnings.catch_warnings():
-        # tensorflow-hub 0.16.1 still uses pkg_resources, which warns of its own retirement.
-        warnings.simplefilter("ignore")
-        import tensorflow_hub.resolver  # noqa: PLC0415
-
-    return tensorflow_hub
 
 
 def _is_url(handle: str) -> bool:
@@ -150,7 +101,7 @@ def _download(url: str, patience: float) -> str:
             logging.info("Downloading the module %s", url)
             _await_answer(url, patience)
         with _socket_timeout(_STALL_SECONDS):
-            return str(_hub().resolve(url))
+            return library.resolve(url)
     except _DOWNLOAD_ERRORS as error:
         raise DownloadError(url, _why(error)) from error
 
@@ -165,7 +116,7 @@ def _why(error: Exception) -> str:
 
 def _is_downloaded(url: str) -> bool:
     """Whether tensorflow_hub has the module: it keeps it under the SHA-1 of its URL."""
-    cache = _hub().resolver.tfhub_cache_dir(use_temp=True)
+    cache = library.cache_folder()
     folder = os.path.join(cache, hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest())
     return bool(tf.io.gfile.isdir(folder) and tf.io.gfile.listdir(folder))
 
@@ -217,7 +168,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 def _unpack(archive: str) -> str:
     """Returns the folder of a .tar.gz module, unpacked once into tensorflow_hub's cache folder."""
-    cache = Path(_hub().resolver.tfhub_cache_dir(use_temp=True))
+    cache = Path(library.cache_folder())
     try:
         with open(archive, "rb") as file:
             folder = cache / hashlib.file_digest(file, "sha256").hexdigest()
@@ -248,13 +199,3 @@ def _move(unpacked: Path, folder: Path) -> None:
         # Another process may have been faster; its folder has the same content.
         if not folder.is_dir():
             raise
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    for place, _, names in tf.io.gfile.walk(folder):
-        parts = os.path.relpath(place, folder).split(os.sep)
-        if any(part.startswith(".") and part != "." for part in parts):
-            continue
-        for name in names:
-            if not name.startswith("."):
-                yield os.path.join(place, name)

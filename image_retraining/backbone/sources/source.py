@@ -1,0 +1,52 @@
+"""What a source of modules hands over: a function of photos, and nothing of where it came from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFunction:
+    """A module's function.
+
+    Attributes:
+        answer: from float32 [N, H, W, 3], RGB, 0 to 1, to tensors in any nesting.
+        photos: the tf.TensorSpec of the photos that it takes.
+        alive: what has to live as long as the function, as variables do that it only refers to.
+    """
+
+    answer: Callable[[Any], Any]
+    photos: Any
+    alive: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModule:
+    """A module that is there, but not loaded, for that takes seconds.
+
+    Attributes:
+        fingerprint: SHA-256 of all that decides what it gives, hexadecimal.
+        load: returns its function; raises ModuleError if it is damaged, or not one of photos.
+    """
+
+    fingerprint: str
+    load: Callable[[], PhotoFunction]
+
+
+class Source(Protocol):
+    """A place that modules come from."""
+
+    def takes(self, handle: str) -> bool:
+        """Whether a module of such a name comes from here."""
+
+    def find(self, handle: str, *, patience: float) -> FoundModule:
+        """Returns a module, after downloading or unpacking it when need be.
+
+        Args:
+            handle: as the person named it.
+            patience: how long a server may take for its first byte, seconds.
+
+        Raises:
+            DownloadError: it cannot be downloaded.
+            ModuleError: there is none of this name.
+        """
