@@ -1,11 +1,14 @@
 """Frozen graph + photos → where in each photo the evidence for a label is.
 
-When the logits are weighted means of a map of features, each place of the map has its exact share
-in them: the class activation map (Zhou et al., "Learning Deep Features for Discriminative
-Localization", 2016). For other networks there is an estimate, Grad-CAM (Selvaraju et al.,
-"Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", 2017).
+By Grad-CAM (Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization", 2017) but for its last step, the ReLU: what speaks against a label stays below 0. Who
+draws a map leaves it out after enlarging it; earlier, that would move the edges of the evidence.
 
-Both are as coarse as the map, 7 x 7 places of a photo for most networks. They put objects a little
+Where the logits are weighted means of the map of features, as with MobileNets, this is the class
+activation map (Zhou et al., "Learning Deep Features for Discriminative Localization", 2016) divided
+by the number of places: each place's exact share in the logit. Elsewhere it is an estimate.
+
+It is as coarse as the map, 7 x 7 places of a photo for most networks. It puts objects a little
 further to the upper left: MobileNets by 2 to 7 of 224 pixels, measured on 60 photos and their
 mirror images.
 """
@@ -17,11 +20,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.evidence.feature_map import PooledMap, last_map, no_map, pooled_map
+from image_retraining.evidence.feature_map import last_map, no_map
 from image_retraining.foundation.errors import GraphError, first_line
 from image_retraining.foundation.records import Floats, Ints
-
-CLASS_ACTIVATION_MAP, GRAD_CAM = "class activation map", "Grad-CAM"
 
 _SAME_NUMBERS = frozenset({"Identity", "Reshape", "Squeeze"})
 _PROBABILITIES = frozenset({"Sigmoid", "Softmax"})
@@ -34,9 +35,9 @@ class Explained:
     Attributes:
         scores: float32 [N, C].
         label_ids: int32 [N], the labels that the maps are about.
-        maps: float32 [N, h, w], above 0 where a place speaks for the label. A class activation map
-            has the unit of logits: its mean is the logit less what is the same for all photos, and
-            below 0 a place speaks against the label. Grad-CAM's has no unit, and is 0 there.
+        maps: float32 [N, h, w], above 0 where a place speaks for the label, below 0 where against
+            it. Where the logits are weighted means of the map of features, a map's sum is the logit
+            less what is the same for all photos. Elsewhere it has no unit.
     """
 
     scores: Floats
@@ -45,11 +46,7 @@ class Explained:
 
 
 class Evidence:
-    """A frozen graph that tells where the evidence for its answers is.
-
-    Attributes:
-        method: "class activation map" or "Grad-CAM".
-    """
+    """A frozen graph that tells where the evidence for its answers is."""
 
     def __init__(self, graph_def: Any, input_name: str, output_name: str) -> None:
         """Finds the map of features in the graph, and adds what is to be computed of it.
@@ -73,12 +70,10 @@ class Evidence:
             best = tf.argmax(scores, axis=-1, output_type=tf.int32)
             label_ids = v1.placeholder_with_default(best, [None])
             logits = _logits(scores)
-            pooled = pooled_map(photos, logits)
-            chosen = tf.gather(logits, label_ids, batch_dims=1)
-            if pooled:
-                self.method, maps = CLASS_ACTIVATION_MAP, _class_activation_maps(pooled, chosen)
-            else:
-                self.method, maps = GRAD_CAM, _grad_cams(last_map(photos, logits), chosen)
+            features = last_map(photos, logits)
+            gradient = _gradient(tf.gather(logits, label_ids, batch_dims=1), features)
+            weights = tf.reduce_mean(gradient, axis=[1, 2], keepdims=True)
+            maps = tf.reduce_sum(features * weights, axis=-1)
         self._photos, self._label_ids = photos, label_ids
         self._fetches = (scores, label_ids, maps)
         self._session = v1.Session(graph=graph)
@@ -117,25 +112,6 @@ def _logits(scores: Any) -> Any:
     if logits.shape.rank != 2:
         raise no_map(f"{logits.name}, which should be the logits, is not [photos, labels]")
     return logits
-
-
-def _class_activation_maps(pooled: PooledMap, chosen: Any) -> Any:
-    """Returns float32 [N, h, w]: features times the weights that their means have in the logit.
-
-    Args:
-        pooled: features, and the means that the logits are made of.
-        chosen: float32 [N], a logit of each photo.
-    """
-    # The gradient of a weighted sum is its weights, whatever constant factors stand in between.
-    weights = _gradient(chosen, pooled.means)
-    size = pooled.features.shape[-1]
-    return tf.reduce_sum(pooled.features * tf.reshape(weights, [-1, 1, 1, size]), axis=-1)
-
-
-def _grad_cams(features: Any, chosen: Any) -> Any:
-    """Returns float32 [N, h, w]: features times the means of their gradients, where above 0."""
-    weights = tf.reduce_mean(_gradient(chosen, features), axis=[1, 2], keepdims=True)
-    return tf.nn.relu(tf.reduce_sum(features * weights, axis=-1))
 
 
 def _gradient(chosen: Any, of: Any) -> Any:

@@ -3,7 +3,6 @@
 Everything here is read off the graph; nothing is computed.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -16,36 +15,33 @@ _RULE = (
 )
 _ADVICE = "Label without --heatmap_dir, or retrain with a module of such a network."
 
-# Each photo's result is a sum of its inputs times constants, plus a constant, when all inputs but
-# one are constants. Of those in the second set the first input must be that one.
-_AFFINE_ANY = frozenset({"Add", "AddV2", "Mul", "Sub"})
-_AFFINE_FIRST = frozenset(
-    {
-        "BiasAdd",
-        "Identity",
-        "MatMul",
-        "PlaceholderWithDefault",
-        "RealDiv",
-        "Reshape",
-        "Snapshot",
-        "Squeeze",
-    }
-)
-# These, too, make nothing of pixels but weighted sums.
+# What these make of pixels are weighted sums.
 _LINEAR = frozenset(
     {
+        "Add",
+        "AddV2",
         "AvgPool",
+        "BiasAdd",
         "ConcatV2",
         "Conv2D",
         "DepthwiseConv2dNative",
+        "Identity",
+        "MatMul",
         "Mean",
         "MirrorPad",
+        "Mul",
         "Pad",
         "PadV2",
         "Placeholder",
+        "PlaceholderWithDefault",
+        "RealDiv",
+        "Reshape",
         "ResizeBilinear",
+        "Snapshot",
         "Split",
+        "Squeeze",
         "StridedSlice",
+        "Sub",
         "Sum",
         "Transpose",
     }
@@ -53,39 +49,7 @@ _LINEAR = frozenset(
 # TensorFlow cannot tell the gradients of these once they were written to a file.
 _CONTROL_FLOW = frozenset({"Enter", "Exit", "Merge", "NextIteration", "Switch"})
 _CHANNELS_FIRST = b"NCHW"
-
-
-@dataclass(frozen=True, slots=True)
-class PooledMap:
-    """A map whose means are all that the logits are made of, by weights and constants alone.
-
-    Attributes:
-        features: float32 [N, h, w, D].
-        means: its means over all places, float32 [N, D] or [N, 1, 1, D].
-    """
-
-    features: Any
-    means: Any
-
-
-def pooled_map(photos: Any, logits: Any) -> PooledMap | None:
-    """Returns the map whose means the logits weigh, None if something else stands in between.
-
-    Args:
-        photos: tensor of a graph, float32 [N, H, W, 3].
-        logits: tensor of the same graph, float32 [N, C].
-    """
-    way = {op.name for op in _way(photos, logits)}
-    tensor = logits
-    while not _is_mean_of_map(tensor.op):
-        op = tensor.op
-        places = [place for place, given in enumerate(op.inputs) if given.op.name in way]
-        if len(places) != 1 or not (
-            op.type in _AFFINE_ANY or (op.type in _AFFINE_FIRST and places == [0])
-        ):
-            return None
-        tensor = op.inputs[places[0]]
-    return PooledMap(tensor.op.inputs[0], tensor)
+_TO_CHANNELS_LAST, _TO_CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
 def last_map(photos: Any, logits: Any) -> Any:
@@ -104,9 +68,9 @@ def last_map(photos: Any, logits: Any) -> Any:
         raise no_map("there is none, or several side by side")
     features = way[places[-1]].outputs[0]
     before, after = way[: places[-1] + 1], way[places[-1] + 1 :]
-    if all(op.type in _AFFINE_ANY | _AFFINE_FIRST | _LINEAR for op in before):
+    if all(op.type in _LINEAR for op in before):
         raise no_map(f"the last one, {features.name}, is no more than sums of pixels")
-    if any(_CHANNELS_FIRST in _data_format(op) for op in before):
+    if _has_channels_first(before):
         raise no_map(f"the maps, such as {features.name}, have their channels first")
     branching = next((op.name for op in after if op.type in _CONTROL_FLOW), None)
     if branching:
@@ -157,22 +121,13 @@ def _is_map(tensor: Any) -> bool:
     return list(tensor.shape[1:3]) != [1, 1]
 
 
-def _is_mean_of_map(op: Any) -> bool:
-    """Whether an op takes the mean over all places of a map."""
-    if op.type == "Mean" and _is_map(op.inputs[0]):
-        axes = tf.get_static_value(op.inputs[1])
-        return axes is not None and sorted(axes.reshape(-1) % 4) == [1, 2]
-    if op.type == "AvgPool" and _is_map(op.inputs[0]):
-        if _CHANNELS_FIRST in _data_format(op) or list(op.outputs[0].shape[1:3]) != [1, 1]:
-            return False
-        window, sides = op.get_attr("ksize")[1:3], op.inputs[0].shape[1:3]
-        # Padding does not count in TensorFlow's means.
-        return all(
-            side is not None and reach >= side for reach, side in zip(window, sides, strict=True)
-        )
+def _has_channels_first(before: list[Any]) -> bool:
+    """Whether a map is [N, D, h, w], by the last of the ops before it that says where D is."""
+    for op in reversed(before):
+        if op.type == "Transpose":
+            order = tf.get_static_value(op.inputs[1])
+            if order is not None and order.tolist() in (_TO_CHANNELS_LAST, _TO_CHANNELS_FIRST):
+                return bool(order.tolist() == _TO_CHANNELS_FIRST)
+        elif "data_format" in op.node_def.attr:
+            return _CHANNELS_FIRST in op.node_def.attr["data_format"].s
     return False
-
-
-def _data_format(op: Any) -> bytes:
-    """Returns the order of an op's axes, b'' where it has no say."""
-    return bytes(op.node_def.attr["data_format"].s) if "data_format" in op.node_def.attr else b""

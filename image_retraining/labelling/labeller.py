@@ -163,7 +163,7 @@ def _evidence(config: LabelConfig, classifier: Classifier) -> Evidence:
         raise GraphError(f"--heatmap_dir is for graphs of pixels. {_of_files(config)}")
     network = classifier.network()
     evidence = Evidence(network.graph_def, network.input_name, network.output_name)
-    logging.info("Pictures of the evidence, by %s, go to %s", evidence.method, config.heatmap_dir)
+    logging.info("Pictures of the evidence, by Grad-CAM, go to %s", config.heatmap_dir)
     return evidence
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from conftest import colour_statistics, save_module
 
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.evidence.evidence import CLASS_ACTIVATION_MAP, GRAD_CAM, Evidence
+from image_retraining.evidence.evidence import Evidence
 from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.foundation.errors import GraphError
@@ -57,46 +57,74 @@ def dense(photos: Any) -> Any:
     return tf.nn.relu(mean(photos) @ DENSE)
 
 
-def places_side_by_side(photos: Any) -> Any:
-    return tf.reshape(feature_map(photos), [-1, 4 * 3 * 3])
-
-
-def mean_of_some(photos: Any) -> Any:
-    return tf.reshape(tf.nn.avg_pool2d(feature_map(photos), [4, 2], 1, "VALID")[:, :, 0], [-1, 3])
-
-
-def pool_of_part(photos: Any) -> Any:
-    return tf.reshape(tf.nn.avg_pool2d(feature_map(photos), 2, 4, "VALID"), [-1, 3])
-
-
-def sliding_pool(photos: Any) -> Any:
-    return tf.reshape(tf.nn.avg_pool2d(feature_map(photos), 9, 1, "SAME"), [-1, 36])
-
-
-def mean_of_rows(photos: Any) -> Any:
-    return tf.reduce_mean(feature_map(photos), [1, 3])
-
-
 def highest(photos: Any) -> Any:
     return tf.reduce_max(feature_map(photos), [1, 2])
 
 
-def two_statistics(photos: Any) -> Any:
-    features = feature_map(photos)
+def channels_first_within(photos: Any) -> Any:
+    """Returns what `mean` gives, with channels first until just before the mean."""
+    kernel = np.tile(COLOUR_WEIGHTS / 16, (4, 4, 1, 1))
+    first = tf.transpose(photos, [0, 3, 1, 2])
+    features = tf.nn.relu(tf.nn.conv2d(first, kernel, 4, "VALID", "NCHW"))
+    return tf.reduce_mean(tf.transpose(features, [0, 2, 3, 1]), [1, 2])
+
+
+def sides_swapped_within(photos: Any) -> Any:
+    """Returns what `mean` gives; transpositions that leave the channels in their place."""
+    features = tf.nn.relu(tf.transpose(feature_map(photos), [0, 2, 1, 3]))
+    return tf.reduce_mean(tf.transpose(features, [0, 2, 1, 3]), [1, 2])
+
+
+POOLED = [
+    mean,
+    mean_from_behind,
+    pool_of_all,
+    padded_pool,
+    channels_first_within,
+    sides_swapped_within,
+]
+
+
+def pool_of_part(features: Any) -> Any:
+    return tf.nn.avg_pool2d(features, [4, 2], 1, "VALID")
+
+
+def first_column(features: Any) -> Any:
+    return tf.reshape(features[:, :, 0], [-1, 3])
+
+
+def sliding_pool(features: Any) -> Any:
+    return tf.nn.avg_pool2d(features, 9, 1, "SAME")
+
+
+def places_side_by_side(features: Any) -> Any:
+    return tf.reshape(features, [-1, 36])
+
+
+def mean_of_rows(features: Any) -> Any:
+    return tf.reduce_mean(features, [1, 3])
+
+
+def highest_of_all(features: Any) -> Any:
+    return tf.reduce_max(features, [1, 2])
+
+
+def two_statistics(features: Any) -> Any:
     return tf.reduce_mean(features, [1, 2]) * tf.reduce_max(features, [1, 2])
 
 
-CAM_MODULES = [mean, mean_from_behind, pool_of_all, padded_pool]
-GRAD_CAM_MODULES = [
-    dense,
-    places_side_by_side,
-    mean_of_some,
-    pool_of_part,
-    sliding_pool,
-    mean_of_rows,
-    highest,
-    two_statistics,
-]
+def unchanged(features: Any) -> Any:
+    return features
+
+
+def differences(function: Callable[[Any], Any], maps: Any) -> Any:
+    """Returns the derivatives of float64 [N] by float64 [N, h, w, D], by central differences."""
+    found = np.zeros_like(maps)
+    for place in np.ndindex(maps.shape[1:]):
+        step = np.zeros_like(maps)
+        step[(slice(None), *place)] = 1e-6
+        found[(slice(None), *place)] = (function(maps + step) - function(maps - step)) / 2e-6
+    return found
 
 
 def exported(folder: Path, module: Callable[[Any], Any], head: Head | None = None) -> Any:
@@ -119,27 +147,49 @@ def squares_in_corners(channel: int) -> Any:
     return photos
 
 
-@pytest.mark.parametrize("module", CAM_MODULES)
-def test_a_class_activation_map_is_each_places_share_in_the_logit(
+@pytest.mark.parametrize("module", POOLED)
+def test_of_a_mean_each_place_has_its_share_in_the_logit(
     tmp_path: Path, module: Callable[[Any], Any]
 ) -> None:
     graph_def = exported(tmp_path, module, HEAD)
     # Logits as scores show that these, too, can be explained.
     found = evidence(graph_def, "final_retrain_ops/Wx_plus_b/add:0")
-    assert found.method == CLASS_ACTIVATION_MAP
     for label_id in (0, 1):
         told = found.explain(PHOTOS, np.full(5, label_id, np.int32))
-        wanted = by_numpy(PHOTOS) @ HEAD.weights[:, label_id]
-        np.testing.assert_allclose(told.maps, wanted, atol=1e-5)
-        logits = told.maps.mean((1, 2)) + HEAD.bias[label_id]
+        # The class activation map, over the number of places.
+        wanted = by_numpy(PHOTOS) @ HEAD.weights[:, label_id] / 12
+        assert wanted.min() < 0 < wanted.max()
+        np.testing.assert_allclose(told.maps, wanted, atol=1e-6)
+        logits = told.maps.sum((1, 2)) + HEAD.bias[label_id]
         np.testing.assert_allclose(logits, told.scores[:, label_id], atol=1e-5)
 
 
-@pytest.mark.parametrize("module", GRAD_CAM_MODULES)
-def test_what_comes_between_mean_and_head_needs_gradients(
-    tmp_path: Path, module: Callable[[Any], Any]
+@pytest.mark.parametrize(
+    ("last", "after"),
+    [
+        (pool_of_part, first_column),
+        (sliding_pool, places_side_by_side),
+        (unchanged, places_side_by_side),
+        (unchanged, mean_of_rows),
+        (unchanged, highest_of_all),
+        (unchanged, two_statistics),
+    ],
+)
+def test_grad_cam_of_what_is_no_mean(
+    tmp_path: Path, last: Callable[[Any], Any], after: Callable[[Any], Any]
 ) -> None:
-    assert evidence(exported(tmp_path, module)).method == GRAD_CAM
+    maps = last(tf.constant(by_numpy(PHOTOS))).numpy()
+    weights = RNG.normal(size=(after(maps).shape[1], 2)).astype(np.float32)
+
+    def module(photos: Any) -> Any:
+        return after(last(feature_map(photos)))
+
+    head = Head(weights, np.zeros(2, np.float32))
+    told = evidence(exported(tmp_path, module, head)).explain(PHOTOS, np.ones(5, np.int32))
+    gradient = differences(lambda changed: after(changed).numpy() @ weights[:, 1], maps)
+    wanted = np.einsum("nhwd,nd->nhw", maps, gradient.mean((1, 2)))
+    assert np.abs(wanted).max() > 1e-3
+    np.testing.assert_allclose(told.maps, wanted, atol=1e-6)
 
 
 def test_grad_cam_as_its_paper_has_it(tmp_path: Path) -> None:
@@ -150,8 +200,10 @@ def test_grad_cam_as_its_paper_has_it(tmp_path: Path) -> None:
     told = evidence(exported(tmp_path, dense, HEAD)).explain(PHOTOS, np.array([0, 1, 0, 1, 0]))
     # The derivative at each of the 12 places, so also its mean over them.
     weights = (lit * HEAD.weights.T[[0, 1, 0, 1, 0]]) @ DENSE.T / 12
-    wanted = np.maximum(np.einsum("nhwd,nd->nhw", features, weights), 0)
+    wanted = np.einsum("nhwd,nd->nhw", features, weights)
+    assert wanted.min() < -1e-3
     assert wanted.max() > 1e-3
+    # Its ReLU is left to the picture.
     np.testing.assert_allclose(told.maps, wanted, atol=1e-6)
 
 
@@ -188,6 +240,10 @@ def flat_pixels(photos: Any) -> Any:
     return tf.nn.relu(tf.reshape(photos, [-1, 16 * 12 * 3])[:, :6])
 
 
+def mean_colour(photos: Any) -> Any:
+    return tf.reduce_mean(photos, [1, 2])
+
+
 def smoothed_pixels(photos: Any) -> Any:
     return tf.reshape(tf.nn.avg_pool2d(photos * 2 - 1, 4, 4, "VALID"), [-1, 36])
 
@@ -205,6 +261,7 @@ def branching(photos: Any) -> Any:
     ("module", "reason"),
     [
         (flat_pixels, "there is none"),
+        (mean_colour, "there is none"),
         (colour_statistics, "side by side"),
         (smoothed_pixels, "sums of pixels"),
         (blocked_gradient, "no gradient"),
@@ -218,12 +275,22 @@ def test_a_graph_without_a_map_is_told_why(
         evidence(exported(tmp_path, module))
 
 
-def test_channels_must_be_last() -> None:
+def channels_first(photos: Any) -> Any:
+    first = tf.transpose(photos, [0, 3, 1, 2])
+    maps = tf.nn.relu(tf.nn.conv2d(first, tf.ones([1, 1, 3, 4]), 1, "SAME", "NCHW"))
+    return tf.reduce_max(maps, [2, 3])
+
+
+def turned_after_all(photos: Any) -> Any:
+    maps = tf.nn.relu(tf.transpose(feature_map(photos), [0, 3, 1, 2]))
+    return tf.reduce_mean(maps, [2, 3])
+
+
+@pytest.mark.parametrize("module", [channels_first, turned_after_all])
+def test_channels_must_be_last(module: Callable[[Any], Any]) -> None:
     with tf.Graph().as_default() as graph:
-        photos = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], name="Placeholder")
-        first = tf.transpose(photos, [0, 3, 1, 2])
-        maps = tf.nn.relu(tf.nn.conv2d(first, tf.ones([1, 1, 3, 4]), 1, "SAME", "NCHW"))
-        tf.nn.softmax(tf.reduce_max(maps, [2, 3]), name="final_result")
+        photos = tf.compat.v1.placeholder(tf.float32, [None, 16, 12, 3], name="Placeholder")
+        tf.nn.softmax(module(photos), name="final_result")
     with pytest.raises(GraphError, match="channels first"):
         evidence(graph.as_graph_def())
 

@@ -322,7 +322,7 @@ def test_pictures_of_the_evidence(with_map: Path, photos: Path, kind: str) -> No
     maps = with_map / "maps"
     done = label(with_map, f"--graph={with_map / kind}", f"--heatmap_dir={maps}", str(photos))
     assert done.returncode == 0, done.stderr
-    assert "class activation map" in done.stderr
+    assert f"Pictures of the evidence, by Grad-CAM, go to {maps}" in done.stderr
     (picture,) = maps.glob("corner_*.png")
     assert len(list(maps.iterdir())) == 3
     drawn = np.asarray(Image.open(picture).convert("RGB"), np.float32)
