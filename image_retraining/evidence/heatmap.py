@@ -70,7 +70,8 @@ def blended(photo: Pixels, evidence: Floats) -> bytes:
     resized = Image.fromarray(np.asarray(evidence, np.float32)).resize(
         image.size, Image.Resampling.BICUBIC
     )
-    strength = np.asarray(resized).clip(0)
+    # Between places that are all below 0, resizing overshoots it.
+    strength = np.asarray(resized).clip(0) * (evidence.max() > 0)
     strength = strength / max(float(strength.max()), np.finfo(np.float32).tiny)
     colours = np.asarray(image, np.float32)
     greys = (colours @ _LUMA)[..., np.newaxis]

@@ -64,7 +64,8 @@ def test_the_photo_stays_visible() -> None:
 def test_evidence_counts_relative_to_its_maximum_and_above_0() -> None:
     evidence = RNG.normal(size=(7, 7)).astype(np.float32)
     assert heatmap.blended(PHOTO, evidence) == heatmap.blended(PHOTO, evidence * 1024)
-    assert heatmap.blended(PHOTO, NOTHING - 5) == heatmap.blended(PHOTO, NOTHING)
+    for none in (NOTHING - 5, -np.abs(evidence)):
+        assert heatmap.blended(PHOTO, none) == heatmap.blended(PHOTO, NOTHING)
     assert heatmap.blended(PHOTO, evidence) != heatmap.blended(PHOTO, NOTHING)
 
 
