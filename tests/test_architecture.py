@@ -1,6 +1,7 @@
 """The house keeps its plan: which room may import which, and who may use what."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,22 @@ def test_the_tests_lie_in_the_same_folders() -> None:
     names = [path.name for path in TESTS.rglob("test_*.py")]
     # pytest takes a test module by its name alone.
     assert len(set(names)) == len(names)
+
+
+def test_the_guide_draws_the_same_table() -> None:
+    rows = re.findall(
+        r"(?m)^\| `(\w+)` \| .* \| (.*?) *\|$", (ROOT / "CONTRIBUTING.md").read_text()
+    )
+    drawn = {room: others.replace(",", "") for room, others in rows if room in MAY_IMPORT}
+    assert drawn.pop("retraining") == "all but labelling"
+    everything = set(MAY_IMPORT) - {"labelling", "retraining"}
+    assert set(MAY_IMPORT["retraining"].split()) == everything
+    assert drawn == {room: MAY_IMPORT[room] for room in MAY_IMPORT if room != "retraining"}
+
+
+@pytest.mark.parametrize("guide", ["README.md", "CONTRIBUTING.md"])
+def test_the_guides_name_files_that_are_there(guide: str) -> None:
+    named = set(re.findall(r"`([\w/]+/[\w/]*\.py)`", (ROOT / guide).read_text()))
+    rooms = {name for name in named if (PACKAGE / name).exists()}
+    assert len(rooms) > 5
+    assert {name for name in named - rooms if not (ROOT / name).exists()} == set()
