@@ -6,7 +6,7 @@ for all of them, which changes no answer, makes them as high as its answers are 
 
 import math
 import reprlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -53,13 +53,9 @@ class Calibration:
     error_after: float
     photo_count: int
 
-    def to_dict(self) -> dict[str, float]:
-        """Returns the figures by their names, for JSON."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, content: Any, *, path: str) -> Self:
-        """Returns the calibration that to_dict() was called on.
+        """Returns the calibration of its figures by their names.
 
         Args:
             content: what JSON gives; more names than those of the figures do no harm.

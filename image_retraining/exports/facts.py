@@ -5,11 +5,11 @@ the SHA-256 of its graph, so that it is not taken for that of another graph put 
 never required.
 """
 
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import reprlib
+import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from absl import logging
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.files import replacing
+
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,87 +79,71 @@ def read_facts(graph: str) -> ModelFacts | None:
     """Returns the facts of a graph; None when none are beside it, or those of another graph.
 
     Raises:
-        GraphError: the file is there and cannot be understood.
+        GraphError: the file is there and cannot be understood, or the graph cannot be read.
     """
     path = facts_path(graph)
     if not os.path.isfile(path):
         return None
+    found = _parsed(_contents(path), path)
+    if _value(found, "graph_sha256", path) != _digest(graph):
+        logging.warning("WARNING: %s tells of another graph than %s and is not used.", path, graph)
+        return None
+    return _facts(found, path)
+
+
+def facts_in_file(path: str | os.PathLike[str]) -> ModelFacts | None:
+    """Returns the facts in a file of an export; None when there is none, or it says nothing.
+
+    Raises:
+        GraphError: the file is there and cannot be understood.
+    """
+    return facts_in(_contents(path), str(path)) if os.path.isfile(path) else None
+
+
+def facts_in(contents: bytes, source: str) -> ModelFacts | None:
+    """Returns the facts in JSON; None when it is {}, which says nothing.
+
+    Args:
+        contents: the JSON.
+        source: where it comes from, for messages.
+
+    Raises:
+        GraphError: it cannot be understood.
+    """
+    found = _parsed(contents, source)
+    return _facts(found, source) if found else None
+
+
+def _contents(path: str | os.PathLike[str]) -> bytes:
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise GraphError(
             f"{path} cannot be read: {error.strerror}. Remove it to do without."
         ) from error
-    with _understood(path, "Remove it to do without."):
-        found = json.loads(content)
-        if found["graph_sha256"] != _digest(graph):
-            logging.warning(
-                "WARNING: %s tells of another graph than %s and is not used.", path, graph
-            )
-            return None
-        return _facts(found, path)
 
 
-def enclosed_facts(content: bytes | str, path: str) -> ModelFacts | None:
-    """Returns the facts in the JSON that an export holds itself; None when it is empty.
-
-    Args:
-        content: the JSON.
-        path: of the export, for messages.
-
-    Raises:
-        GraphError: they cannot be understood.
-    """
-    with _understood(f"What {path} says of itself", "Export it again."):
-        found = json.loads(content or "{}")
-        return None if found == {} else _facts(found, path)
-
-
-@contextlib.contextmanager
-def _understood(subject: str, advice: str) -> Iterator[None]:
-    """Turns what reading broken facts raises into one message."""
+def _parsed(contents: bytes, source: str) -> dict[str, Any]:
     try:
-        yield
-    except (ValueError, KeyError, TypeError) as error:
-        raise GraphError(
-            f"{subject} must be what retrain.py wrote, but is not ({error!r}). {advice}"
-        ) from error
+        found = json.loads(contents)
+    except (ValueError, RecursionError) as error:
+        raise _broken(f"be JSON ({error})", reprlib.repr(contents), source) from error
+    if not isinstance(found, dict):
+        raise _broken("be a JSON object", reprlib.repr(found), source)
+    return found
 
 
-def _facts(found: Mapping[str, Any], path: str) -> ModelFacts:
-    """Returns the facts in parsed JSON.
-
-    Args:
-        found: what JSON gives.
-        path: where it comes from, for messages.
-
-    Raises:
-        KeyError: one is missing.
-        TypeError: one is of another type.
-        ValueError: labels or sizes are none.
-        GraphError: the calibration is none.
-    """
-    values = {field.name: found[field.name] for field in fields(ModelFacts)}
-    labels = values["labels"]
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise ValueError("labels must be a list of texts")
-    height, width = values["image_size"]
-    if not (isinstance(height, int) and isinstance(width, int) and height > 0 < width):
-        raise ValueError("image_size must be height and width in pixels")
+def _facts(found: dict[str, Any], source: str) -> ModelFacts:
+    values = {field.name: _value(found, field.name, source) for field in fields(ModelFacts)}
     low, high = values["input_range"]
-    if not all(isinstance(bound, int | float) for bound in (low, high)) or not low < high:
-        raise ValueError("input_range must be two numbers, the smaller first")
-    for name in ("input_layer", "output_layer"):
-        if not isinstance(values[name], str):
-            raise TypeError(f"{name} must be a text")
     calibration = values["calibration"]
     if calibration is not None:
-        calibration = Calibration.from_dict(calibration, path=path)
+        calibration = Calibration.from_dict(calibration, path=source)
     return ModelFacts(
         **values
         | {
-            "labels": tuple(labels),
-            "image_size": (height, width),
+            "labels": tuple(values["labels"]),
+            "image_size": tuple(values["image_size"]),
             "input_range": (float(low), float(high)),
             "calibration": calibration,
             "temperature_in_graph": bool(values["temperature_in_graph"]),
@@ -165,6 +151,60 @@ def _facts(found: Mapping[str, Any], path: str) -> ModelFacts:
     )
 
 
+def _value(found: dict[str, Any], name: str, source: str) -> Any:
+    if name not in found:
+        raise _broken(f"have {name}", "none", source)
+    value = found[name]
+    if name in _RULES:
+        rule, fits = _RULES[name]
+        if not fits(value):
+            raise _broken(f"have {name}, {rule}", reprlib.repr(value), source)
+    return value
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_size(value: Any) -> bool:
+    return _are_two_of(value, int) and min(value) > 0
+
+
+def _is_range(value: Any) -> bool:
+    # An int may be too large for a float.
+    return _are_two_of(value, int, float) and -_LARGEST <= value[0] < value[1] <= _LARGEST
+
+
+def _are_two_of(value: Any, *kinds: type) -> bool:
+    # True is an instance of int to Python.
+    return (
+        isinstance(value, list) and len(value) == 2 and all(type(each) in kinds for each in value)
+    )
+
+
+_RULES = {
+    "labels": ("a list of texts", _are_texts),
+    "image_size": ("height and width in pixels", _is_size),
+    "input_range": ("two numbers, the smaller first", _is_range),
+    "input_layer": ("a text", _is_text),
+    "output_layer": ("a text", _is_text),
+}
+
+
+def _broken(rule: str, got: str, source: str) -> GraphError:
+    return GraphError(
+        f"{source} must be what retrain.py wrote, and {rule}. Got {got}. Remove it to do "
+        "without, or export again."
+    )
+
+
 def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GraphError(f"--graph must be a graph file. Got {path}: {error.strerror}.") from error

@@ -14,7 +14,7 @@ import tensorflow as tf
 from image_retraining.backbone.freezing import frozen_function
 from image_retraining.backbone.graphs import photo_shape
 from image_retraining.exports.classifier import Classifier, Layers, Network
-from image_retraining.exports.facts import enclosed_facts
+from image_retraining.exports.facts import facts_in_file
 from image_retraining.exports.format import Finished
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function
 from image_retraining.exports.labels_file import read_labels, write_labels
@@ -153,7 +153,7 @@ class SavedModel:
         assets = Path(folder) / "assets"
         labels, facts = assets / _LABELS_FILE, assets / _FACTS_FILE
         self.labels = read_labels(labels) if labels.exists() else ()
-        self.facts = enclosed_facts(facts.read_bytes(), str(folder)) if facts.exists() else None
+        self.facts = facts_in_file(facts)
         self.labels_source = str(folder)
         self.scores_of_file = None
 

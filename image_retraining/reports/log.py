@@ -1,6 +1,7 @@
 """Findings → the log, in lines that people's scripts look for: a promise."""
 
 import shlex
+from collections.abc import Sequence
 from datetime import datetime
 from functools import singledispatchmethod
 
@@ -8,7 +9,7 @@ from absl import logging
 
 from image_retraining.evaluation import copies, wrong_labels
 from image_retraining.evaluation.calibration import Calibration
-from image_retraining.foundation.records import Catalog, TrainingReport
+from image_retraining.foundation.records import Catalog, TrainingReport, Unreadable
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
 from image_retraining.photos.folder import log_counts
@@ -140,14 +141,8 @@ class Log:
 
     @tell.register
     def _(self, finding: Run) -> None:
-        if finding.extraction.unreadable:
-            logging.warning(
-                "WARNING: %d of %d photos could not be read and were left out:",
-                len(finding.extraction.unreadable),
-                len(finding.catalog.records),
-            )
-            for photo in finding.extraction.unreadable:
-                logging.warning("  %s: %s", shown(photo.path), photo.reason)
+        for line in left_out(finding.extraction.unreadable, len(finding.catalog.records)):
+            logging.warning("%s", line)
         logging.info("Curves of the training: tensorboard --logdir %s", finding.summaries_dir)
         logging.info("Try it: %s", shlex.join(finding.example))
 
@@ -191,6 +186,17 @@ class MisclassifiedLog:
 
     def close(self) -> None:
         """Does nothing: lines are written at once."""
+
+
+def left_out(unreadable: Sequence[Unreadable], photo_count: int) -> list[str]:
+    """Returns lines that name the photos that could not be read; none where all could."""
+    if not unreadable:
+        return []
+    count = len(unreadable)
+    return [
+        f"WARNING: {count} of {photo_count} photos could not be read and were left out:",
+        *(f"  {shown(photo.path)}: {photo.reason}" for photo in unreadable),
+    ]
 
 
 def calibration_line(calibration: Calibration) -> str:

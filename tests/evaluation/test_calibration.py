@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -225,7 +225,7 @@ def test_too_sure_a_head_is_put_right() -> None:
 def test_the_threshold_of_plain_photos(logits: Any, label_ids: Any, threshold: float) -> None:
     found = calibrate(floats(logits), ids(label_ids))
     assert found.threshold == pytest.approx(threshold)
-    assert Calibration.from_dict(found.to_dict(), path="x.json") == found
+    assert Calibration.from_dict(asdict(found), path="x.json") == found
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -2e30])
@@ -242,21 +242,21 @@ SOME = Calibration(
 
 
 def test_json_and_back() -> None:
-    text = json.dumps({**SOME.to_dict(), "note": "of a later version"})
+    text = json.dumps({**asdict(SOME), "note": "of a later version"})
     assert Calibration.from_dict(json.loads(text), path="x.json") == SOME
-    whole = {**SOME.to_dict(), "temperature": 2, "threshold": 0}
+    whole = {**asdict(SOME), "temperature": 2, "threshold": 0}
     found = Calibration.from_dict(whole, path="x.json")
     assert found == replace(SOME, temperature=2.0, threshold=0.0)
     assert isinstance(found.temperature, float)
 
 
-@pytest.mark.parametrize("name", SOME.to_dict())
+@pytest.mark.parametrize("name", asdict(SOME))
 @pytest.mark.parametrize(
     "value", ["1.25", None, True, -0.1, 10**400 * -1, math.nan, -math.inf, [1], {}, "x" * 1000]
 )
 def test_broken_figures_are_told(name: str, value: Any) -> None:
     with pytest.raises(GraphError, match=f"x.json must have a {name}, a .*number.*Got ") as caught:
-        Calibration.from_dict({**SOME.to_dict(), name: value}, path="x.json")
+        Calibration.from_dict({**asdict(SOME), name: value}, path="x.json")
     assert len(str(caught.value)) < 250
 
 
@@ -275,18 +275,18 @@ def test_broken_figures_are_told(name: str, value: Any) -> None:
 )
 def test_figures_out_of_range(name: str, value: Any) -> None:
     with pytest.raises(GraphError, match=f"must have a {name}, a .*number from"):
-        Calibration.from_dict({**SOME.to_dict(), name: value}, path="x.json")
+        Calibration.from_dict({**asdict(SOME), name: value}, path="x.json")
 
 
-@pytest.mark.parametrize("name", SOME.to_dict())
+@pytest.mark.parametrize("name", asdict(SOME))
 def test_missing_figures(name: str) -> None:
-    content = SOME.to_dict()
+    content = asdict(SOME)
     del content[name]
     with pytest.raises(GraphError, match=rf"have a {name}, .* Got none\."):
         Calibration.from_dict(content, path="x.json")
 
 
-@pytest.mark.parametrize("content", [None, [], "x", 1.25, [SOME.to_dict()]])
+@pytest.mark.parametrize("content", [None, [], "x", 1.25, [asdict(SOME)]])
 def test_what_is_no_object(content: Any) -> None:
     with pytest.raises(GraphError, match=r"x\.json must be an object"):
         Calibration.from_dict(content, path="x.json")

@@ -1,27 +1,26 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import as_nobody
+from facts_made_here import facts
 
 from image_retraining.evaluation.calibration import Calibration
-from image_retraining.exports.facts import ModelFacts, read_facts, write_facts
+from image_retraining.exports.facts import (
+    ModelFacts,
+    facts_in,
+    facts_in_file,
+    read_facts,
+    write_facts,
+)
 from image_retraining.foundation.errors import GraphError
 
-FACTS = ModelFacts(
+FACTS = facts(
     labels=("daisy", "玫瑰", "not \udcff UTF-8"),
     image_size=(224, 192),
-    input_range=(0.0, 1.0),
-    input_layer="Placeholder",
-    output_layer="final_result",
-    module="https://tfhub.dev/x/1",
-    module_fingerprint="ab" * 32,
-    testing_percentage=10,
-    validation_percentage=15,
-    test_accuracy=0.875,
-    test_count=80,
-    tool_version="0.1.0",
     calibration=Calibration(1.5, 0.4, 0.2, 0.1, 113),
     temperature_in_graph=True,
 )
@@ -64,34 +63,78 @@ def test_facts_of_another_graph_are_not_used(graph: Path, logged: pytest.LogCapt
     assert "tells of another graph" in logged.messages[-1]
 
 
+def test_facts_of_an_export_come_back(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(FACTS.as_json())
+    assert facts_in_file(tmp_path / "model.json") == FACTS
+    assert facts_in(FACTS.as_json(note="of a later version").encode(), "x") == FACTS
+
+
+def test_an_export_may_say_nothing(tmp_path: Path) -> None:
+    assert facts_in(b"{}", "x") is None
+    assert facts_in_file(tmp_path / "missing.json") is None
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("name", "value", "got"),
     [
-        {"labels": "daisy"},
-        {"labels": [1, 2]},
-        {"image_size": [224]},
-        {"image_size": [0, 224]},
-        {"image_size": ["a", "b"]},
-        {"input_range": [1, 0]},
-        {"input_range": "01"},
-        {"input_layer": 3},
-        {"labels": None},
-        {"graph_sha256": ...},
-        {"module": ...},
+        ("labels", "daisy", r"labels, a list of texts\. Got 'daisy'\."),
+        ("labels", [1, 2], r"labels, a list of texts\. Got \[1, 2\]\."),
+        ("labels", None, r"labels, a list of texts\. Got None\."),
+        ("image_size", [224], r"image_size, height and width in pixels\. Got \[224\]\."),
+        ("image_size", [0, 224], r"image_size, .*Got \[0, 224\]\."),
+        ("image_size", [True, 224], r"image_size, .*Got \[True, 224\]\."),
+        ("image_size", ["a", "b"], r"image_size, .*Got \['a', 'b'\]\."),
+        ("input_range", [1, 0], r"input_range, two numbers, the smaller first\. Got \[1, 0\]\."),
+        ("input_range", "01", r"input_range, .*Got '01'\."),
+        ("input_range", [0, 10**400], r"input_range, .*Got \[0, 10"),
+        ("input_layer", 3, r"input_layer, a text\. Got 3\."),
+        ("output_layer", 3, r"output_layer, a text\. Got 3\."),
+        ("graph_sha256", ..., r"have graph_sha256\. Got none\."),
+        ("module", ..., r"have module\. Got none\."),
     ],
 )
-def test_damaged_facts_are_an_error(graph: Path, change: dict[str, Any]) -> None:
+def test_damaged_facts_are_an_error(graph: Path, name: str, value: Any, got: str) -> None:
     write_facts(str(graph), FACTS)
     path = graph.parent / "g.pb.json"
-    found = json.loads(path.read_text()) | change
-    path.write_text(json.dumps({name: value for name, value in found.items() if value is not ...}))
-    with pytest.raises(GraphError, match=r"g.pb.json must be what retrain.py wrote") as raised:
+    found = json.loads(path.read_text())
+    if value is ...:
+        del found[name]
+    else:
+        found[name] = value
+    path.write_text(json.dumps(found))
+    told = rf"g\.pb\.json must be what retrain\.py wrote, and .*{got}.* Remove it to do without, or"
+    with pytest.raises(GraphError, match=told) as raised:
         read_facts(str(graph))
-    assert "Remove it to do without." in str(raised.value)
+    assert len(str(raised.value).replace(str(path), "")) < 250
+    if name != "graph_sha256":
+        with pytest.raises(GraphError, match=rf"model\.json in x must be .*{got}"):
+            facts_in(path.read_bytes(), "model.json in x")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"3"])
+def test_a_damaged_calibration_is_an_error() -> None:
+    text = FACTS.as_json().replace('"temperature": 1.5', '"temperature": -1')
+    with pytest.raises(GraphError, match=r"calibration in x must have a temperature.* Got -1"):
+        facts_in(text.encode(), "x")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"3", b"[" * 99_999])
 def test_other_files_are_an_error(graph: Path, content: bytes) -> None:
-    (graph.parent / "g.pb.json").write_bytes(content)
-    with pytest.raises(GraphError, match=r"g.pb.json must be what retrain.py wrote"):
+    path = graph.parent / "g.pb.json"
+    path.write_bytes(content)
+    told = r"g\.pb\.json must be what retrain\.py wrote, and be .*JSON.* Got .* Remove it"
+    with pytest.raises(GraphError, match=told) as raised:
+        read_facts(str(graph))
+    assert "\n" not in str(raised.value)
+    with pytest.raises(GraphError, match=told):
+        facts_in_file(path)
+
+
+@pytest.mark.parametrize("name", ["g.pb", "g.pb.json"])
+def test_a_file_that_cannot_be_read_is_told(graph: Path, name: str) -> None:
+    write_facts(str(graph), FACTS)
+    (graph.parent / name).chmod(0)
+    with (
+        as_nobody(graph.parent),
+        pytest.raises(GraphError, match=rf"{re.escape(name)}( cannot be read)?: Permission denied"),
+    ):
         read_facts(str(graph))

@@ -208,7 +208,9 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_facts_that_are_no_json(tmp_path: Path, graph_def: Any) -> None:
-    with pytest.raises(GraphError, match=r"What .*m says of itself must be what retrain.py wrote"):
+    with pytest.raises(
+        GraphError, match=r"model.json in .*/m must be what retrain.py wrote, and be JSON"
+    ):
         export(tmp_path / "m", graph_def, enclosed=Enclosed(ENCLOSED.labels, b"{"))
 
 

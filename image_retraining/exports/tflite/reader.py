@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining.exports.classifier import Network
-from image_retraining.exports.facts import ModelFacts, enclosed_facts
+from image_retraining.exports.facts import ModelFacts, facts_in
 from image_retraining.exports.labels_file import labels_in
 from image_retraining.exports.tflite.metadata import FACTS_FILE, LABELS_FILE, files_of
 from image_retraining.foundation.errors import GraphError, first_line
@@ -158,7 +158,7 @@ def _enclosed(path: str | Path, contents: bytes) -> tuple[tuple[str, ...], Model
             f"A TFLite file's labels and facts must be whole. Got {path}: {error}. Export it again."
         ) from error
     labels = labels_in(files[LABELS_FILE]) if LABELS_FILE in files else ()
-    return labels, enclosed_facts(files.get(FACTS_FILE, b""), str(path))
+    return labels, facts_in(files.get(FACTS_FILE, b"{}"), f"{FACTS_FILE} in {path}")
 
 
 def _quantised(values: Floats, end: dict[str, Any]) -> Any:

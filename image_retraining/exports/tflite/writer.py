@@ -21,8 +21,6 @@ from image_retraining.head.sampling import evenly
 from image_retraining.photos import pixels
 from image_retraining.photos.batches import Photo, photo_batches
 
-QUANTIZATIONS = ("none", "float16", "int8")
-
 # With mobilenet_v2_100_224, 50 flowers gave answers as near as 200 did, in half the time.
 _CALIBRATION_PHOTOS = 100
 _BATCH_SIZE = 32
@@ -34,7 +32,7 @@ class Quantization:
     """In which numbers a TFLite file computes.
 
     Attributes:
-        kind: one of QUANTIZATIONS. "none": float32. "float16": weights in float16, half the size.
+        kind: "none": float32. "float16": weights in float16, half the size.
             "int8": in int8, a third of the size, with photos and probabilities in uint8.
         photos: for int8, some that it is to be calibrated on: batches, float32 [n, H, W, 3], 0 to
             1. They are run through once, one photo at a time.
