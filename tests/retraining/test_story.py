@@ -1,0 +1,132 @@
+"""run() hands on what the stages found; what it writes is tested in whole/."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from image_retraining.foundation.records import Split
+from image_retraining.foundation.settings import part_of
+from image_retraining.head.softmax import softmax
+from image_retraining.reports.findings import Run
+from image_retraining.retraining import evaluating, exporting, extracting, training
+from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.story import run
+
+STAGES = (
+    extracting.ModuleSettings,
+    extracting.ExtractionSettings,
+    training.TrainingSettings,
+    evaluating.JudgingSettings,
+    exporting.ExportSettings,
+)
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_a_stage_gets_settings_that_there_are(kind: Any) -> None:
+    config = RetrainConfig(seed=3, tfhub_module="m", on_bad_image="fail", l2=0.5)
+    wanted = part_of(config, kind)
+    for field in dataclasses.fields(kind):
+        assert getattr(wanted, field.name) == getattr(config, field.name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, colour_photos: Path, colour_module: Path) -> dict[str, Any]:
+    out = tmp_path / "out"
+    return {
+        "image_dir": str(colour_photos),
+        "tfhub_module": str(colour_module),
+        "named": frozenset({"tfhub_module"}),
+        "bottleneck_dir": str(tmp_path / "bottlenecks"),
+        "output_graph": str(out / "graph.pb"),
+        "output_labels": str(out / "labels.txt"),
+        "summaries_dir": str(out / "logs"),
+        "checkpoint_path": str(out / "checkpoint"),
+        "how_many_training_steps": 50,
+    }
+
+
+def told(**settings: Any) -> Run:
+    return run(RetrainConfig(**settings))
+
+
+def test_what_was_found_comes_back(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "photos/red/red_00 copy.png").write_bytes(
+        (tmp_path / "photos/red/red_00.png").read_bytes()
+    )
+    (tmp_path / "photos/red/broken.png").write_bytes(b"no photo")
+    found = told(
+        **settings,
+        label_issues_file=str(tmp_path / "issues.csv"),
+        tflite_output_file=str(tmp_path / "m.tflite"),
+        calibrate=True,
+    )
+    assert found.catalog.labels == ("blue", "green", "red")
+    assert [Path(photo.path).name for photo in found.extraction.unreadable] == ["broken.png"]
+    groups = [{Path(r.path).name for r in g.records} for g in found.copies.found.groups]
+    assert any({"red_00.png", "red_00 copy.png"} <= names for names in groups)
+    assert found.trained.kept
+    assert found.trained.kept.step in range(50)
+    assert found.calibrated.calibration
+    # The exported head is the trained one with the temperature in it.
+    temperature = np.float32(found.calibrated.calibration.temperature)
+    np.testing.assert_array_equal(
+        found.calibrated.head.weights, found.trained.head.weights / temperature
+    )
+    tests = found.extraction.sets[Split.TESTING]
+    assert found.judged.paths == tests.paths
+    assert found.judged.evaluation
+    logits = tests.features @ found.calibrated.head.weights + found.calibrated.head.bias
+    np.testing.assert_allclose(softmax(found.judged.evaluation.logits), softmax(logits), atol=1e-5)
+    assert found.judged.metrics
+    assert found.judged.metrics.count == len(tests)
+    assert found.wrong_labels
+    assert found.wrong_labels.photo_count == 91
+    assert [(one.name, one.path) for one in found.exports] == [
+        ("graph", settings["output_graph"]),
+        ("TensorFlow Lite file", str(tmp_path / "m.tflite")),
+    ]
+    for export in found.exports:
+        assert export.proof
+        assert export.split is Split.TESTING
+        assert export.proof.same_answers == export.proof.photo_count == len(tests)
+        assert export.proof.largest_difference < 1e-5
+    assert next(iter(found.seconds)) == "catalog"
+    assert {"extraction", "trained", "judged", "exports"} <= set(found.seconds)
+    assert all(seconds >= 0 for seconds in found.seconds.values())
+
+
+def test_what_was_not_asked_for_is_none(settings: dict[str, Any]) -> None:
+    found = told(**settings, testing_percentage=0, verify_images=0)
+    assert found.wrong_labels is None
+    assert found.judged.paths == ()
+    assert found.judged.evaluation is None
+    assert found.judged.metrics is None
+    (graph,) = found.exports
+    assert graph.proof is None
+    assert graph.split is None
+
+
+def test_a_training_that_stops_early_says_when(settings: dict[str, Any]) -> None:
+    found = told(
+        **settings | {"how_many_training_steps": 4000},
+        learning_rate=30.0,
+        early_stopping_patience=3,
+        eval_step_interval=5,
+    )
+    assert found.trained.stopped_after is not None
+    assert found.trained.stopped_after < 3999
+    assert found.trained.waited == 3
+    assert found.trained.kept
+    assert found.trained.kept.step == found.trained.stopped_after - 3 * 5
+
+
+def test_misclassified_photos_are_named(settings: dict[str, Any], tmp_path: Path) -> None:
+    red = next((tmp_path / "photos/red").iterdir()).read_bytes()
+    # A hash puts this name into the test set.
+    wrong = tmp_path / "photos/blue/blue_06.png"
+    wrong.write_bytes(red)
+    found = told(**settings)
+    assert list(found.judged.misclassified()) == [(str(wrong), "red")]
