@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from absl import logging
 from image_retraining.cache.database import CacheFile, Database
 from image_retraining.cache.vectors import FILE_NAME, today_number
 from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.text import aligned
 
 _MEGABYTE = 1_000_000
 
@@ -100,7 +100,8 @@ def _description(file: CacheFile) -> str:
             )
             for one in kept
         ]
-        lines += [*_aligned(rows), ""]
+        # The numbers, vectors and MB, go to the right.
+        lines += [*aligned(rows, left=(0, 1, 2, 3, 6)), ""]
     count = sum(one.count for one in kept)
     lines += [f"Feature vectors: {count}", f"Photo files known: {photo_count}"]
     lines += [f"Photo files no longer on disk: {len(gone)}"]
@@ -125,19 +126,6 @@ def _gone_photos(database: Database) -> list[bytes]:
     """Returns the paths of photo files that were read once and are no longer there."""
     paths = [path for (path,) in database.execute("SELECT path FROM files").fetchall()]
     return [path for path in paths if isinstance(path, bytes) and not os.path.lexists(path)]
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Returns the rows as lines; numbers, which are the columns before the last, to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    last = len(widths) - 1
-    return [
-        "  ".join(
-            cell.rjust(width) if place in (last - 2, last - 1) else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _date(day: int) -> str:

@@ -1,7 +1,7 @@
 """Names of files and labels → text that stays on its line in the log, and in its column."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 # These have no shape of their own, but join the letters and emoji of some labels.
 _JOINERS = "\u200c\u200d"
@@ -19,21 +19,25 @@ def shown(text: str) -> str:
     )
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns lines of columns: the first left-aligned, the others right-aligned.
+def aligned(rows: Sequence[Sequence[str]], *, left: Container[int] = (0,)) -> list[str]:
+    """Returns lines of columns.
 
     Letters that take two columns of a terminal, as Chinese ones do, count as two.
+
+    Args:
+        rows: of equally many cells.
+        left: which columns are left-aligned; the others are right-aligned.
     """
-    widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [
-                row[0] + " " * (widths[0] - _width(row[0])),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            cell + gap if place in left else gap + cell
+            for place, (cell, gap) in enumerate(zip(row, gaps, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def _width(text: str) -> int:

@@ -121,6 +121,19 @@ def test_the_modules_are_told_with_their_vectors(
     ]
 
 
+def test_a_module_of_wide_letters_keeps_its_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BottleneckCache(str(tmp_path)) as cache:
+        cache.store(RECIPE, numbered(range(20)))
+        KeptModules(cache.file).keep(ModuleKey(RECIPE.fingerprint, 1, ""), MODULE, handle="模块")
+    care(str(tmp_path), prune_days=-1)
+    _, _, columns, row, *_ = capsys.readouterr().out.splitlines()
+    # Two letters are as wide as four.
+    assert columns.startswith("Module  Content   Photos of")
+    assert row.startswith("模块    abababab  8 x 6")
+
+
 def test_photos_that_are_gone_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = photo_files(tmp_path / "photos", 7)
     with BottleneckCache(str(tmp_path)) as cache:
