@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,12 @@ def forward_seconds(choice: Any, backbone: Any, size: int) -> float:
 
 def decode(paths: list[str], image_size: tuple[int, int]) -> None:
     """Reads, decodes and resizes photos, and does nothing with them."""
-    from image_retraining.photos import pixels  # noqa: PLC0415 - after TensorFlow
-    from image_retraining.photos.batches import Photo, photo_batches  # noqa: PLC0415
+    from image_retraining.photos.batches import (  # noqa: PLC0415 - after TensorFlow
+        photo_batches,
+        plain_photos,
+    )
 
-    photos = (Photo.plain(number, pixels.read(path)) for number, path in enumerate(paths))
-    for _ in photo_batches(photos, image_size, batch_size=32):
+    for _ in photo_batches(plain_photos(paths), image_size, batch_size=32):
         pass
 
 
@@ -162,9 +164,9 @@ def ancestor(paths: list[str], module: Any, folder: str) -> None:
 
 def cached_seconds(catalog: Catalog, backbone: Any, choice: Any, folder: str) -> dict[str, float]:
     """Returns the seconds of the whole stage: cache empty, full, and lacking a tenth."""
-    most = Catalog(
-        catalog.labels,
-        tuple(record for number, record in enumerate(catalog.records) if number % 10),
+    most = replace(
+        catalog,
+        records=tuple(record for number, record in enumerate(catalog.records) if number % 10),
     )
     cache = os.path.join(folder, "cache")
     run = functools.partial(extract, backbone=backbone, choice=choice, folder=cache)

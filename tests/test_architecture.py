@@ -34,6 +34,7 @@ OWNERS = {
     "tensorflow_hub": {"library"},
     "sqlite3": {"database"},
     "openvino": {"openvino"},
+    "filelock": {"lock"},
     "absl.flags": {"command_line"},
     "absl.app": {"command_line"},
 }

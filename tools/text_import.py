@@ -1,21 +1,21 @@
 """Text bottlenecks → the cache, after a test of some of them."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from absl import logging
 from text_bottlenecks import TextBottlenecks, module_part, modules_named, read_text_bottlenecks
 
 from image_retraining.backbone.loading import Backbone
-from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.known_files import PhotoFile, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, imported_recipe
 from image_retraining.features.engines.engine import BATCH_SIZE, Engine
 from image_retraining.foundation.errors import RetrainError
 from image_retraining.foundation.records import Catalog, Floats
 from image_retraining.photos import pixels
-from image_retraining.photos.batches import Photo, photo_batches
+from image_retraining.photos.batches import photo_batches, plain_photos
 
 # Other releases of TensorFlow decode photos a little differently; other photos or modules differ
 # by far more. Relative to the largest number of a vector.
@@ -111,15 +111,13 @@ def _store(
     cache: BottleneckCache,
 ) -> None:
     vectors: dict[bytes, Floats] = {}
-    files: dict[str, tuple[FileState, bytes]] = {}
+    files: list[PhotoFile] = []
     for position in positions:
-        path = catalog.records[position].path
         # A photo that cannot be read is left out later, as always.
         with contextlib.suppress(OSError):
-            state = FileState.of(path)
-            digest = hashlib.sha256(pixels.read(path)).digest()
-            files[path] = (state, digest)
-            vectors[digest] = texts.vectors[position]
+            file = PhotoFile.read(catalog.records[position].path, pixels.read)
+            files.append(replace(file, contents=b""))
+            vectors[file.digest] = texts.vectors[position]
     cache.store(imported_recipe(backbone.fingerprint, backbone.image_size), vectors)
     PhotoFiles(cache.file).remember(files)
 
@@ -128,17 +126,12 @@ def _computed(
     positions: list[int], catalog: Catalog, engine: Engine
 ) -> Iterator[tuple[int, Floats]]:
     """Yields the positions of those photos that can be read, and their vectors."""
-
-    def photos() -> Iterator[Photo]:
-        for position in positions:
-            with contextlib.suppress(OSError):
-                yield Photo.plain(position, pixels.read(catalog.records[position].path))
-
-    for batch in photo_batches(photos(), engine.image_size, batch_size=BATCH_SIZE):
-        if len(batch.numbers):
+    photos = plain_photos(catalog.records[position].path for position in positions)
+    for batch in photo_batches(photos, engine.image_size, batch_size=BATCH_SIZE):
+        if batch.keys:
             vectors = engine(batch.padded(BATCH_SIZE))
             # The last ones are of what filled the batch up.
-            yield from zip(batch.numbers.tolist(), vectors, strict=False)
+            yield from zip((positions[key] for key in batch.keys), vectors, strict=False)
 
 
 def _difference(one: Floats, other: Floats) -> float:

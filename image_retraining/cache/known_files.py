@@ -1,8 +1,9 @@
-"""Which content the photo files had when they were read, so that they need not be read again."""
+"""Which digest the photo files had when they were read, so that they need not be read again."""
 
+import hashlib
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -41,6 +42,38 @@ class FileState:
         return self.taken_ns - max(self.mtime_ns, self.ctime_ns) > _SETTLED_AFTER_NS
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoFile:
+    """A photo file that was read.
+
+    Attributes:
+        path: the file.
+        state: its state before it was read.
+        contents: its bytes.
+        digest: their SHA-256.
+    """
+
+    path: str
+    state: FileState
+    contents: bytes = field(repr=False)
+    digest: bytes
+
+    @classmethod
+    def read(cls, path: str, reader: Callable[[str], bytes]) -> Self:
+        """Returns a file with what is read from it now.
+
+        Args:
+            path: the file.
+            reader: gives its bytes.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        state = FileState.of(path)
+        contents = reader(path)
+        return cls(path, state, contents, hashlib.sha256(contents).digest())
+
+
 class PhotoFiles:
     """The photo files that a cache file knows."""
 
@@ -53,21 +86,25 @@ class PhotoFiles:
         known = {}
         keys = {path: _path_key(path) for path in paths}
         rows = self._file.read(lambda database: _rows(database, keys.values()))
-        remembered = {key: (FileState(*state), photo) for key, *state, photo in rows}
+        remembered = {key: (FileState(*state), digest) for key, *state, digest in rows}
         for path, key in keys.items():
             if key in remembered:
-                state, photo = remembered[key]
+                state, digest = remembered[key]
                 # In a damaged file a value may even be of another type.
-                if isinstance(photo, bytes) and _has_state(path, state):
-                    known[path] = photo
+                if isinstance(digest, bytes) and _has_state(path, state):
+                    known[path] = digest
         return known
 
-    def remember(self, photos: Mapping[str, tuple[FileState, bytes]]) -> None:
-        """Keeps path → (state when read, SHA-256), in one transaction."""
+    def remember(self, files: Iterable[PhotoFile]) -> None:
+        """Keeps the digests of files, in one transaction."""
         rows = [
-            (_path_key(path), state.size, state.mtime_ns, state.ctime_ns, state.inode, photo)
-            for path, (state, photo) in photos.items()
-            if state.settled
+            (
+                _path_key(file.path),
+                *(file.state.size, file.state.mtime_ns, file.state.ctime_ns, file.state.inode),
+                file.digest,
+            )
+            for file in files
+            if file.state.settled
         ]
         if rows:
             self._file.write(

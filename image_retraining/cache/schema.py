@@ -65,13 +65,18 @@ CREATE TABLE claims (
 ) WITHOUT ROWID;
 """
 
+_FROM_2_TO_3 = """
+DROP TABLE claims;
+"""
+
 # Version → names of its tables.
 TABLES = {
     1: {"recipes", "bottlenecks", "files"},
     2: {"recipes", "bottlenecks", "files", "modules", "claims"},
+    3: {"recipes", "bottlenecks", "files", "modules"},
 }
 # SCHEMA_SCRIPTS[version] brings a file from that version to the next.
-SCHEMA_SCRIPTS = (_SCHEMA_1, _FROM_1_TO_2)
+SCHEMA_SCRIPTS = (_SCHEMA_1, _FROM_1_TO_2, _FROM_2_TO_3)
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 
 

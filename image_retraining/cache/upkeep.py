@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -63,7 +62,6 @@ def _prune(file: CacheFile, days: int) -> None:
 
     def delete(database: Database) -> int:
         deleted = database.execute("DELETE FROM bottlenecks WHERE used_day < ?", [oldest]).rowcount
-        database.execute("DELETE FROM claims WHERE until < ?", [time.time()])
         database.execute("DELETE FROM recipes WHERE id NOT IN (SELECT recipe_id FROM bottlenecks)")
         database.execute(
             "DELETE FROM modules WHERE fingerprint NOT IN (SELECT fingerprint FROM recipes)"

@@ -1,10 +1,11 @@
 """Feature vectors on disk: a cache in one SQLite file, and a promise.
 
 The promise: a vector that comes out is the one that went in, for exactly this photo and recipe. A
-photo is its bytes (SHA-256), a recipe is all else that decides the value: the module's content,
-the image size, the pixel pipeline, the precision, the view. Names and places decide nothing, so
-renaming, moving or copying photos finds their vectors again, and editing a photo or a module does
-not. Breaking this would mix vectors of different photos or modules, which no later stage could see.
+photo goes by its digest, the SHA-256 of its contents; a recipe is all else that decides the value:
+the module's content, the image size, the pixel pipeline, the precision, the view. Names and places
+decide nothing, so renaming, moving or copying photos finds their vectors again, and editing a photo
+or a module does not. Breaking this would mix vectors of different photos or modules, which no later
+stage could see.
 
 The file format is written down in bottleneck_cache/README.md.
 """
@@ -19,12 +20,9 @@ from typing import Any, Self
 import numpy as np
 from absl import logging
 
-from image_retraining.cache.claims import Claims
 from image_retraining.cache.database import CacheFile, Database, chunks, execute_in
 from image_retraining.cache.schema import checksum
 from image_retraining.foundation.records import Floats
-
-_Rows = list[tuple[Any, ...]]
 
 FILE_NAME = "bottlenecks.sqlite3"
 
@@ -66,6 +64,7 @@ class BottleneckCache:
     """The feature vectors kept in one folder. Safe to use from several threads and processes.
 
     Attributes:
+        folder: where the file lies; None for one in memory.
         file: where they are kept; other things may be kept there as well.
     """
 
@@ -79,8 +78,8 @@ class BottleneckCache:
         Raises:
             CacheError: the cache file is of a newer version, or cannot be opened.
         """
-        self.file = CacheFile(None if folder is None else Path(folder) / FILE_NAME)
-        self._claims = Claims()
+        self.folder = None if folder is None else Path(folder)
+        self.file = CacheFile(self.folder and self.folder / FILE_NAME)
 
     def __enter__(self) -> Self:
         return self
@@ -89,14 +88,11 @@ class BottleneckCache:
         self.close()
 
     def close(self) -> None:
-        """Ends this run's claims and closes the file; everything stored is on disk already."""
-        try:
-            self.file.write(self._claims.drop_mine)
-        finally:
-            self.file.close()
+        """Closes the file; everything stored is on disk already."""
+        self.file.close()
 
-    def vectors(self, recipe: Recipe, photos: Collection[bytes], size: int) -> dict[bytes, Floats]:
-        """Returns SHA-256 → feature vector float32 [size] for those of the photos that are kept.
+    def vectors(self, recipe: Recipe, digests: Collection[bytes], size: int) -> dict[bytes, Floats]:
+        """Returns digest → feature vector float32 [size] for those of the digests that are kept.
 
         A vector whose length or checksum is wrong counts as not kept, with a warning. That these
         vectors were used today is noted.
@@ -104,16 +100,16 @@ class BottleneckCache:
         today = today_number()
         found: dict[bytes, Floats] = {}
         damaged: list[bytes] = []
-        for some in chunks(photos):
-            rows = self.file.read(partial(_stored, recipe=recipe, photos=some))
+        for some in chunks(digests):
+            rows = self.file.read(partial(_stored, recipe=recipe, digests=some))
             long_unused = []
-            for photo, crc, used_day, stored in rows:
-                if not _is_sound(recipe, photo, crc, stored, size):
-                    damaged.append(photo)
+            for digest, crc, used_day, stored in rows:
+                if not _is_sound(recipe, digest, crc, stored, size):
+                    damaged.append(digest)
                     continue
-                found[photo] = np.frombuffer(stored, "<f4").astype(np.float32, copy=False)
+                found[digest] = np.frombuffer(stored, "<f4").astype(np.float32, copy=False)
                 if used_day != today:
-                    long_unused.append(photo)
+                    long_unused.append(digest)
             if long_unused:
                 self._note_use(recipe, long_unused, today)
         if damaged:
@@ -121,73 +117,47 @@ class BottleneckCache:
             logging.warning("%d damaged vectors in %s are computed anew.", len(damaged), self.file)
         return found
 
-    def claim(self, recipe: Recipe, photos: Collection[bytes]) -> set[bytes]:
-        """Returns those photos that this run is to compute now, and tells other runs so.
-
-        The others are being computed by another run that is alive, or are stored by now.
-        """
-
-        def claim(database: Database) -> set[bytes]:
-            recipe_id = _recipe_id(database, recipe)
-            stored = execute_in(
-                database,
-                "SELECT photo FROM bottlenecks WHERE recipe_id = ? AND photo IN ({})",
-                photos,
-                recipe_id,
-            )
-            missing = set(photos) - {photo for (photo,) in stored}
-            return self._claims.take(database, recipe_id, missing)
-
-        return self.file.write(claim)
-
-    def disclaim(self, recipe: Recipe, photos: Collection[bytes]) -> None:
-        """Takes back claims on photos that cannot be computed."""
-        self.file.write(
-            lambda database: self._claims.drop(database, _recipe_id(database, recipe), photos)
-        )
-
     def store(self, recipe: Recipe, vectors: Mapping[bytes, Floats]) -> None:
-        """Keeps SHA-256 → feature vector float32 [D], in one transaction; ends claims on them."""
+        """Keeps digest → feature vector float32 [D], in one transaction."""
         today = today_number()
 
         def store(database: Database) -> None:
             recipe_id = _recipe_id(database, recipe)
             rows = []
-            for photo, vector in vectors.items():
+            for digest, vector in vectors.items():
                 stored = vector.astype("<f4").tobytes()
-                crc = checksum(*astuple(recipe), photo, stored)
-                rows.append((recipe_id, photo, crc, stored, today))
+                crc = checksum(*astuple(recipe), digest, stored)
+                rows.append((recipe_id, digest, crc, stored, today))
             database.executemany(
                 "REPLACE INTO bottlenecks (recipe_id, photo, crc, vector, used_day) "
                 "VALUES (?, ?, ?, ?, ?)",
                 rows,
             )
-            self._claims.drop(database, recipe_id, vectors)
 
         self.file.write(store)
 
-    def _forget_damaged(self, recipe: Recipe, photos: Sequence[bytes], size: int) -> None:
-        """Deletes damaged vectors, which would count as stored and not be handed out otherwise."""
+    def _forget_damaged(self, recipe: Recipe, digests: Sequence[bytes], size: int) -> None:
+        """Deletes damaged vectors, so that they are told of once."""
 
         def forget(database: Database) -> None:
             recipe_id = _recipe_id(database, recipe)
-            for some in chunks(photos):
+            for some in chunks(digests):
                 # Another run may have replaced some meanwhile.
-                for photo, crc, _, stored in _stored(database, recipe=recipe, photos=some):
-                    if not _is_sound(recipe, photo, crc, stored, size):
+                for digest, crc, _, stored in _stored(database, recipe=recipe, digests=some):
+                    if not _is_sound(recipe, digest, crc, stored, size):
                         database.execute(
                             "DELETE FROM bottlenecks WHERE recipe_id = ? AND photo = ?",
-                            [recipe_id, photo],
+                            [recipe_id, digest],
                         )
 
         self.file.write(forget)
 
-    def _note_use(self, recipe: Recipe, photos: Sequence[bytes], day: int) -> None:
+    def _note_use(self, recipe: Recipe, digests: Sequence[bytes], day: int) -> None:
         self.file.write(
             lambda database: execute_in(
                 database,
                 "UPDATE bottlenecks SET used_day = ? WHERE recipe_id = ? AND photo IN ({})",
-                photos,
+                digests,
                 day,
                 _recipe_id(database, recipe),
             )
@@ -195,23 +165,23 @@ class BottleneckCache:
 
 
 def _stored(
-    database: Database, *, recipe: Recipe, photos: Sequence[bytes]
+    database: Database, *, recipe: Recipe, digests: Sequence[bytes]
 ) -> list[tuple[Any, ...]]:
-    """Returns photo, crc, used_day and vector of those of the photos that are kept."""
+    """Returns digest, crc, used_day and vector of those of the digests that are kept."""
     recipe_id = _known_recipe_id(database, recipe)
     if recipe_id is None:
         return []
     query = (
         "SELECT photo, crc, used_day, vector FROM bottlenecks WHERE recipe_id = ? AND photo IN ({})"
     )
-    return execute_in(database, query, photos, recipe_id).fetchall()
+    return execute_in(database, query, digests, recipe_id).fetchall()
 
 
-def _is_sound(recipe: Recipe, photo: object, crc: object, stored: object, size: int) -> bool:
+def _is_sound(recipe: Recipe, digest: object, crc: object, stored: object, size: int) -> bool:
     # In a damaged file a value may even be of another type.
-    if not (isinstance(photo, bytes) and isinstance(stored, bytes) and len(stored) == 4 * size):
+    if not (isinstance(digest, bytes) and isinstance(stored, bytes) and len(stored) == 4 * size):
         return False
-    return checksum(*astuple(recipe), photo, stored) == crc
+    return checksum(*astuple(recipe), digest, stored) == crc
 
 
 def _recipe_id(database: Database, recipe: Recipe) -> int:

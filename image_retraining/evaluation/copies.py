@@ -76,18 +76,16 @@ def find(sets: Mapping[Split, FeatureSet], *, cosine: float = NEAR_COSINE) -> Du
     vectors are near; and whatever is the same as the same photo. A vector of zeros is near none.
 
     Args:
-        sets: features float32 [N, D] of each split, with the same D; contents where known.
+        sets: features float32 [N, D] of each split, with the same D; digests where known.
         cosine: cosine of two vectors from which on they are near, above 0 and at most 1.
     """
     # Groups of test photos come first by that, in the search and in what is found.
     in_order = [sets[split] for split in _ORDER]
     same = Components(sum(map(len, in_order)))
-    contents = [
-        content for photos in in_order for content in photos.contents or [b""] * len(photos)
-    ]
-    _join_equal(contents, same)
+    digests = [digest for photos in in_order for digest in photos.digests or [b""] * len(photos)]
+    _join_equal(digests, same)
     complete = join_near([photos.features for photos in in_order], same, cosine=cosine)
-    groups = [_group(in_order, positions, contents) for positions in same.groups()]
+    groups = [_group(in_order, positions, digests) for positions in same.groups()]
     return Duplicates(tuple(sorted(groups, key=_rank)), cosine, complete)
 
 
@@ -139,19 +137,19 @@ def without_copies(
     }
 
 
-def _join_equal(contents: Sequence[bytes], same: Components) -> None:
+def _join_equal(digests: Sequence[bytes], same: Components) -> None:
     """Joins the photos of equal bytes; b"" is unknown."""
     firsts: dict[bytes, int] = {}
     pairs = [
         (first, position)
-        for position, content in enumerate(contents)
-        if content and (first := firsts.setdefault(content, position)) != position
+        for position, digest in enumerate(digests)
+        if digest and (first := firsts.setdefault(digest, position)) != position
     ]
     same.join(*np.array(pairs, np.intp).reshape([-1, 2]).T)
 
 
 def _group(
-    in_order: Sequence[FeatureSet], positions: Sequence[int], contents: Sequence[bytes]
+    in_order: Sequence[FeatureSet], positions: Sequence[int], digests: Sequence[bytes]
 ) -> DuplicateGroup:
     ends = np.cumsum([len(photos) for photos in in_order])
     numbers = np.searchsorted(ends, positions, side="right")
@@ -160,7 +158,7 @@ def _group(
         photos = in_order[number]
         row = position - int(ends[number])  # negative: counted from the end of the set
         records.append(ImageRecord(photos.paths[row], int(photos.label_ids[row]), _ORDER[number]))
-    known = {contents[position] for position in positions}
+    known = {digests[position] for position in positions}
     return DuplicateGroup(
         records=tuple(records),
         equal_bytes=len(known) == 1 and b"" not in known,

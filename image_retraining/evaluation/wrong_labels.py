@@ -55,7 +55,7 @@ def find(sets: Mapping[Split, FeatureSet], *, seed: int) -> tuple[LabelIssue, ..
     features = np.concatenate([part.features for part in photos])
     label_ids = np.concatenate([part.label_ids for part in photos])
     paths = [path for part in photos for path in part.paths]
-    contents = [content for part in photos for content in part.contents]
+    digests = [digest for part in photos for digest in part.digests]
     counts = np.bincount(label_ids)
     known = np.flatnonzero(counts >= 2)
     chosen = np.flatnonzero(np.isin(label_ids, known))
@@ -63,8 +63,8 @@ def find(sets: Mapping[Split, FeatureSet], *, seed: int) -> tuple[LabelIssue, ..
         return ()
     # cleanlab wants the labels numbered without gaps.
     given = np.searchsorted(known, label_ids[chosen]).astype(np.int32)
-    some_contents = [contents[place] for place in chosen.tolist()] if contents else []
-    folds = _folds(given, some_contents, seed=seed)
+    some_digests = [digests[place] for place in chosen.tolist()] if digests else []
+    folds = _folds(given, some_digests, seed=seed)
     probabilities = _probabilities(features[chosen], given, folds, label_count=len(known))
     return tuple(
         LabelIssue(
@@ -114,7 +114,7 @@ def write(path: str, issues: Sequence[LabelIssue], labels: Sequence[str]) -> Non
         )
 
 
-def _folds(label_ids: Ints, contents: Sequence[bytes], *, seed: int) -> npt.NDArray[np.int64]:
+def _folds(label_ids: Ints, digests: Sequence[bytes], *, seed: int) -> npt.NDArray[np.int64]:
     """Returns the fold of each photo, even over the classes; equal photos share one.
 
     Else the copy of a photo would tell its label.
@@ -122,9 +122,9 @@ def _folds(label_ids: Ints, contents: Sequence[bytes], *, seed: int) -> npt.NDAr
     from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415 - takes a second
 
     firsts, group = np.arange(len(label_ids)), np.arange(len(label_ids))
-    if contents:
+    if digests:
         _, firsts, group = np.unique(
-            np.array(contents, dtype="S32"), return_index=True, return_inverse=True
+            np.array(digests, dtype="S32"), return_index=True, return_inverse=True
         )
     fold_count = max(2, min(_MOST_FOLDS, int(np.bincount(label_ids[firsts]).max())))
     dealer = StratifiedKFold(fold_count, shuffle=True, random_state=seed % 2**32)

@@ -9,7 +9,7 @@ from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.photos import pixels as images
-from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
+from image_retraining.photos.batches import PhotoBatch, photo_batches, plain_photos
 
 _BATCH_SIZE = 32
 
@@ -33,18 +33,19 @@ def predict(
     """
     unreadable: dict[int, str] = {}
 
-    def rows_of(batch: PhotoBatch) -> Sequence[Floats]:
+    def rows_of(batch: PhotoBatch[int]) -> Sequence[Floats]:
         if batch.images is None:
             return ()
         pixels = in_range(batch.padded(_BATCH_SIZE), mean, std)
-        return list(graph.scores(pixels)[: len(batch.numbers)])
+        return list(graph.scores(pixels)[: len(batch.keys)])
 
-    batches = photo_batches(_photos(paths, unreadable), image_size, batch_size=_BATCH_SIZE)
+    photos = plain_photos(paths, note_unreadable=unreadable.__setitem__)
+    batches = photo_batches(photos, image_size, batch_size=_BATCH_SIZE)
     next_position = 0
     for batch, rows in overlapped(rows_of, batches, streams=graph.streams):
         for position in batch.undecodable:
             unreadable[position] = images.why_left_out(paths[position])
-        scores = dict(zip(batch.numbers.tolist(), rows, strict=True))
+        scores = dict(zip(batch.keys, rows, strict=True))
         while scores:
             if next_position in scores:
                 yield Prediction(paths[next_position], scores.pop(next_position))
@@ -76,15 +77,6 @@ def predict_files(
 
     for _, answer in overlapped(prediction, iter(paths), streams=streams):
         yield answer
-
-
-def _photos(paths: Sequence[str], unreadable: dict[int, str]) -> Iterator[Photo]:
-    """Yields photos under their positions; notes why those that cannot be read are missing."""
-    for position, path in enumerate(paths):
-        try:
-            yield Photo.plain(position, images.read(path))
-        except OSError as error:
-            unreadable[position] = error.strerror or str(error)
 
 
 def in_range(pixels: Floats, mean: float, std: float) -> Floats:

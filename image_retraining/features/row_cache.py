@@ -1,16 +1,52 @@
-"""Rows of a feature table ↔ the cache: which recipe a row's vector goes by."""
+"""Rows of a feature table ↔ photo files and the cache: which rows are cached, and of which photos.
 
-from collections.abc import Mapping
-from dataclasses import replace
+A row that lacks its vector is looked up twice: by its file, as long as that has not changed since
+it was last read, and by the digest of its photo, once that has been read.
+"""
 
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from image_retraining.cache.known_files import PhotoFile, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.records import Floats
+from image_retraining.photos import pixels
+from image_retraining.photos.batches import limited_groups
 from image_retraining.photos.distortions import Views
+
+# Bounds the memory for vectors on their way from the cache.
+_LOOK_UPS_AT_ONCE = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row whose photo is known.
+
+    Attributes:
+        number: of the row, in the table.
+        digest: SHA-256 of the photo's contents.
+    """
+
+    number: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPhoto:
+    """A photo file as it was read, and rows that are of it; at least one.
+
+    The bytes that were hashed are the bytes to decode, so that a file that changes meanwhile
+    cannot put its vector under another digest.
+    """
+
+    file: PhotoFile
+    rows: tuple[Row, ...]
 
 
 class RowCache:
-    """The cached vectors of the rows of one table. Contents are SHA-256 of photos."""
+    """The cached vectors of the rows of one table."""
 
     def __init__(
         self,
@@ -31,55 +67,74 @@ class RowCache:
             stand_in: another recipe whose vectors will do for the photos themselves.
         """
         self._cache = cache
+        self._files = PhotoFiles(cache.file)
         self._table = table
         self._recipes = [[replace(recipe, view=views.name(n))] for n in range(views.count + 1)]
         if stand_in:
             self._recipes[0].append(stand_in)
 
-    def take(self, contents: Mapping[int, bytes]) -> list[int]:
-        """Fills in the rows whose vectors are cached; returns them.
+    def look_up(self) -> None:
+        """Fills in the rows of files that are known and unchanged, without reading them."""
+        missing = self._table.missing()
+        for start in range(0, len(missing), _LOOK_UPS_AT_ONCE):
+            paths = {
+                row: self._table.path(row) for row in missing[start : start + _LOOK_UPS_AT_ONCE]
+            }
+            known = self._files.known(list(dict.fromkeys(paths.values())))
+            self._take(Row(row, known[path]) for row, path in paths.items() if path in known)
+
+    def read_groups(self, count: int) -> Iterator[list[ReadPhoto]]:
+        """Yields groups of photos that lack vectors, read; the next run need not read them again.
+
+        Those that cannot be read are noted in the table.
 
         Args:
-            contents: row → content.
+            count: photos a group, at most.
         """
-        found: list[int] = []
-        for view, of_view in self._by_view(contents).items():
-            waiting = dict(of_view)
+        for group in limited_groups(
+            self._read(), count, size_of=lambda photo: len(photo.file.contents)
+        ):
+            self._files.remember(photo.file for photo in group)
+            yield group
+
+    def uncached(self, group: Iterable[ReadPhoto]) -> Iterator[ReadPhoto]:
+        """Fills in the rows of photos that are cached; yields the photos with the others."""
+        rows = itertools.chain.from_iterable(photo.rows for photo in group)
+        self._take(row for row in rows if self._table.is_missing(row.number))
+        for photo in group:
+            left = tuple(row for row in photo.rows if self._table.is_missing(row.number))
+            if left:
+                yield replace(photo, rows=left)
+
+    def store(self, rows: Iterable[Row], vectors: Iterable[Floats]) -> None:
+        """Keeps the vectors of rows, each float32 [D]."""
+        by_view: dict[int, dict[bytes, Floats]] = {}
+        for row, vector in zip(rows, vectors, strict=True):
+            by_view.setdefault(self._table.view(row.number), {})[row.digest] = vector
+        for view, of_view in by_view.items():
+            self._cache.store(self._recipes[view][0], of_view)
+
+    def _take(self, rows: Iterable[Row]) -> None:
+        by_view: dict[int, dict[int, bytes]] = {}
+        for row in rows:
+            self._table.note_digest(row.number, row.digest)
+            by_view.setdefault(self._table.view(row.number), {})[row.number] = row.digest
+        for view, waiting in by_view.items():
             for recipe in self._recipes[view]:
                 size = self._table.feature_size
                 vectors = self._cache.vectors(recipe, set(waiting.values()), size)
-                taken = self._table.take_cached(waiting, vectors)
-                found += taken
-                waiting = {row: waiting[row] for row in waiting.keys() - set(taken)}
-        return found
+                for number in self._table.take_cached(waiting, vectors):
+                    del waiting[number]
 
-    def claim(self, contents: Mapping[int, bytes]) -> set[int]:
-        """Returns those rows that this run is to compute, and tells other runs so."""
-        mine: set[int] = set()
-        for view, of_view in self._by_view(contents).items():
-            claimed = self._cache.claim(self._recipes[view][0], set(of_view.values()))
-            mine |= {row for row, content in of_view.items() if content in claimed}
-        return mine
-
-    def disclaim(self, contents: Mapping[int, bytes]) -> None:
-        """Takes back claims on rows that cannot be computed."""
-        for view, of_view in self._by_view(contents).items():
-            self._cache.disclaim(self._recipes[view][0], set(of_view.values()))
-
-    def store(self, contents: Mapping[int, bytes], vectors: Mapping[int, Floats]) -> None:
-        """Keeps the vectors of rows.
-
-        Args:
-            contents: row → content.
-            vectors: row → float32 [D].
-        """
-        for view, of_view in self._by_view(contents).items():
-            stored = {content: vectors[row] for row, content in of_view.items()}
-            self._cache.store(self._recipes[view][0], stored)
-
-    def _by_view(self, contents: Mapping[int, bytes]) -> dict[int, dict[int, bytes]]:
-        """Returns view → row → content."""
-        views: dict[int, dict[int, bytes]] = {}
-        for row, content in contents.items():
-            views.setdefault(int(self._table.views[row]), {})[row] = content
-        return views
+    def _read(self) -> Iterator[ReadPhoto]:
+        for path, rows in itertools.groupby(self._table.missing(), key=self._table.path):
+            # Some may have been filled in since, by what another run has stored.
+            missing = [row for row in rows if self._table.is_missing(row)]
+            if not missing:
+                continue
+            try:
+                file = PhotoFile.read(path, pixels.read)
+            except OSError as error:
+                self._table.note_unreadable(missing[0], error.strerror or str(error))
+            else:
+                yield ReadPhoto(file, tuple(Row(row, file.digest) for row in missing))

@@ -31,7 +31,6 @@ class FeatureTable:
         computed_count: how many vectors were computed.
         copied_count: how many rows got the vector of another photo with equal content.
         positions: int64 [R], the photo of each row.
-        views: int64 [R], which view of it the row is; 0 is the photo itself.
         feature_size: D.
     """
 
@@ -62,79 +61,112 @@ class FeatureTable:
         self.positions: Rows = np.concatenate(
             [np.arange(len(records)), np.repeat(self._viewed, view_count)]
         )
-        self.views: Rows = np.concatenate(
+        self._view_numbers: Rows = np.concatenate(
             [np.zeros([len(records)], int), np.tile(np.arange(view_count) + 1, len(self._viewed))]
         )
         self.feature_size = feature_size
         self._digests: dict[int, bytes] = {}
         self._vectors = np.empty([len(self.positions), feature_size], np.float32)
         self._done = np.zeros([len(self.positions)], np.bool_)
-        self._copies: list[tuple[int, int]] = []
+        self._missing = np.ones([len(self.positions)], np.bool_)
+        # (Digest, view) → the first row of it.
+        self._originals: dict[tuple[bytes, int], int] = {}
+        # Row → the first of its digest and view.
+        self._copies: dict[int, int] = {}
 
     @property
     def done_count(self) -> int:
         """How many rows have their vector."""
-        return int(self._done.sum())
+        return int(np.count_nonzero(self._done))
+
+    @property
+    def missing_count(self) -> int:
+        """How many rows are missing."""
+        return int(np.count_nonzero(self._missing))
+
+    def is_missing(self, row: int) -> bool:
+        """Whether a row is to get a vector still: it has none, is no copy, and is not left out."""
+        return bool(self._missing[row])
 
     def missing(self) -> list[int]:
-        """Returns the rows without a vector, those of a photo one after the other."""
-        rows = np.flatnonzero(~self._done)
+        """Returns the rows that are missing, those of a photo one after the other."""
+        rows = np.flatnonzero(self._missing)
         in_order: list[int] = rows[np.argsort(self.positions[rows], kind="stable")].tolist()
         return in_order
+
+    def path(self, row: int) -> str:
+        """Returns the file of a row's photo."""
+        return self._records[int(self.positions[row])].path
+
+    def view(self, row: int) -> int:
+        """Returns which view of its photo a row is; 0 is the photo itself."""
+        return int(self._view_numbers[row])
 
     def take_cached(
         self, digests: Mapping[int, bytes], vectors: Mapping[bytes, Floats]
     ) -> list[int]:
-        """Fills in those rows whose content has a vector; returns them.
+        """Fills in those rows whose photo has a vector; returns them.
 
         Args:
-            digests: row → SHA-256 of the content.
+            digests: row → SHA-256 of its photo.
             vectors: SHA-256 → float32 [D].
         """
         found = [row for row, digest in digests.items() if digest in vectors]
         for row in found:
             self._vectors[row] = vectors[digests[row]]
         self._done[found] = True
+        self._missing[found] = False
         return found
 
-    def take_computed(self, rows: Rows, vectors: Floats) -> None:
+    def take_computed(self, rows: list[int], vectors: Floats) -> None:
         """Fills in some rows with float32 [n, D]."""
         self._vectors[rows] = vectors
         self._done[rows] = True
+        self._missing[rows] = False
         self.computed_count += len(rows)
 
-    def note_content(self, position: int, digest: bytes) -> None:
-        """Notes the SHA-256 of a photo."""
-        self._digests[position] = digest
+    def note_digest(self, row: int, digest: bytes) -> None:
+        """Notes the SHA-256 of a row's photo."""
+        self._digests[int(self.positions[row])] = digest
 
-    def note_copy(self, row: int, first: int) -> None:
-        """Notes that a row's photo has the content of another, and will get that one's vector."""
-        self._copies.append((row, first))
+    def defer_copy(self, row: int, digest: bytes) -> bool:
+        """Returns whether a row is a copy: it shares what becomes of an earlier row.
+
+        That is one of equal digest and view that was asked about before.
+        """
+        original = self._originals.setdefault((digest, self.view(row)), row)
+        if original == row:
+            return False
+        self._copies[row] = original
+        self._missing[row] = False
+        return True
 
     def share_with_copies(self) -> None:
         """Gives photos of equal content the vectors, or the failure, of the first of them."""
-        for row, first in self._copies:
-            if self._done[first]:
-                self._vectors[row] = self._vectors[first]
+        for row, original in self._copies.items():
+            if self._done[original]:
+                self._vectors[row] = self._vectors[original]
                 self._done[row] = True
                 self.copied_count += 1
             else:
-                reason = self.unreadable[int(self.positions[first])].reason
-                self.note_unreadable(int(self.positions[row]), reason)
+                reason = self.unreadable[int(self.positions[original])].reason
+                self.note_unreadable(row, reason)
 
-    def note_unreadable(self, position: int, reason: str) -> None:
-        """Leaves a photo out.
+    def note_unreadable(self, row: int, reason: str) -> None:
+        """Leaves a row's photo out, with all rows of it.
 
         Raises:
             PhotoError: that is not allowed.
         """
-        path = self._records[position].path
+        path = self.path(row)
         if self._fail_on_bad_image:
             raise PhotoError(
                 "Every photo must be readable with --on_bad_image=fail. "
                 f"Got {path}: {reason}. Replace or remove it, or use --on_bad_image=skip."
             )
+        position = int(self.positions[row])
         self.unreadable[position] = Unreadable(path, reason)
+        self._missing[self.positions == position] = False
 
     def extraction(self) -> Extraction:
         """Returns what was gathered, by split."""
@@ -165,7 +197,7 @@ class FeatureTable:
             features=self._vectors[positions],
             label_ids=np.array([record.label_id for record in records], np.int32),
             paths=tuple(record.path for record in records),
-            contents=tuple(self._digests.get(position, b"") for position in listed),
+            digests=tuple(self._digests.get(position, b"") for position in listed),
         )
 
 

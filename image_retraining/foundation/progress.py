@@ -41,12 +41,20 @@ class Progress:
     def advance(self, count: int = 1) -> None:
         """Counts so many more as done; may be called from any thread."""
         with self._lock:
-            self._done += count
-            self._bar.update(count)
-            now = time.monotonic()
-            if self._in_lines and now - self._last_line >= _SECONDS_BETWEEN_LINES:
-                self._last_line = now
-                self._log_line(self._done / (now - self._started))
+            self._advance(count)
+
+    def has_left(self, count: int) -> None:
+        """Counts all but so many as done, never fewer than before; from any thread as well."""
+        with self._lock:
+            self._advance(max(0, self._total - count - self._done))
+
+    def _advance(self, count: int) -> None:
+        self._done += count
+        self._bar.update(count)
+        now = time.monotonic()
+        if self._in_lines and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self._log_line(self._done / (now - self._started))
 
     def _log_line(self, rate: float) -> None:
         logging.info(

@@ -46,10 +46,12 @@ class Catalog:
     Attributes:
         labels: class names, sorted; at least two.
         records: the photos, sorted by label_id, then by path.
+        image_dir: the folder, as it was named.
     """
 
     labels: tuple[str, ...]
     records: tuple[ImageRecord, ...]
+    image_dir: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,14 @@ class FeatureSet:
         features: float32 [N, D].
         label_ids: int32 [N], ascending.
         paths: N file names, in the order of the rows.
-        contents: SHA-256 of each photo's bytes, in the order of the rows; () when unknown.
+        digests: SHA-256 of each photo's contents, in the order of the rows; () when unknown.
         views: float32 [N, K, D], of K distorted views of each photo; None without.
     """
 
     features: Floats
     label_ids: Ints
     paths: tuple[str, ...]
-    contents: tuple[bytes, ...] = ()
+    digests: tuple[bytes, ...] = ()
     views: Floats | None = None
 
     def __len__(self) -> int:

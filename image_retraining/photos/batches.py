@@ -10,20 +10,17 @@ import collections
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import pixels
 from image_retraining.photos.distortions import PLAIN, Variation
 
+Key = TypeVar("Key")
 _Item = TypeVar("_Item")
-
-# Numbers by which a caller knows its pictures.
-Numbers = npt.NDArray[np.int64]
 
 # Decoding goes on while the engine, of which one core is busy for half a second, is made.
 _BATCHES_AHEAD = 8
@@ -32,51 +29,64 @@ _LARGEST_GROUP = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class Photo(Generic[Key]):
     """A photo to decode.
 
     Attributes:
         contents: the bytes of its file.
-        pictures: which pictures to make of it, under numbers of the caller's choice; at least one.
+        pictures: which pictures to make of it, at least one, each under a key of the caller's: all
+            that the caller needs to know when the picture comes back.
     """
 
     contents: bytes
-    pictures: Mapping[int, Variation]
-
-    @classmethod
-    def plain(cls, number: int, contents: bytes) -> Self:
-        """Returns a photo of which one picture is to be made, the photo itself."""
-        return cls(contents, {number: PLAIN})
+    pictures: Mapping[Key, Variation]
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoBatch:
+class PhotoBatch(Generic[Key]):
     """Some pictures.
 
     Attributes:
-        numbers: int64 [n], the caller's numbers of the pictures, in the order they were given.
+        keys: n keys of the pictures, in the order they were given.
         images: float32 [n, H, W, 3], RGB, from 0 up, to 1 in a photo itself; None when n is 0.
-        undecodable: numbers of pictures given before the last of these whose photo cannot be
-            decoded.
+        undecodable: keys of pictures given before the last of these whose photo cannot be decoded.
     """
 
-    numbers: Numbers
+    keys: tuple[Key, ...]
     images: Any
-    undecodable: tuple[int, ...]
+    undecodable: tuple[Key, ...]
 
     def padded(self, size: int) -> Floats:
         """Returns float32 [size, H, W, 3], the images and black ones after them.
 
         Batches of one size make a photo's vector independent of how many others came with it.
         """
-        missing = size - len(self.numbers)
+        missing = size - len(self.keys)
         images: Floats = self.images.numpy()
         return np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
 
 
+def plain_photos(
+    paths: Iterable[str], *, note_unreadable: Callable[[int, str], object] = lambda *_: None
+) -> Iterator[Photo[int]]:
+    """Yields the files that can be read as photos of one picture, the photo itself.
+
+    Args:
+        paths: the files; their numbers, from 0, are the keys.
+        note_unreadable: is given the number of each other file, and why it cannot be read.
+    """
+    for number, path in enumerate(paths):
+        try:
+            contents = pixels.read(path)
+        except OSError as error:
+            note_unreadable(number, error.strerror or str(error))
+        else:
+            yield Photo(contents, {number: PLAIN})
+
+
 def photo_batches(
-    photos: Iterable[Photo], image_size: tuple[int, int], *, batch_size: int
-) -> Iterator[PhotoBatch]:
+    photos: Iterable[Photo[Key]], image_size: tuple[int, int], *, batch_size: int
+) -> Iterator[PhotoBatch[Key]]:
     """Yields the pictures of photos in batches, in their order.
 
     Every batch is full but the last; after it may come one of undecodable photos only.
@@ -91,13 +101,17 @@ def photo_batches(
     """
     feed = _Feed(photos, batch_size)
 
-    def decode(contents: Any, numbers: Any, variations: Any) -> Any:
+    def decode(contents: Any, first: Any, variations: Any) -> Any:
         rows = tf.reshape(tf.io.decode_raw(variations, tf.float32), [-1, len(PLAIN)])
-        return tf.io.decode_raw(numbers, tf.int64), pixels.variations(contents, image_size, rows)
+        numbers = first + tf.range(tf.shape(rows, tf.int64)[0])
+        return numbers, pixels.variations(contents, image_size, rows)
 
     dataset = (
         tf.data.Dataset.from_generator(
-            feed.groups, output_signature=(tf.TensorSpec([None], tf.string),) * 3
+            feed.groups,
+            output_signature=tuple(
+                tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64, tf.string)
+            ),
         )
         .unbatch()
         .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -107,8 +121,8 @@ def photo_batches(
     )
     try:
         for numbers, pictures in dataset:
-            listed = numbers.numpy()
-            yield PhotoBatch(listed, pictures, tuple(feed.skipped_before(listed.tolist())))
+            keys, skipped = feed.take_back(numbers.numpy().tolist())
+            yield PhotoBatch(keys, pictures, skipped)
     except KeyboardInterrupt as interruption:
         # Its traceback would keep tf.data's iterator, and with it the thread that draws photos.
         traceback.clear_frames(interruption.__traceback__)
@@ -116,7 +130,7 @@ def photo_batches(
     if feed.failure is not None:
         raise feed.failure
     if feed.drawn:
-        yield PhotoBatch(np.empty([0], np.int64), None, tuple(feed.drawn))
+        yield PhotoBatch((), None, tuple(key for _, key in feed.drawn))
 
 
 def limited_groups(
@@ -141,40 +155,50 @@ def limited_groups(
         yield group
 
 
-class _Feed:
+class _Feed(Generic[Key]):
     """Draws photos for tf.data, in groups, because each hand-over costs half a millisecond.
 
     Attributes:
-        drawn: numbers given to tf.data that have not come back yet, in order.
+        drawn: numbers and keys of pictures that tf.data has not given back yet, in order.
         failure: what ended the drawing early. `ignore_errors` swallows the errors of the whole
             pipeline, not only those of decoding, so that tf.data would end as if all were drawn.
     """
 
-    def __init__(self, photos: Iterable[Photo], group_size: int) -> None:
+    def __init__(self, photos: Iterable[Photo[Key]], group_size: int) -> None:
         self._photos = iter(photos)
         self._group_size = group_size
-        self.drawn: collections.deque[int] = collections.deque()
+        self._count = 0
+        self.drawn: collections.deque[tuple[int, Key]] = collections.deque()
         self.failure: BaseException | None = None
 
-    def groups(self) -> Iterator[tuple[list[bytes], list[bytes], list[bytes]]]:
-        """Yields contents, numbers (int64) and variations (float32), the latter two as bytes."""
+    def groups(self) -> Iterator[tuple[list[bytes], list[int], list[bytes]]]:
+        """Yields contents, number of the first picture, and variations (float32) as bytes."""
         try:
             for group in limited_groups(
                 self._photos, self._group_size, size_of=lambda photo: len(photo.contents)
             ):
-                for photo in group:
-                    self.drawn.extend(photo.pictures)
+                firsts = [self._number(photo) for photo in group]
                 yield (
                     [photo.contents for photo in group],
-                    [np.array([*photo.pictures], np.int64).tobytes() for photo in group],
+                    firsts,
                     [np.array([*photo.pictures.values()], np.float32).tobytes() for photo in group],
                 )
         except BaseException as error:
             self.failure = error
             raise
 
-    def skipped_before(self, numbers: list[int]) -> Iterator[int]:
-        """Takes the numbers off `drawn`; yields those before them that did not come back."""
+    def take_back(self, numbers: list[int]) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
+        """Returns the keys of pictures, and of those before them that did not come back."""
+        keys, skipped = [], []
         for number in numbers:
-            while (drawn := self.drawn.popleft()) != number:
-                yield drawn
+            while (drawn := self.drawn.popleft())[0] != number:
+                skipped.append(drawn[1])
+            keys.append(drawn[1])
+        return tuple(keys), tuple(skipped)
+
+    def _number(self, photo: Photo[Key]) -> int:
+        """Numbers the pictures of a photo on; returns the number of the first."""
+        first = self._count
+        self.drawn.extend(enumerate(photo.pictures, first))
+        self._count += len(photo.pictures)
+        return first

@@ -77,11 +77,11 @@ class Views:
         parts += [f"{name}={amount}" for name, amount in amounts.items() if amount]
         return " ".join([*parts, f"seed={self.seed}", f"view={number}"])
 
-    def variation(self, number: int, photo: bytes) -> Variation:
+    def variation(self, number: int, digest: bytes) -> Variation:
         """Returns what view `number` does to the photo of this SHA-256."""
         if not number:
             return PLAIN
-        return _drawn(self.distortion, photo + self.name(number).encode())
+        return _drawn(self.distortion, digest + self.name(number).encode())
 
 
 NO_VIEWS = Views()

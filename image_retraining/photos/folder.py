@@ -65,7 +65,7 @@ def scan(image_dir: str, *, validation_percentage: int, testing_percentage: int)
         for label_id, paths in enumerate(photos.values())
         for path in paths
     )
-    return Catalog(labels=tuple(photos), records=records)
+    return Catalog(labels=tuple(photos), records=records, image_dir=image_dir)
 
 
 def counts(catalog: Catalog) -> list[dict[Split, int]]:

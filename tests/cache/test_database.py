@@ -37,7 +37,7 @@ from test_vectors import (
 from image_retraining.cache import database as cache_file
 from image_retraining.cache.database import CacheFile
 from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
-from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.schema import checksum
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
@@ -100,13 +100,15 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
-def remembered(paths: list[Path]) -> dict[str, tuple[FileState, bytes]]:
-    """Returns path → state and SHA-256 of files, as if they had been written long ago."""
-    states = {str(path): FileState.of(str(path)) for path in paths}
-    return {
-        path: (replace(state, taken_ns=state.ctime_ns + 3600 * 10**9), digest(number))
-        for number, (path, state) in enumerate(states.items())
-    }
+def remembered(paths: list[Path]) -> list[PhotoFile]:
+    """Returns files of digest(0), digest(1) and so on, as if they had been written long ago."""
+    states = [FileState.of(str(path)) for path in paths]
+    return [
+        PhotoFile(
+            str(path), replace(state, taken_ns=state.ctime_ns + 3600 * 10**9), b"", digest(number)
+        )
+        for number, (path, state) in enumerate(zip(paths, states, strict=True))
+    ]
 
 
 # Version 1
@@ -180,7 +182,7 @@ def test_the_vectors_of_version_1_are_kept(
         with BottleneckCache(str(folder)) as cache:
             assert bits(cache.vectors(RECIPE, photos, 4)) == vectors_of(rows_1(), 7)
             assert bits(cache.vectors(OTHER_RECIPE, photos, 4)) == vectors_of(rows_1(), 3)
-    assert execute(folder, "PRAGMA user_version") == (2,)
+    assert execute(folder, "PRAGMA user_version") == (3,)
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
     assert logged.messages == []
 
@@ -271,6 +273,68 @@ def test_processes_may_bring_one_file_up_to_date_at_once(tmp_path: Path, start: 
             assert bits(cache.vectors(RECIPE, photos, 4)) == vectors_of(rows_1(), 7)
 
 
+# Version 2
+
+VERSION_2 = """
+ALTER TABLE bottlenecks ADD COLUMN used_day INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE files ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE modules (
+    fingerprint TEXT NOT NULL,
+    freezing INTEGER NOT NULL,
+    asked_size TEXT NOT NULL,
+    handle TEXT NOT NULL,
+    crc INTEGER NOT NULL,
+    description TEXT NOT NULL,
+    sample BLOB NOT NULL,
+    graph BLOB NOT NULL,
+    PRIMARY KEY (fingerprint, freezing, asked_size)
+);
+CREATE TABLE claims (
+    recipe_id INTEGER NOT NULL REFERENCES recipes (id),
+    photo BLOB NOT NULL,
+    run INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    process INTEGER NOT NULL,
+    started REAL NOT NULL,
+    until REAL NOT NULL,
+    PRIMARY KEY (recipe_id, photo)
+) WITHOUT ROWID;
+PRAGMA user_version = 2;
+"""
+
+
+def test_version_2_keeps_everything_but_its_claims(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cache"
+    photo = tmp_path / "rose.jpg"
+    photo.touch()
+    with file_of_version_1(folder) as database:
+        database.executescript(VERSION_2)
+        for recipe_id, digest_, _, vector in rows_1():
+            recipe = {7: RECIPE, 3: OTHER_RECIPE}[recipe_id]
+            crc = documented_crc(recipe, digest_, vector)
+            row = (recipe_id, digest_, crc, vector, 20_000)
+            database.execute("INSERT INTO bottlenecks VALUES (?, ?, ?, ?, ?)", row)
+        for n in range(300, 340):
+            database.execute(
+                "INSERT INTO claims VALUES (7, ?, 1, 'hal', 4711, 1e9, 1e10)", [digest(n)]
+            )
+        state = photo.stat()
+        known = (os.fsencode(photo), 0, state.st_mtime_ns, state.st_ctime_ns, digest(5))
+        database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", [*known, state.st_ino])
+    photos = [digest(n) for n in range(340)]
+    for _ in range(2):
+        with BottleneckCache(str(folder)) as cache:
+            assert bits(cache.vectors(RECIPE, photos, 4)) == vectors_of(rows_1(), 7)
+            assert bits(cache.vectors(OTHER_RECIPE, photos, 4)) == vectors_of(rows_1(), 3)
+            assert PhotoFiles(cache.file).known([str(photo)]) == {str(photo): digest(5)}
+    assert execute(folder, "PRAGMA user_version") == (3,)
+    assert execute(folder, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'claims'") == (0,)
+    assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+    assert logged.messages == []
+
+
 # The checksum
 
 
@@ -294,7 +358,7 @@ def test_rows_are_stored_with_the_documented_checksum(tmp_path: Path, recipe: Re
 # A newer version
 
 
-@pytest.mark.parametrize("version", [3, 4, 2**31 - 1])
+@pytest.mark.parametrize("version", [4, 5, 2**31 - 1])
 def test_a_newer_file_is_refused_to_the_byte(
     tmp_path: Path, version: int, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -302,7 +366,7 @@ def test_a_newer_file_is_refused_to_the_byte(
     execute(tmp_path, f"PRAGMA user_version = {version}")
     before = (tmp_path / FILE_NAME).read_bytes()
     for _ in range(2):
-        with pytest.raises(CacheError, match=rf"version 2 or older\. Got version {version}, made"):
+        with pytest.raises(CacheError, match=rf"version 3 or older\. Got version {version}, made"):
             BottleneckCache(str(tmp_path))
     assert (tmp_path / FILE_NAME).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
@@ -313,12 +377,12 @@ def test_a_newer_file_keeps_what_its_log_holds(tmp_path: Path) -> None:
     """As when the newer release was killed."""
     with BottleneckCache(str(tmp_path / "open")) as cache:
         cache.store(RECIPE, numbered(range(5)))
-        execute(tmp_path / "open", "PRAGMA user_version = 3")
+        execute(tmp_path / "open", "PRAGMA user_version = 4")
         shutil.copytree(tmp_path / "open", tmp_path / "killed")
     assert (tmp_path / "killed" / f"{FILE_NAME}-wal").stat().st_size > 0
-    with pytest.raises(CacheError, match="Got version 3"):
+    with pytest.raises(CacheError, match="Got version 4"):
         BottleneckCache(str(tmp_path / "killed"))
-    assert execute(tmp_path / "killed", "PRAGMA user_version") == (3,)
+    assert execute(tmp_path / "killed", "PRAGMA user_version") == (4,)
     assert execute(tmp_path / "killed", "SELECT COUNT(*) FROM bottlenecks") == (5,)
 
 
@@ -412,7 +476,7 @@ def test_garbage_for_vectors_is_set_aside_as_it_was(
     check_set_aside(Damaged(tmp_path, vectors, damaged), logged)
 
 
-@pytest.mark.parametrize("version", [-1, 0, 1, 2])
+@pytest.mark.parametrize("version", [-1, 0, 1, 2, 3])
 def test_a_database_of_another_program_is_set_aside(
     tmp_path: Path, version: int, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -454,7 +518,6 @@ def test_a_file_whose_tables_are_damaged_is_set_aside_if_it_cannot_be_read(
     with BottleneckCache(str(tmp_path)) as cache:
         kept = found(cache, vectors)
         assert kept in ({}, bits(vectors))
-        assert cache.claim(RECIPE, list(vectors)) == set(vectors) - set(kept)
         cache.store(RECIPE, vectors)
         assert found(cache, vectors) == bits(vectors)
     asides = damaged_files(tmp_path)
@@ -540,8 +603,6 @@ MODULE = KeptModule(
 )
 ACTIONS: dict[str, Callable[[BottleneckCache], object]] = {
     "vectors": lambda cache: cache.vectors(RECIPE, [digest(1)], SIZE),
-    "claim": lambda cache: cache.claim(RECIPE, [digest(1)]),
-    "disclaim": lambda cache: cache.disclaim(RECIPE, [digest(1)]),
     "store": lambda cache: cache.store(RECIPE, numbered(range(1, 2))),
     "known": lambda cache: PhotoFiles(cache.file).known(["rose.jpg"]),
     "remember": lambda cache: PhotoFiles(cache.file).remember(remembered([Path(__file__)])),
@@ -723,7 +784,6 @@ class Keepsake:
     vectors: dict[Recipe, dict[bytes, bytes]]
     photos: dict[str, bytes]
     modules: dict[ModuleKey, KeptModule]
-    claimed: list[bytes]
 
     def __repr__(self) -> str:
         return "keepsake"
@@ -748,7 +808,6 @@ def keepsake(tmp_path_factory: pytest.TempPathFactory) -> Keepsake:
         )
         for number in range(4)
     }
-    claimed = [digest(n) for n in range(200, 240)]
     # A file of its own for each process that tests.
     place = folder / "made"
     cache = BottleneckCache(str(place))
@@ -757,16 +816,13 @@ def keepsake(tmp_path_factory: pytest.TempPathFactory) -> Keepsake:
     PhotoFiles(cache.file).remember(remembered(paths))
     for key, module in modules.items():
         KeptModules(cache.file).keep(key, module, handle="a module")
-    # Closed without an end to its claims, as by a run that is still going on.
-    assert cache.claim(RECIPE, claimed) == set(claimed)
-    cache.file.close()
+    cache.close()
     return Keepsake(
         folder=folder,
         contents=(place / FILE_NAME).read_bytes(),
         vectors={recipe: bits(some) for recipe, some in vectors.items()},
-        photos={path: photo for path, (_, photo) in remembered(paths).items()},
+        photos={file.path: file.digest for file in remembered(paths)},
         modules=modules,
-        claimed=claimed,
     )
 
 
@@ -785,8 +841,6 @@ def use(cache: BottleneckCache, keepsake: Keepsake) -> None:
         if kept_module:
             assert kept_module == module
             assert kept_module.sample.tobytes() == module.sample.tobytes()
-    asked = {digest(n) for n in range(90, 300)}
-    assert cache.claim(RECIPE, asked) <= asked
     new = numbered(range(300, 310))
     cache.store(RECIPE, new)
     assert found(cache, new).items() <= bits(new).items()
@@ -801,9 +855,6 @@ def test_the_keepsake_gives_everything_when_it_is_sound(keepsake: Keepsake, tmp_
         assert PhotoFiles(cache.file).known(list(keepsake.photos)) == keepsake.photos
         for key, module in keepsake.modules.items():
             assert KeptModules(cache.file).find(key) == module
-        asked = {digest(n) for n in range(90, 300)}
-        missing = asked - set(keepsake.vectors[RECIPE]) - set(keepsake.claimed)
-        assert cache.claim(RECIPE, asked) == missing
         use(cache, keepsake)
 
 

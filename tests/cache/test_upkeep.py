@@ -13,10 +13,9 @@ import pytest
 from conftest import as_nobody, mode_of
 from test_vectors import RECIPE, REPOSITORY, SIZE, bits, digest, execute, numbered
 
-from image_retraining.cache import upkeep
 from image_retraining.cache import vectors as bottlenecks
 from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
-from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.upkeep import care
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
@@ -40,8 +39,7 @@ MODULE = KeptModule(
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Noon of the day that is today."""
     clocks = {**vars(time), "time": lambda: (TODAY + 0.5) * 86400}
-    for room in (bottlenecks, upkeep):
-        monkeypatch.setattr(room, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(bottlenecks, "time", SimpleNamespace(**clocks))
 
 
 def large(numbers: range) -> dict[bytes, Floats]:
@@ -62,12 +60,12 @@ def used(folder: Path, recipe: Recipe, day: int, numbers: range | None = None) -
 
 def remember(cache: BottleneckCache, paths: list[Path]) -> None:
     """Notes files as those of the photos 0, 1, 2…, as if they had been written long ago."""
-    states = {str(path): FileState.of(str(path)) for path in paths}
+    states = [FileState.of(str(path)) for path in paths]
     PhotoFiles(cache.file).remember(
-        {
-            path: (replace(state, taken_ns=state.ctime_ns + 3600 * 10**9), digest(number))
-            for number, (path, state) in enumerate(states.items())
-        }
+        PhotoFile(
+            str(path), replace(state, taken_ns=state.ctime_ns + 3600 * 10**9), b"", digest(number)
+        )
+        for number, (path, state) in enumerate(zip(paths, states, strict=True))
     )
 
 
@@ -251,28 +249,16 @@ def test_what_belongs_to_no_vector_is_deleted_as_well(tmp_path: Path) -> None:
     )
 
 
-def test_the_claims_of_dead_runs_are_deleted(tmp_path: Path) -> None:
-    with BottleneckCache(str(tmp_path)) as cache:
-        cache.claim(RECIPE, [digest(0), digest(1)])
-        now = (TODAY + 0.5) * 86400
-        execute(tmp_path, "UPDATE claims SET until = ?", now + 100)
-        execute(tmp_path, "UPDATE claims SET until = ? WHERE photo = ?", now - 1, digest(0))
-        care(str(tmp_path), prune_days=30)
-        assert execute(tmp_path, "SELECT COUNT(*), photo FROM claims") == (1, digest(1))
-
-
 def test_a_run_may_go_on_while_old_vectors_are_deleted(tmp_path: Path) -> None:
     old, new, later = numbered(range(5)), numbered(range(5, 9)), numbered(range(9, 12))
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, {**old, **new})
         used(tmp_path, RECIPE, TODAY)
         used(tmp_path, RECIPE, TODAY - 31, range(5))
-        assert cache.claim(RECIPE, later) == set(later)
         care(str(tmp_path), prune_days=30)
         cache.store(RECIPE, later)
         every = {**old, **new, **later}
         assert bits(cache.vectors(RECIPE, list(every), SIZE)) == bits({**new, **later})
-        assert cache.claim(RECIPE, every) == set(old)
 
 
 # Caches that are none, or damaged
@@ -331,9 +317,9 @@ def test_a_cache_that_cannot_be_written_to_is_an_error(tmp_path: Path, mode: int
 def test_a_newer_cache_is_an_error_and_left_alone(tmp_path: Path) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 3")
+    execute(tmp_path, "PRAGMA user_version = 4")
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CacheError, match="Got version 3"):
+    with pytest.raises(CacheError, match="Got version 4"):
         care(str(tmp_path), prune_days=0)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
@@ -466,11 +452,8 @@ def check_works(cache: BottleneckCache, photo: Path) -> None:
     """Does with a cache what a run does with it."""
     vectors = numbered(range(600))
     assert cache.vectors(RECIPE, list(vectors), SIZE) == {}
-    assert cache.claim(RECIPE, vectors) == set(vectors)
     cache.store(RECIPE, vectors)
     assert bits(cache.vectors(RECIPE, [*vectors, digest(999)], SIZE)) == bits(vectors)
-    assert cache.claim(RECIPE, [*vectors, digest(999)]) == {digest(999)}
-    cache.disclaim(RECIPE, [digest(999)])
     remember(cache, [photo])
     assert PhotoFiles(cache.file).known([str(photo), "other"]) == {str(photo): digest(0)}
     key = ModuleKey(RECIPE.fingerprint, 1, "")
@@ -598,6 +581,6 @@ def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
 def test_a_newer_cache_is_no_reason_to_go_on_without_one(tmp_path: Path) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 3")
-    with pytest.raises(CacheError, match="Got version 3"):
+    execute(tmp_path, "PRAGMA user_version = 4")
+    with pytest.raises(CacheError, match="Got version 4"):
         open_cache(str(tmp_path))

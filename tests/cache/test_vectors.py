@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from image_retraining.cache import known_files
-from image_retraining.cache.known_files import FileState, PhotoFiles
+from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.foundation.errors import CacheError
 from image_retraining.foundation.records import Floats
@@ -69,8 +69,10 @@ def photo(tmp_path: Path) -> str:
     return str(path)
 
 
-def remember(cache: BottleneckCache, path: str, photo: bytes = digest(0)) -> None:
-    PhotoFiles(cache.file).remember({path: (FileState.of(path), photo)})
+def remember(cache: BottleneckCache, path: str, state: FileState | None = None) -> None:
+    """Tells the cache that a file has digest(0), in its present state or in another."""
+    file = PhotoFile(path, state or FileState.of(path), b"", digest(0))
+    PhotoFiles(cache.file).remember([file])
 
 
 # Vectors
@@ -202,10 +204,10 @@ def test_damaged_vectors_count_as_missing_with_one_warning(
 def test_a_cache_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path, journal: str) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 3")
+    execute(tmp_path, "PRAGMA user_version = 4")
     assert execute(tmp_path, f"PRAGMA journal_mode = {journal}") == (journal.lower(),)
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CacheError, match=r"of version 2 or older\. Got version 3") as raised:
+    with pytest.raises(CacheError, match=r"of version 3 or older\. Got version 4") as raised:
         BottleneckCache(str(tmp_path))
     assert str(tmp_path / FILE_NAME) in str(raised.value)
     assert (tmp_path / FILE_NAME).read_bytes() == before
@@ -262,7 +264,7 @@ def test_thousands_of_photos_are_known(cache: BottleneckCache, tmp_path: Path) -
         path.touch()
         known[str(path)] = digest(number)
     PhotoFiles(cache.file).remember(
-        {path: (FileState.of(path), photo) for path, photo in known.items()}
+        PhotoFile(path, FileState.of(path), b"", digest_) for path, digest_ in known.items()
     )
     assert PhotoFiles(cache.file).known(list(known)) == known
 
@@ -275,7 +277,7 @@ def test_each_part_of_the_state_tells_a_changed_photo(
 ) -> None:
     state = FileState.of(photo)
     was = replace(state, **{field: getattr(state, field) + difference})
-    PhotoFiles(cache.file).remember({photo: (was, digest(0))})
+    remember(cache, photo, was)
     assert PhotoFiles(cache.file).known([photo]) == {}
 
 
@@ -329,7 +331,7 @@ def test_a_photo_is_as_fresh_as_when_its_state_was_taken(
     clock.now = os.stat(photo).st_ctime_ns + SECOND
     state = FileState.of(photo)
     clock.now += 10 * SECOND
-    PhotoFiles(cache.file).remember({photo: (state, digest(0))})
+    remember(cache, photo, state)
     assert PhotoFiles(cache.file).known([photo]) == {}
 
 
@@ -361,6 +363,31 @@ def test_two_spellings_of_one_path_are_both_known(
         photo: digest(0),
         "rose.jpg": digest(0),
     }
+
+
+def read_bytes(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def test_a_file_is_read_with_its_state_and_its_digest(photo: str) -> None:
+    before = FileState.of(photo)
+    file = PhotoFile.read(photo, read_bytes)
+    assert (file.path, file.contents) == (photo, b"petals")
+    assert file.digest == hashlib.sha256(b"petals").digest()
+    assert file.state == before
+    assert before.taken_ns <= file.state.taken_ns
+
+
+def test_a_file_edited_while_it_is_read_has_the_state_of_before(photo: str) -> None:
+    def edit_and_read(path: str) -> bytes:
+        Path(path).write_bytes(b"petals and thorns")
+        return read_bytes(path)
+
+    before = FileState.of(photo)
+    file = PhotoFile.read(photo, edit_and_read)
+    assert file.state == before
+    assert file.digest == hashlib.sha256(b"petals and thorns").digest()
+    assert file.state != FileState.of(photo)
 
 
 # At once

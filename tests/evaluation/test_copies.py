@@ -16,13 +16,13 @@ Sets = Mapping[Split, FeatureSet]
 
 
 def photos(
-    letter: str, features: npt.ArrayLike, *, label_ids: list[int] | None = None, contents: str = ""
+    letter: str, features: npt.ArrayLike, *, label_ids: list[int] | None = None, digests: str = ""
 ) -> FeatureSet:
-    """Returns photos named letter + number; each letter of contents stands for some bytes."""
+    """Returns photos named letter + number; each letter of digests stands for one."""
     rows = np.array(features, np.float32)
     ids = np.zeros([len(rows)], np.int32) if label_ids is None else np.array(label_ids, np.int32)
     paths = tuple(f"{letter}{number}" for number in range(len(rows)))
-    return FeatureSet(rows, ids, paths, tuple(letter.encode() for letter in contents))
+    return FeatureSet(rows, ids, paths, tuple(letter.encode() for letter in digests))
 
 
 def in_splits(training: FeatureSet, validation: FeatureSet, testing: FeatureSet) -> Sets:
@@ -84,9 +84,9 @@ def test_near_photos_of_different_splits_are_found(
 def test_photos_of_equal_bytes_are_found_in_any_split() -> None:
     found = find(
         in_splits(
-            photos("a", np.eye(9)[:5], label_ids=[0, 0, 1, 1, 2], contents="pqprs"),
-            photos("b", np.eye(9)[5:6], contents="t"),
-            photos("c", np.eye(9)[6:], contents="usv"),
+            photos("a", np.eye(9)[:5], label_ids=[0, 0, 1, 1, 2], digests="pqprs"),
+            photos("b", np.eye(9)[5:6], digests="t"),
+            photos("c", np.eye(9)[6:], digests="usv"),
         )
     )
     assert paths(found) == [["c1", "a4"], ["a0", "a2"]]
@@ -98,8 +98,8 @@ def test_photos_of_equal_bytes_are_found_in_any_split() -> None:
 def test_bytes_and_vectors_join_to_one_group() -> None:
     near = [[1, 0, 0], [0, 1, 0]]
     sets = in_splits(
-        photos("a", near, contents="pp"),
-        photos("b", near[:1], contents="q"),
+        photos("a", near, digests="pp"),
+        photos("b", near[:1], digests="q"),
         photos("c", [[0, 0, 1]]),
     )
     (group,) = find(sets).groups
@@ -111,8 +111,8 @@ def test_bytes_and_vectors_join_to_one_group() -> None:
 def test_a_vector_without_direction_is_near_none() -> None:
     odd: list[list[float]] = [[0, 0], [np.nan, 1], [np.inf, 1]]
     assert paths(find(in_splits(photos("a", odd), photos("b", odd), photos("c", odd)))) == []
-    known = in_splits(photos("a", [[0, 0]], contents="p"), photos("b", odd), photos("c", odd))
-    known = {**known, TESTING: photos("c", odd, contents="qrp")}
+    known = in_splits(photos("a", [[0, 0]], digests="p"), photos("b", odd), photos("c", odd))
+    known = {**known, TESTING: photos("c", odd, digests="qrp")}
     assert paths(find(known)) == [["c2", "a0"]]
 
 
@@ -124,12 +124,12 @@ class _Reference:
     cosine: float
 
     def groups(self) -> set[frozenset[str]]:
-        split_of, rows, contents = [], [], []
+        split_of, rows, digests = [], [], []
         names: list[str] = []
         for split, some in self.sets.items():
             split_of += [split] * len(some)
             rows += list(some.features.astype(np.float64))
-            contents += list(some.contents)
+            digests += list(some.digests)
             names += some.paths
         group_of = list(range(len(names)))
         for one in range(len(names)):
@@ -137,7 +137,7 @@ class _Reference:
                 cosine = rows[one] @ rows[other]
                 cosine /= np.sqrt(rows[one] @ rows[one]) * np.sqrt(rows[other] @ rows[other])
                 near = split_of[one] != split_of[other] and cosine >= self.cosine
-                if near or contents[one] == contents[other]:
+                if near or digests[one] == digests[other]:
                     old, new = group_of[one], group_of[other]
                     group_of = [new if number == old else number for number in group_of]
         members = [
@@ -169,13 +169,13 @@ def test_the_slow_way_finds_the_same(
     monkeypatch.setattr(near_vectors, "_MOST_WAITING", blocks[0])
     rng = np.random.default_rng(size)
     vectors = clustered(rng, 200, size)
-    contents = rng.integers(2000, size=200).astype("S").tolist()
+    digests = rng.integers(2000, size=200).astype("S").tolist()
     sets = {
         split: FeatureSet(
             vectors[start:end],
             np.zeros([end - start], np.int32),
             tuple(f"{split.value}{row}" for row in range(end - start)),
-            tuple(contents[start:end]),
+            tuple(digests[start:end]),
         )
         for split, start, end in ((TRAINING, 0, 120), (VALIDATION, 120, 155), (TESTING, 155, 200))
     }
@@ -212,7 +212,7 @@ def test_a_search_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_report_names_what_leaks_first_and_what_contradicts() -> None:
     sets = in_splits(
-        photos("a", np.eye(6)[:4], label_ids=[0, 0, 1, 2], contents="ppqr"),
+        photos("a", np.eye(6)[:4], label_ids=[0, 0, 1, 2], digests="ppqr"),
         photos("b", np.eye(6)[4:5]),
         photos("c\n\udcff/", np.eye(6)[[3, 5]], label_ids=[1, 2]),
     )
@@ -255,9 +255,9 @@ class _WithViews(FeatureSet):
 
 def test_one_photo_of_a_group_stays_with_all_that_belongs_to_it() -> None:
     features = np.eye(8)[[0, 1, 2, 0, 3]]
-    plain = photos("a", features, label_ids=[0, 0, 1, 1, 2], contents="pqrps")
+    plain = photos("a", features, label_ids=[0, 0, 1, 1, 2], digests="pqrps")
     training = _WithViews(
-        plain.features, plain.label_ids, plain.paths, plain.contents, plain.features[:, None, :]
+        plain.features, plain.label_ids, plain.paths, plain.digests, plain.features[:, None, :]
     )
     plain = photos("b", np.eye(8)[[1, 4]])
     without_views = _WithViews(plain.features, plain.label_ids, plain.paths)
@@ -271,7 +271,7 @@ def test_one_photo_of_a_group_stays_with_all_that_belongs_to_it() -> None:
     rest = kept[TRAINING]
     assert isinstance(rest, _WithViews)
     assert rest.views is not None
-    assert rest.contents == (b"p", b"r", b"s")
+    assert rest.digests == (b"p", b"r", b"s")
     assert rest.label_ids.tolist() == [0, 1, 2]
     assert rest.features.argmax(axis=1).tolist() == [0, 2, 3]
     assert rest.views[:, 0].argmax(axis=1).tolist() == [0, 2, 3]

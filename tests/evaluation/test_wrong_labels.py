@@ -19,8 +19,8 @@ def synthetic(counts: Sequence[int], seed: int, *, split: str = "") -> FeatureSe
     random = np.random.default_rng(seed)
     features = 4 * np.eye(len(counts), 20)[label_ids] + random.normal(size=[len(label_ids), 20])
     paths = tuple(f"{split}{number}.jpg" for number in range(len(label_ids)))
-    contents = tuple(path.encode() for path in paths)
-    return FeatureSet(features.astype(np.float32), label_ids, paths, contents)
+    digests = tuple(path.encode() for path in paths)
+    return FeatureSet(features.astype(np.float32), label_ids, paths, digests)
 
 
 def photos(*counts: int) -> dict[Split, FeatureSet]:

@@ -3,6 +3,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,9 @@ from conftest import colour_statistics, encoded, save_module, solid
 from image_retraining.backbone.freezing import Frozen
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache import known_files
-from image_retraining.cache.vectors import BottleneckCache
+from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
+from image_retraining.cache.lock import computing_alone
+from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE, Engine
 from image_retraining.features.extraction import extract
@@ -99,6 +102,20 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the cache believe that files written just now were written an hour ago."""
     clocks = {**vars(time), "time_ns": lambda: time.time_ns() + 3600 * 10**9}
     monkeypatch.setattr(known_files, "time", SimpleNamespace(**clocks))
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The photos read so far."""
+    paths: list[str] = []
+    read = pixels.read
+
+    def read_and_note(path: str) -> bytes:
+        paths.append(path)
+        return read(path)
+
+    monkeypatch.setattr(pixels, "read", read_and_note)
+    return paths
 
 
 def cataloged(folder: Path, validation: int = 20, testing: int = 20) -> Catalog:
@@ -190,14 +207,14 @@ def test_views_are_what_the_module_gives_for_distorted_photos(
     for split, photos in extraction.sets.items():
         assert photos.features.tobytes() == plain.sets[split].features.tobytes()
         contents = [Path(path).read_bytes() for path in photos.paths]
-        assert list(photos.contents) == [hashlib.sha256(data).digest() for data in contents]
+        assert list(photos.digests) == [hashlib.sha256(data).digest() for data in contents]
         if split is not Split.TRAINING:
             assert photos.views is None
             continue
         assert photos.views is not None
         assert photos.views.shape == (len(photos), 3, 6)
         for place in range(0, len(photos), 7):
-            rows = [VIEWS.variation(number, photos.contents[place]) for number in (1, 2, 3)]
+            rows = [VIEWS.variation(number, photos.digests[place]) for number in (1, 2, 3)]
             varied = pixels.variations(contents[place], (8, 8), np.array(rows, np.float32))
             (expected,) = module.signatures["serving_default"](photos=varied).values()
             np.testing.assert_allclose(photos.views[place], expected, rtol=1e-5, atol=1e-5)
@@ -378,6 +395,93 @@ def test_a_photo_edited_while_it_is_read_gets_the_vectors_of_what_was_read(
     again = watched(backbone)
     assert by_path(extracted(catalog, again, tmp_path / "cache"))[edited] != undisturbed[edited]
     assert again.batches == [1]
+
+
+def test_each_photo_is_read_once(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path, reads: list[str]
+) -> None:
+    catalog = cataloged(colour_photos)
+    with_views(catalog, backbone, cache_folder)
+    assert sorted(reads) == sorted(record.path for record in catalog.records)
+
+
+class Elsewhere:
+    """An extraction in another thread, as if it were another run."""
+
+    def __init__(self, *what: Any) -> None:
+        self.extraction: Extraction | None = None
+        self._thread = threading.Thread(target=self._work, args=what, daemon=True)
+        self._thread.start()
+
+    def _work(self, *what: Any) -> None:
+        self.extraction = extracted(*what)
+
+    def outcome(self) -> Extraction:
+        """Waits for its end, for a while."""
+        self._thread.join(60)
+        assert self.extraction is not None
+        return self.extraction
+
+
+def recipe_of(backbone: Backbone) -> Recipe:
+    return Recipe(backbone.fingerprint, *backbone.image_size, pixels=pixels.PIPELINE_VERSION)
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_another_run_has_computed_meanwhile_is_neither_computed_nor_read(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    logged: pytest.LogCaptureFixture,
+    reads: list[str],
+) -> None:
+    catalog = cataloged(colour_photos)
+    expected = extracted(catalog, backbone, cache_folder.with_name("other"))
+    reads.clear()
+    run = watched(backbone)
+    with (
+        BottleneckCache(str(cache_folder)) as cache,
+        computing_alone(cache_folder, str(colour_photos), recipe_of(backbone)),
+    ):
+        elsewhere = Elsewhere(catalog, run, cache_folder)
+        wait_until(lambda: any("Waiting for another run" in line for line in logged.messages))
+        assert len(reads) == BATCH_SIZE
+        for part in expected.sets.values():
+            cache.store(recipe_of(backbone), dict(zip(part.digests, part.features, strict=True)))
+            PhotoFiles(cache.file).remember(
+                PhotoFile(path, FileState.of(path), b"", digest)
+                for path, digest in zip(part.paths, part.digests, strict=True)
+            )
+    assert by_path(elsewhere.outcome()) == by_path(expected)
+    assert run.batches == []
+    assert len(reads) == BATCH_SIZE
+
+
+@pytest.mark.parametrize("breakage", ["truncated", "none"])
+def test_a_run_that_has_nothing_to_compute_waits_for_nobody(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path, breakage: str
+) -> None:
+    """Even where a photo has no vector, for it is none."""
+    catalog = cataloged(colour_photos)
+    if breakage == "truncated":
+        for number in (0, 40, 89):
+            be_truncated_png(Path(catalog.records[number].path))
+    before = extracted(catalog, backbone, cache_folder)
+    run = watched(backbone)
+    with computing_alone(cache_folder, str(colour_photos), recipe_of(backbone)):
+        after = Elsewhere(catalog, run, cache_folder).outcome()
+    assert by_path(after) == by_path(before)
+    assert after.unreadable == before.unreadable
+    assert len(after.unreadable) == 3 * (breakage == "truncated")
+    assert run.batches == []
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    for _ in range(10_000):
+        if condition():
+            return
+        time.sleep(0.002)
+    raise AssertionError("waited in vain")
 
 
 def test_copies_are_computed_once(
@@ -568,7 +672,7 @@ def test_a_photo_that_may_not_be_read_is_left_out(
         path.write_bytes(encoded(solid((9, 9, 90 + number))))
         path.chmod(mode)
         records.append(ImageRecord(str(path), number, Split.TRAINING))
-    catalog = Catalog(("a", "b", "c"), tuple(records))
+    catalog = Catalog(("a", "b", "c"), tuple(records), "photos")
     with BottleneckCache(str(cache_folder)) as cache:
         request.getfixturevalue("nobody")
         extraction = extract(

@@ -64,6 +64,23 @@ def test_a_line_tells_count_rate_and_time_left(
 
 
 @pytest.mark.usefixtures("no_terminal")
+def test_what_is_done_is_never_less_than_before(
+    clock: Clock, logged: pytest.LogCaptureFixture
+) -> None:
+    with Progress("Reading", 200) as progress:
+        progress.has_left(160)
+        progress.has_left(170)
+        clock.seconds += 10
+        progress.has_left(150)
+        clock.seconds += 10
+        progress.advance(10)
+    assert logged.messages == [
+        "Reading: 50 of 200 photos, 5 photos/s, 00:30 left",
+        "Reading: 60 of 200 photos, 3 photos/s, 00:46 left",
+    ]
+
+
+@pytest.mark.usefixtures("no_terminal")
 def test_the_unit_and_long_times(
     clock: Clock, capsys: pytest.CaptureFixture[str], logged: pytest.LogCaptureFixture
 ) -> None:
@@ -104,7 +121,7 @@ def test_all_done_is_no_time_left(clock: Clock, logged: pytest.LogCaptureFixture
 
 @pytest.mark.usefixtures("no_terminal")
 def test_nothing_done_for_long_is_no_crash(clock: Clock, logged: pytest.LogCaptureFixture) -> None:
-    # Once: ZeroDivisionError. Extraction says advance(0) when a group is read of which none is
+    # Once: ZeroDivisionError. Extraction advances by none when a group is read of which none is
     # cached, which comes before the first batch is computed, however slow disk and module are.
     with Progress("Reading", 100) as progress:
         clock.seconds += 60

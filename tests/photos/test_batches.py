@@ -1,4 +1,7 @@
+import errno
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +9,7 @@ import tensorflow as tf
 from conftest import encoded
 
 from image_retraining.foundation.errors import PhotoError
-from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
+from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches, plain_photos
 from image_retraining.photos.distortions import PLAIN, Variation
 
 BATCH_SIZE = 4
@@ -18,27 +21,26 @@ def grey(level: int) -> bytes:
     return encoded(np.full([2, 2, 3], level))
 
 
-def plain(photos: Iterable[tuple[int, bytes]]) -> Iterator[Photo]:
-    return (Photo.plain(number, contents) for number, contents in photos)
+def plain(photos: Iterable[tuple[int, bytes]]) -> Iterator[Photo[int]]:
+    return (Photo(contents, {number: PLAIN}) for number, contents in photos)
 
 
-def batches_of(photos: Iterable[tuple[int, bytes]]) -> list[PhotoBatch]:
+def batches_of(photos: Iterable[tuple[int, bytes]]) -> list[PhotoBatch[int]]:
     return list(photo_batches(plain(photos), SIZE, batch_size=BATCH_SIZE))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 11, 50])
 def test_photos_come_in_their_order_in_full_batches(count: int) -> None:
     batches = batches_of((100 - number, grey(number)) for number in range(count))
-    assert [len(batch.numbers) for batch in batches] == [
+    assert [len(batch.keys) for batch in batches] == [
         min(BATCH_SIZE, count - start) for start in range(0, count, BATCH_SIZE)
     ]
     number = 0
     for batch in batches:
-        assert batch.numbers.dtype == np.int64
         assert batch.undecodable == ()
         assert batch.images.dtype == tf.float32
-        assert batch.images.shape == (len(batch.numbers), 3, 5, 3)
-        for position, image in zip(batch.numbers, batch.images.numpy(), strict=True):
+        assert batch.images.shape == (len(batch.keys), 3, 5, 3)
+        for position, image in zip(batch.keys, batch.images.numpy(), strict=True):
             assert position == 100 - number
             np.testing.assert_allclose(image, number / 255, rtol=0, atol=1e-6)
             number += 1
@@ -67,27 +69,33 @@ def test_photos_that_cannot_be_decoded_are_named_and_cost_no_other(
     photos = [(n, BAD[n % len(BAD)] if n in bad else grey(n)) for n in range(count)]
     batches = batches_of(photos)
     good = [number for number in range(count) if number not in bad]
-    assert [number for batch in batches for number in batch.numbers.tolist()] == good
+    assert [number for batch in batches for number in batch.keys] == good
     assert [number for batch in batches for number in batch.undecodable] == sorted(bad)
-    full = [batch for batch in batches if len(batch.numbers)]
-    assert [len(batch.numbers) for batch in full] == [
+    full = [batch for batch in batches if len(batch.keys)]
+    assert [len(batch.keys) for batch in full] == [
         min(BATCH_SIZE, len(good) - start) for start in range(0, len(good), BATCH_SIZE)
     ]
     for batch in full:
         np.testing.assert_allclose(
-            batch.images.numpy()[:, 0, 0, 0], batch.numbers / 255, rtol=0, atol=1e-6
+            batch.images.numpy()[:, 0, 0, 0], np.array(batch.keys) / 255, rtol=0, atol=1e-6
         )
-        assert all(number < batch.numbers[-1] for number in batch.undecodable)
+        assert all(number < batch.keys[-1] for number in batch.undecodable)
     for batch in batches[len(full) :]:
         assert batch.images is None
         assert batch.undecodable
     assert len(batches) - len(full) == (count - 1 in bad)
 
 
-def test_numbers_are_the_callers() -> None:
-    wanted = [10**15 + number * 64 for number in range(5)]
-    batches = batches_of((number, grey(1)) for number in wanted)
-    assert [number for batch in batches for number in batch.numbers.tolist()] == wanted
+def test_keys_are_the_callers() -> None:
+    wanted = ["rose", None, ("tulip", 2), 10**30, "rose", b"", frozenset([1])]
+    bad = {1, 4}
+    photos = [Photo(b"" if n in bad else grey(n), {key: PLAIN}) for n, key in enumerate(wanted)]
+    batches = list(photo_batches(photos, SIZE, batch_size=BATCH_SIZE))
+    assert [key for batch in batches for key in batch.keys] == [
+        key for n, key in enumerate(wanted) if n not in bad
+    ]
+    assert [key for batch in batches for key in batch.undecodable] == [None, "rose"]
+    assert next(key for batch in batches for key in batch.keys) is wanted[0]
 
 
 MIRRORED = Variation(mirrored=1.0)
@@ -101,10 +109,10 @@ def test_a_photo_gives_all_its_pictures() -> None:
         Photo(encoded(stripes), {7: PLAIN, 3: MIRRORED, 9: BRIGHT}),
         Photo(b"no photo", {20: PLAIN, 21: BRIGHT}),
         Photo(encoded(stripes), {1: MIRRORED}),
-        Photo.plain(2, encoded(stripes)),
+        Photo(encoded(stripes), {2: PLAIN}),
     ]
     batches = list(photo_batches(photos, SIZE, batch_size=2))
-    assert [batch.numbers.tolist() for batch in batches] == [[7, 3], [9, 1], [2]]
+    assert [batch.keys for batch in batches] == [(7, 3), (9, 1), (2,)]
     assert [batch.undecodable for batch in batches] == [(), (20, 21), ()]
     pictures = np.concatenate([batch.images.numpy() for batch in batches])
     itself = stripes.astype(np.float32) / 255
@@ -131,15 +139,29 @@ def test_what_drawing_photos_raises_reaches_the_caller(drawn: int, error: Except
     got: list[int] = []
     batches = photo_batches(plain(photos()), SIZE, batch_size=BATCH_SIZE)
     with pytest.raises(type(error)) as caught:
-        got.extend(position for batch in batches for position in batch.numbers.tolist())
+        got.extend(position for batch in batches for position in batch.keys)
     assert caught.value is error
     assert got == list(range(drawn - drawn % BATCH_SIZE))
 
 
 def test_a_caller_may_stop_early() -> None:
     batches = photo_batches(plain((n, grey(n % 250)) for n in range(1000)), SIZE, batch_size=2)
-    assert next(batches).numbers.tolist() == [0, 1]
+    assert next(batches).keys == (0, 1)
     del batches
+
+
+def test_files_that_cannot_be_read_are_noted_and_cost_no_other(tmp_path: Path) -> None:
+    names = ["a.png", "gone.png", "folder", "b.png", "a.png"]
+    (tmp_path / "folder").mkdir()
+    for level, name in enumerate(("a.png", "b.png")):
+        (tmp_path / name).write_bytes(grey(100 + level))
+    paths = [str(tmp_path / name) for name in names]
+    reasons: dict[int, str] = {}
+    photos = list(plain_photos(paths, note_unreadable=reasons.__setitem__))
+    assert reasons == {1: os.strerror(errno.ENOENT), 2: os.strerror(errno.EISDIR)}
+    assert [photo.pictures for photo in photos] == [{0: PLAIN}, {3: PLAIN}, {4: PLAIN}]
+    assert [photo.contents for photo in photos] == [grey(100), grey(101), grey(100)]
+    assert list(plain_photos(paths)) == photos
 
 
 def test_padding_adds_black_photos_behind() -> None:

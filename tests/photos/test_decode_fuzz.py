@@ -16,6 +16,7 @@ from PIL import Image
 
 from image_retraining.photos import pixels as images
 from image_retraining.photos.batches import Photo, limited_groups, photo_batches
+from image_retraining.photos.distortions import PLAIN
 
 SIZE = (5, 6)
 RANDOM = np.random.default_rng(5)
@@ -177,11 +178,11 @@ def test_damaged_photos_cost_no_other(photos: list[bytes]) -> None:
             expected[number] = images.pixels(contents, SIZE).numpy()
     got: dict[int, Any] = {}
     undecodable: list[int] = []
-    plain = (Photo.plain(number, contents) for number, contents in enumerate(mixed))
+    plain = (Photo(contents, {number: PLAIN}) for number, contents in enumerate(mixed))
     for batch in photo_batches(plain, SIZE, batch_size=8):
         undecodable += batch.undecodable
         if batch.images is not None:
-            got |= dict(zip(batch.numbers.tolist(), batch.images.numpy(), strict=True))
+            got |= dict(zip(batch.keys, batch.images.numpy(), strict=True))
     assert undecodable == [number for number in range(len(mixed)) if number not in expected]
     assert list(got) == list(expected)
     for number, pixels in expected.items():

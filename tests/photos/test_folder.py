@@ -39,6 +39,11 @@ def test_a_folder_s_name_is_the_label_verbatim(tmp_path: Path, label: str) -> No
     }
 
 
+def test_a_catalog_says_which_folder_it_is_of(tmp_path: Path) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/b.jpg")
+    assert scanned(tmp_path).image_dir == str(tmp_path)
+
+
 def test_chinese_labels_stay_two_classes(tmp_path: Path) -> None:
     touch(tmp_path, "玫瑰/a.jpg", "雏菊/a.jpg")
     assert scanned(tmp_path).labels == ("玫瑰", "雏菊")
@@ -328,6 +333,7 @@ def catalog_of(**counts: tuple[int, int, int]) -> Catalog:
             for split, count in zip(Split, of_splits, strict=True)
             for number in range(count)
         ),
+        image_dir="photos",
     )
 
 

@@ -75,7 +75,7 @@ def two_photos(tmp_path: Path) -> Catalog:
         path.write_bytes(b"petals")
         os.utime(path, (OLDER, OLDER))
         records.append(ImageRecord(str(path), label_id, Split.TRAINING))
-    return Catalog(("daisy", "玫瑰"), tuple(records))
+    return Catalog(("daisy", "玫瑰"), tuple(records), str(tmp_path / "photos"))
 
 
 def text_path(folder: Path, photo: str, label: str, handle: str = HANDLE) -> Path:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -21,8 +22,8 @@ from image_retraining.backbone.freezing import Frozen
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache import known_files
 from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.lock import computing_alone
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
-from image_retraining.features import extraction
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import Engine
 from image_retraining.features.extraction import extract
@@ -99,16 +100,6 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(pixels, "read", read_and_note)
     return names
-
-
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails where a run would wait for others, of which there are none."""
-
-    def sleep(seconds: float) -> None:
-        raise AssertionError(f"waits for {seconds} s")
-
-    monkeypatch.setattr(extraction, "time", SimpleNamespace(**{**vars(time), "sleep": sleep}))
 
 
 def drawn(folder: Path, colours: dict[str, Colour]) -> Path:
@@ -307,23 +298,39 @@ def test_data_sets_of_equal_names_share_a_cache_and_nothing_else(
             assert len(reads) == computed
 
 
-def test_a_photo_edited_while_another_run_has_it_changes_no_copy_of_it(
-    photos: Path, backbone: Backbone, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("edited", ["fern", "rose"])
+def test_a_photo_edited_while_another_run_is_waited_for_changes_no_copy_of_it(
+    photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    logged: pytest.LogCaptureFixture,
+    edited: str,
 ) -> None:
-    fern, rose = (photos / label / "1.bmp" for label in ("fern", "rose"))
-    shutil.copyfile(rose, fern)
+    """It was read before, so that it counts as what it was; the next run finds what it is."""
+    shutil.copyfile(photos / "rose" / "1.bmp", photos / "fern" / "1.bmp")
+    same = {**COLOURS, "fern": COLOURS["rose"]}
     recipe = Recipe(backbone.fingerprint, SIDE, SIDE, pixels.PIPELINE_VERSION)
-    digests = [hashlib.sha256(rose.read_bytes()).digest()]
+    outcomes: list[Outcome] = []
+    waiting = threading.Thread(
+        target=lambda: outcomes.append(run(photos, backbone, cache_folder)), daemon=True
+    )
+    cache_folder.mkdir()
+    with computing_alone(cache_folder, str(photos), recipe):
+        waiting.start()
+        wait_until(lambda: any("Waiting for another run" in line for line in logged.messages))
+        overwrite(photos / edited / "1.bmp", bmp(VIOLET))
+    waiting.join()
+    assert outcomes == [Outcome(same, 2)]
+    assert run(photos, backbone, cache_folder) == Outcome({**same, edited: VIOLET}, 1)
 
-    def edit_and_give_up(_: float) -> None:
-        fern.write_bytes(bmp(VIOLET))
-        other.disclaim(recipe, digests)
 
-    clocks = {**vars(time), "sleep": edit_and_give_up}
-    monkeypatch.setattr(extraction, "time", SimpleNamespace(**clocks))
-    with BottleneckCache(str(cache_folder)) as other:
-        assert other.claim(recipe, digests) == set(digests)
-        assert run(photos, backbone, cache_folder) == Outcome({**COLOURS, "fern": VIOLET}, 3)
+def wait_until(condition: Callable[[], object]) -> None:
+    for _ in range(10_000):
+        if condition():
+            return
+        time.sleep(0.002)
+    raise AssertionError("waited in vain")
 
 
 # Modules that change
@@ -355,7 +362,6 @@ def test_a_module_whose_weights_change_gets_vectors_of_its_own_and_its_old_ones_
 # Vectors that change
 
 
-@pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize(
     "damage",
     ["crc = crc + 1", "vector = substr(vector, 1, 8)", "vector = zeroblob(12)", "vector = 'text'"],
@@ -374,7 +380,7 @@ def test_a_damaged_vector_is_computed_anew_and_mended(
         assert changed.rowcount == 1
     logged.clear()
     assert run(photos, backbone, cache_folder) == Outcome(COLOURS, 1)
-    assert [message for message in logged.messages if "damaged" in message] != []
+    assert len([message for message in logged.messages if "damaged" in message]) == 1
     logged.clear()
     assert run(photos, backbone, cache_folder) == Outcome(COLOURS, 0)
     assert [message for message in logged.messages if "damaged" in message] == []

@@ -28,7 +28,8 @@ from conftest import encoded, save_module, solid
 
 import retrain
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
+from image_retraining.cache.lock import computing_alone
+from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.features.extraction import extract
@@ -47,7 +48,7 @@ INTERRUPTIONS = 3
 UNSTORED = 3 * BATCH_SIZE
 # How often to look, 2 ms apart, for what takes a second or so.
 PATIENCE = 15_000
-WAITING = "Waiting for photos whose bottlenecks another run is computing."
+WAITING = "Waiting for another run"
 
 # Forks a run for each line of settings; for a number, waits for the end of that process.
 FORKS = """
@@ -59,7 +60,6 @@ import tensorflow
 from absl import logging
 
 from image_retraining.features import extraction
-from image_retraining.cache import claims
 from image_retraining.photos import pixels as images
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
@@ -112,8 +112,6 @@ def run(settings):
     with BottleneckCache(None) as nothing:
         one = replace(catalog, records=catalog.records[:1])
         extract(one, backbone, nothing, EngineChoice())
-    if settings["claims_last"]:
-        claims._LASTS_SECONDS = settings["claims_last"]
     read = images.read
     images.read = lambda path: time.sleep(settings["photo_pause"]) or read(path)
     note(settings, "ready")
@@ -320,7 +318,6 @@ def forks(photos: Path, module: Path, tmp_path_factory: pytest.TempPathFactory) 
         engine_gate="/",
         pause=0.0,
         photo_pause=0.0,
-        claims_last=None,
     )
     yield opened
     opened.close()
@@ -359,6 +356,10 @@ def set_aside(cache: Path) -> list[str]:
     return [path.name for path in cache.iterdir() if "damaged" in path.name]
 
 
+def lock_files(cache: Path) -> list[str]:
+    return [path.name for path in cache.iterdir() if path.suffix == ".lock"]
+
+
 def test_twenty_kills_cost_no_more_than_was_being_computed(
     forks: Forks, cache: Path, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
@@ -391,7 +392,7 @@ def test_twenty_kills_cost_no_more_than_was_being_computed(
     assert sum(runs[-1].batches) == PHOTO_COUNT - stored
     assert runs[-1].vectors == undisturbed
     assert stored_after_death(cache) == PHOTO_COUNT
-    assert asked(cache, "SELECT * FROM claims") == []
+    assert lock_files(cache) == []
     assert set_aside(cache) == []
     for run in runs:
         assert WAITING not in run.log
@@ -408,30 +409,26 @@ def test_runs_at_once_compute_each_photo_once(
         assert run.vectors == undisturbed
         # SQLite itself would wait for a lock for a minute.
         assert run.longest_store < 2
-    assert sum(sum(run.batches) for run in runs) == PHOTO_COUNT
-    # That several were at work at one time.
-    assert sum(bool(run.batches) for run in runs) > 1
-    assert asked(cache, "SELECT * FROM claims") == []
+    # One computes all, and the others wait for it.
+    assert sorted(sum(run.batches) for run in runs) == [0] * (number - 1) + [PHOTO_COUNT]
+    (computing,) = (run for run in runs if run.batches)
+    for run in runs:
+        assert (WAITING in run.log) == (run != computing)
+        assert (f"(process {computing.process} on " in run.log) == (run != computing)
+    assert lock_files(cache) == []
 
 
 class Holder:
-    """A run that has claimed photos, and computes none of them before it is told to go on."""
+    """A run that computes, but not to the end before it is told to go on."""
 
-    def __init__(self, forks: Forks, cache: Path, folder: Path, claims_last: float | None) -> None:
-        self._cache = cache
+    def __init__(self, forks: Forks, cache: Path, folder: Path, **settings: Any) -> None:
         self._go_on = folder / "go_on"
         gate = folder / "holder_gate"
         gate.touch()
         self.run = forks.start(
-            cache, gate, count=FEWER, engine_gate=str(self._go_on), claims_last=claims_last
+            cache, gate, **{"count": FEWER, "engine_gate": str(self._go_on), **settings}
         )
-        # It reads on, and claims, until it has a few batches in store; then it is idle. A process
-        # that is stopped while it writes would keep all others from writing.
-        claims = [0, 0, 1]
-        while len(set(claims[-3:])) > 1 or not claims[-1]:
-            time.sleep(0.1)
-            claims.append(self._claim_count() if self.run.batches else 0)
-        assert BATCH_SIZE <= claims[-1] < FEWER
+        wait_for_batches(self.run, 1)
 
     def send(self, number: int) -> None:
         os.kill(self.run.process, number)
@@ -440,10 +437,6 @@ class Holder:
         self._go_on.touch()
         self.send(signal.SIGCONT)
 
-    def _claim_count(self) -> int:
-        ((count,),) = asked(self._cache, "SELECT count(*) FROM claims")
-        return int(count)
-
 
 def first_of(vectors: dict[str, bytes]) -> dict[str, bytes]:
     """Returns the vectors of the first photos of the catalog."""
@@ -451,26 +444,23 @@ def first_of(vectors: dict[str, bytes]) -> dict[str, bytes]:
     return {path: vectors[path] for path in paths[:FEWER]}
 
 
-def test_a_stopped_run_holds_nobody_up_for_ever(
+def test_a_stopped_run_is_waited_for(
     forks: Forks, cache: Path, gate: Path, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    others = [forks.start(cache, gate, count=FEWER) for _ in range(2)]
-    wait_until(lambda: all(other.is_ready for other in others))
-    holder = Holder(forks, cache, tmp_path, claims_last=3)
+    other = forks.start(cache, gate, count=FEWER)
+    holder = Holder(forks, cache, tmp_path)
     holder.send(signal.SIGSTOP)
     gate.touch()
-    assert [forks.exit_code(other) for other in others] == [0, 0]
-    assert sum(sum(other.batches) for other in others) == FEWER
-    # It awakes to find that others have done its work.
+    wait_until(lambda: WAITING in other.log)
     holder.go_on()
-    assert forks.exit_code(holder.run) == 0
-    for run in (*others, holder.run):
+    assert [forks.exit_code(run) for run in (holder.run, other)] == [0, 0]
+    assert (sum(holder.run.batches), sum(other.batches)) == (FEWER, 0)
+    for run in (holder.run, other):
         assert run.vectors == first_of(undisturbed)
-    assert asked(cache, "SELECT * FROM claims") == []
 
 
 @pytest.mark.parametrize("is_waited_for", [False, True], ids=["before", "while_waited_for"])
-def test_a_killed_runs_photos_are_taken_over_at_once(
+def test_a_killed_run_is_waited_for_no_more_and_no_vector_is_lost(
     forks: Forks,
     cache: Path,
     gate: Path,
@@ -481,22 +471,100 @@ def test_a_killed_runs_photos_are_taken_over_at_once(
 ) -> None:
     others = [forks.start(cache, gate, count=FEWER) for _ in range(2)]
     wait_until(lambda: all(other.is_ready for other in others))
-    holder = Holder(forks, cache, tmp_path, claims_last=None)
+    # It works on, slowly, until it is killed.
+    holder = Holder(forks, cache, tmp_path, engine_gate="/", pause=0.2)
     if is_waited_for:
         gate.touch()
         wait_until(lambda: all(WAITING in other.log for other in others))
-        holder.send(signal.SIGKILL)
-    else:
-        holder.send(signal.SIGKILL)
-        assert forks.exit_code(holder.run) == -signal.SIGKILL
-        gate.touch()
+    wait_until(lambda: vector_count(cache) >= 2 * BATCH_SIZE)
+    holder.send(signal.SIGKILL)
+    assert forks.exit_code(holder.run) == -signal.SIGKILL
+    gate.touch()
     assert [forks.exit_code(other) for other in others] == [0, 0]
-    assert sum(sum(other.batches) for other in others) == FEWER
+    assert sum(holder.run.batches) < FEWER
+    computed = sum(sum(run.batches) for run in (holder.run, *others))
+    assert FEWER <= computed <= FEWER + UNSTORED
     for run in others:
         assert run.vectors == first_of(undisturbed)
-    if is_waited_for:
-        assert forks.exit_code(holder.run) == -signal.SIGKILL
-    assert set_aside(cache) == []
+    assert set_aside(cache) == lock_files(cache) == []
+
+
+@pytest.fixture(scope="module")
+def other_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("other_photos")
+    for number, label in enumerate(LABELS):
+        (folder / label).mkdir()
+        contents = encoded(solid((10, 20, 30), noise=9, seed=number, size=8))
+        (folder / label / "1.png").write_bytes(contents)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def mean(photos: Any) -> Any:
+        return tf.reduce_mean(photos[:, :8, :8], axis=[1, 2])
+
+    return save_module(tmp_path_factory.mktemp("modules") / "mean", mean)
+
+
+@pytest.mark.parametrize("other", ["photos", "module"])
+def test_another_set_and_another_module_wait_for_nobody(
+    request: pytest.FixtureRequest, cache: Path, gate: Path, tmp_path: Path, other: str
+) -> None:
+    forks, another = (request.getfixturevalue(name) for name in ("forks", f"other_{other}"))
+    holder = Holder(forks, cache, tmp_path)
+    run = forks.start(cache, gate, **{other: str(another)})
+    begin([run], gate)
+    assert forks.exit_code(run) == 0
+    assert sum(run.batches) == len(run.vectors) > 0
+    assert WAITING not in run.log
+    holder.go_on()
+    assert forks.exit_code(holder.run) == 0
+    assert sum(holder.run.batches) == FEWER
+    assert WAITING not in holder.run.log
+
+
+@pytest.mark.parametrize("known", ["files", "contents"])
+def test_a_run_whose_vectors_are_all_there_waits_for_nobody(
+    forks: Forks,
+    cache: Path,
+    tmp_path: Path,
+    undisturbed: dict[str, bytes],
+    known: str,
+) -> None:
+    """Even where its files are not known, so that they are to be read."""
+    gates = [tmp_path / f"gate{number}" for number in range(2)]
+    runs = [forks.start(cache, gate, count=100) for gate in gates]
+    begin(runs[:1], gates[0])
+    assert forks.exit_code(runs[0]) == 0
+    if known == "contents":
+        with closing(sqlite3.connect(cache / FILE_NAME)) as database, database:
+            assert database.execute("DELETE FROM files").rowcount == 100
+    holder = Holder(forks, cache, tmp_path)
+    begin(runs[1:], gates[1])
+    assert forks.exit_code(runs[1]) == 0
+    assert runs[1].batches == []
+    assert runs[1].vectors == runs[0].vectors
+    assert runs[1].vectors.items() <= undisturbed.items()
+    assert WAITING not in runs[1].log
+    holder.go_on()
+    assert forks.exit_code(holder.run) == 0
+
+
+def test_ctrl_c_ends_a_run_that_waits(
+    forks: Forks, cache: Path, gate: Path, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    other = forks.start(cache, gate, count=FEWER)
+    holder = Holder(forks, cache, tmp_path)
+    gate.touch()
+    wait_until(lambda: WAITING in other.log)
+    os.kill(other.process, signal.SIGINT)
+    assert forks.exit_code(other) == 130
+    assert f"The bottlenecks of 0 of {FEWER} photos are kept" in other.log
+    # Nobody else is disturbed by it.
+    holder.go_on()
+    assert forks.exit_code(holder.run) == 0
+    assert holder.run.vectors == first_of(undisturbed)
 
 
 def test_interruptions_keep_what_is_stored(
@@ -516,8 +584,11 @@ def test_interruptions_keep_what_is_stored(
         assert forks.exit_code(run) == 130
         assert set_aside(cache) == []
         ((stored,),) = asked(cache, "SELECT count(*) FROM bottlenecks")
-        assert f"The bottlenecks of {stored} of {PHOTO_COUNT} photos are kept" in run.log
-        assert asked(cache, "SELECT * FROM claims") == []
+        told = re.search(rf"The bottlenecks of (\d+) of {PHOTO_COUNT} photos are kept", run.log)
+        assert told
+        # Ctrl-C may come when a batch is stored and not counted yet.
+        assert int(told[1]) in (stored, stored - BATCH_SIZE)
+        assert lock_files(cache) == []
 
     begin(runs[-1:], gates[-1])
     assert forks.exit_code(runs[-1]) == 0
@@ -653,6 +724,37 @@ def test_ctrl_c_keeps_the_bottlenecks_and_the_same_command_goes_on(
     assert retrain.run(RetrainConfig(**settings, named=frozenset(settings))) == 0
     expected = f"{count} photos: {count - kept} computed, 0 copies of others, {kept} from the cache"
     assert any(expected in message for message in logged.messages)
+
+
+def test_ctrl_c_ends_retrain_py_while_it_waits(
+    tmp_path: Path, photos: Path, module: Path, cache: Path
+) -> None:
+    backbone = load_backbone(str(module))
+    recipe = Recipe(backbone.fingerprint, *backbone.image_size, pixels=images.PIPELINE_VERSION)
+    cache.mkdir()
+    command = [sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"]
+    log = tmp_path / "log"
+    # A shell's background job ignores SIGINT, and hands that on.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with computing_alone(cache, str(photos), recipe), log.open("w") as log_file:
+        process = subprocess.Popen(
+            [*command, f"--bottleneck_dir={cache}", f"--output_graph={tmp_path / 'graph.pb'}"],
+            cwd=ROOT,
+            stderr=log_file,
+        )
+        signal.signal(signal.SIGINT, before)
+        try:
+            wait_until(lambda: WAITING in log.read_text() or process.poll() is not None)
+            process.send_signal(signal.SIGINT)
+            wait_until(lambda: process.poll() is not None)
+        finally:
+            process.kill()
+            process.wait()
+    said = log.read_text()
+    assert process.returncode == 130, said
+    assert f"which is computing these bottlenecks (process {os.getpid()} on " in said
+    assert said.splitlines()[-1] == "ERROR: Interrupted."
+    assert "Traceback" not in said
 
 
 def vector_count(cache: Path) -> int:

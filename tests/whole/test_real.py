@@ -56,7 +56,7 @@ def vectors(module: Path, paths: list[str], cache: Path) -> Extraction:
     records = tuple(ImageRecord(path, 0, Split.TRAINING) for path in paths)
     with BottleneckCache(str(cache)) as opened:
         return extract(
-            Catalog(("daisy", "other"), records),
+            Catalog(("daisy", "other"), records, "flower_photos"),
             load_backbone(str(module)),
             opened,
             engine=EngineChoice(),
@@ -154,7 +154,7 @@ def test_the_ancestor_s_text_files_are_taken_in(
         catalog = scan(photos, validation_percentage=10, testing_percentage=10)
         few = [record for place, record in enumerate(catalog.records) if place % 10 == 0]
         few += [record for record in catalog.records if record.label_id == 0]
-        catalog = Catalog(catalog.labels, tuple(dict.fromkeys(few)))
+        catalog = replace(catalog, records=tuple(dict.fromkeys(few)))
         extracted(config, catalog, cache)
     messages = "\n".join(logged.messages)
     assert "Imported the bottlenecks of 40 photos" in messages

@@ -1,6 +1,5 @@
 """Frozen graph → TFLite file, for phones and small devices."""
 
-import contextlib
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -18,8 +17,7 @@ from image_retraining.foundation.errors import ExportError
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import FeatureSet, Floats
 from image_retraining.head.sampling import evenly
-from image_retraining.photos import pixels
-from image_retraining.photos.batches import Photo, photo_batches
+from image_retraining.photos.batches import photo_batches, plain_photos
 
 # With mobilenet_v2_100_224, 50 flowers gave answers as near as 200 did, in half the time.
 _CALIBRATION_PHOTOS = 100
@@ -97,15 +95,9 @@ def calibration_photos(
         at_most: how many to take.
     """
     paths = [photos.paths[row] for row in evenly(photos.label_ids, at_most)]
-    for batch in photo_batches(_readable(paths), image_size, batch_size=_BATCH_SIZE):
+    for batch in photo_batches(plain_photos(paths), image_size, batch_size=_BATCH_SIZE):
         if batch.images is not None:
             yield batch.images.numpy()
-
-
-def _readable(paths: Iterable[str]) -> Iterator[Photo]:
-    for number, path in enumerate(paths):
-        with contextlib.suppress(OSError):
-            yield Photo.plain(number, pixels.read(path))
 
 
 def _converter(graph_def: Any, output_layer: str, quantization: Quantization) -> Any:

@@ -7,7 +7,7 @@ from typing import Protocol
 from image_retraining.backbone.freezing import Frozen
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats
-from image_retraining.photos.batches import Numbers, PhotoBatch
+from image_retraining.photos.batches import Key, PhotoBatch
 
 BATCH_SIZE = 32
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
@@ -58,9 +58,9 @@ class EngineKind(Protocol):
 
 
 def computed(
-    batches: Iterator[PhotoBatch], make_engine: Callable[[], Engine]
-) -> Iterator[tuple[Numbers, Floats]]:
-    """Yields the numbers and vectors of batches; while these are stored, others are computed.
+    batches: Iterator[PhotoBatch[Key]], make_engine: Callable[[], Engine]
+) -> Iterator[tuple[tuple[Key, ...], Floats]]:
+    """Yields the keys and vectors of batches; while these are stored, others are computed.
 
     The engine is made for the first batch, if there is one.
     """
@@ -69,9 +69,9 @@ def computed(
         return
     engine = make_engine()
 
-    def vectors_of(batch: PhotoBatch) -> Floats:
-        return engine(batch.padded(BATCH_SIZE))[: len(batch.numbers)]
+    def vectors_of(batch: PhotoBatch[Key]) -> Floats:
+        return engine(batch.padded(BATCH_SIZE))[: len(batch.keys)]
 
     every = itertools.chain([first], batches)
     for batch, vectors in overlapped(vectors_of, every, streams=engine.streams):
-        yield batch.numbers, vectors
+        yield batch.keys, vectors
