@@ -12,10 +12,6 @@ from image_retraining.evaluation.near_vectors import Components, join_near
 from image_retraining.foundation.records import JUDGING_ORDER, FeatureSet, ImageRecord, Split
 from image_retraining.foundation.text import shown
 
-NEAR_COSINE = 0.999
-
-# Of a group, the first in this order stays: copies in training must not shrink the test set.
-_ORDER = JUDGING_ORDER
 _LISTED_GROUPS = 20
 _LISTED_PHOTOS = 10
 
@@ -56,12 +52,10 @@ class Duplicates:
         groups: first those that straddle training and testing, then other splits, then those
             within a split; by their first photos.
         cosine: from which on vectors are near, above 0 and at most 1.
-        complete: False when so many vectors are alike that not all pairs were compared.
     """
 
     groups: tuple[DuplicateGroup, ...]
     cosine: float
-    complete: bool
 
     @property
     def copy_count(self) -> int:
@@ -69,7 +63,7 @@ class Duplicates:
         return sum(len(group.records) - 1 for group in self.groups)
 
 
-def find(sets: Mapping[Split, FeatureSet], *, cosine: float = NEAR_COSINE) -> Duplicates:
+def find(sets: Mapping[Split, FeatureSet], *, cosine: float) -> Duplicates:
     """Returns the photos that are one and the same.
 
     These are photos of equal bytes, in whichever split, and photos of different splits whose
@@ -79,14 +73,15 @@ def find(sets: Mapping[Split, FeatureSet], *, cosine: float = NEAR_COSINE) -> Du
         sets: features float32 [N, D] of each split, with the same D; digests where known.
         cosine: cosine of two vectors from which on they are near, above 0 and at most 1.
     """
-    # Groups of test photos come first by that, in the search and in what is found.
-    in_order = [sets[split] for split in _ORDER]
+    # The first of a group stays: copies in training must not shrink the test set. Groups of test
+    # photos come first by that, too.
+    in_order = [sets[split] for split in JUDGING_ORDER]
     same = Components(sum(map(len, in_order)))
     digests = [digest for photos in in_order for digest in photos.digests or [b""] * len(photos)]
     _join_equal(digests, same)
-    complete = join_near([photos.features for photos in in_order], same, cosine=cosine)
+    join_near([photos.features for photos in in_order], same, cosine=cosine)
     groups = [_group(in_order, positions, digests) for positions in same.groups()]
-    return Duplicates(tuple(sorted(groups, key=_rank)), cosine, complete)
+    return Duplicates(tuple(sorted(groups, key=_rank)), cosine)
 
 
 def report(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool) -> list[str]:
@@ -97,15 +92,10 @@ def report(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool) -> l
         labels: the class names.
         dropped: whether the copies are being left out.
     """
-    groups, lines = duplicates.groups, []
-    if not duplicates.complete:
-        lines.append(
-            "Very many feature vectors are nearly alike: not all were compared, and more of the "
-            "photos may be copies. Does the module suit the photos?"
-        )
+    groups = duplicates.groups
     if not groups:
-        return lines
-    lines += _summary(duplicates)
+        return []
+    lines = _summary(duplicates)
     for group in groups[:_LISTED_GROUPS]:
         lines += _group_lines(group, labels)
     if len(groups) > _LISTED_GROUPS:
@@ -157,7 +147,8 @@ def _group(
     for position, number in zip(positions, numbers.tolist(), strict=True):
         photos = in_order[number]
         row = position - int(ends[number])  # negative: counted from the end of the set
-        records.append(ImageRecord(photos.paths[row], int(photos.label_ids[row]), _ORDER[number]))
+        label_id, split = int(photos.label_ids[row]), JUDGING_ORDER[number]
+        records.append(ImageRecord(photos.paths[row], label_id, split))
     known = {digests[position] for position in positions}
     return DuplicateGroup(
         records=tuple(records),

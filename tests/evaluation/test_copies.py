@@ -1,4 +1,6 @@
+import math
 import time
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -75,9 +77,8 @@ def paths(duplicates: Duplicates) -> list[list[str]]:
 def test_near_photos_of_different_splits_are_found(
     training: list[float], validation: list[float], testing: list[float], expected: list[list[str]]
 ) -> None:
-    found = find(of_angles(training, validation, testing))
+    found = find(of_angles(training, validation, testing), cosine=0.999)
     assert paths(found) == expected
-    assert found.complete
     assert not any(group.equal_bytes for group in found.groups)
 
 
@@ -87,7 +88,8 @@ def test_photos_of_equal_bytes_are_found_in_any_split() -> None:
             photos("a", np.eye(9)[:5], label_ids=[0, 0, 1, 1, 2], digests="pqprs"),
             photos("b", np.eye(9)[5:6], digests="t"),
             photos("c", np.eye(9)[6:], digests="usv"),
-        )
+        ),
+        cosine=0.999,
     )
     assert paths(found) == [["c1", "a4"], ["a0", "a2"]]
     assert all(group.equal_bytes for group in found.groups)
@@ -102,7 +104,7 @@ def test_bytes_and_vectors_join_to_one_group() -> None:
         photos("b", near[:1], digests="q"),
         photos("c", [[0, 0, 1]]),
     )
-    (group,) = find(sets).groups
+    (group,) = find(sets, cosine=0.999).groups
     assert [record.path for record in group.records] == ["b0", "a0", "a1"]
     assert not group.equal_bytes
     assert not group.leaks
@@ -110,10 +112,11 @@ def test_bytes_and_vectors_join_to_one_group() -> None:
 
 def test_a_vector_without_direction_is_near_none() -> None:
     odd: list[list[float]] = [[0, 0], [np.nan, 1], [np.inf, 1]]
-    assert paths(find(in_splits(photos("a", odd), photos("b", odd), photos("c", odd)))) == []
+    sets = in_splits(photos("a", odd), photos("b", odd), photos("c", odd))
+    assert paths(find(sets, cosine=0.999)) == []
     known = in_splits(photos("a", [[0, 0]], digests="p"), photos("b", odd), photos("c", odd))
     known = {**known, TESTING: photos("c", odd, digests="qrp")}
-    assert paths(find(known)) == [["c2", "a0"]]
+    assert paths(find(known, cosine=0.999)) == [["c2", "a0"]]
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,6 @@ def test_the_slow_way_finds_the_same(
 ) -> None:
     monkeypatch.setattr(near_vectors, "_BLOCK_ROWS", blocks[0])
     monkeypatch.setattr(near_vectors, "_BLOCK_COLUMNS", blocks[1])
-    monkeypatch.setattr(near_vectors, "_MOST_WAITING", blocks[0])
     rng = np.random.default_rng(size)
     vectors = clustered(rng, 200, size)
     digests = rng.integers(2000, size=200).astype("S").tolist()
@@ -180,34 +182,47 @@ def test_the_slow_way_finds_the_same(
         for split, start, end in ((TRAINING, 0, 120), (VALIDATION, 120, 155), (TESTING, 155, 200))
     }
     expected = _Reference(sets, 0.999).groups()
-    assert {frozenset(group) for group in paths(find(sets))} == expected
+    assert {frozenset(group) for group in paths(find(sets, cosine=0.999))} == expected
     assert len(expected) > (5 if size > 3 else 0)
 
 
-def test_a_sketch_never_tells_less_than_the_cosine() -> None:
-    vectors = clustered(np.random.default_rng(0), 300, 100)
-    axes = near_vectors._axes([vectors[:10]])  # noqa: SLF001 - else only seen as a missing pair
-    sketches = near_vectors._sketches(vectors, axes)  # noqa: SLF001
-    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    assert np.min(sketches @ sketches.T - units @ units.T) > -1e-6
+def test_float32_hides_no_near_pair_and_float64_decides() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        one, other = rng.gamma(0.5, 1, [2, 1280]).astype(np.float32)
+        product, *squares = (
+            math.fsum(float(a) * float(b) for a, b in zip(some, others, strict=True))
+            for some, others in ((one, other), (one, one), (other, other))
+        )
+        cosine = product / math.sqrt(math.prod(squares))
+        sets = in_splits(photos("a", [one]), photos("b", [-one]), photos("c", [other]))
+        # In float32 the cosine would be off by some 1e-7.
+        assert paths(find(sets, cosine=cosine - 1e-12)) == [["c0", "a0"]]
+        assert paths(find(sets, cosine=cosine + 1e-12)) == []
 
 
 def test_thousands_of_equal_photos_end_soon() -> None:
     photo = np.linspace(0, 1, 1280)
     sets = in_splits(*(photos(letter, np.tile(photo, [700, 1])) for letter in "abc"))
     started = time.monotonic()
-    (group,) = find(sets).groups
+    (group,) = find(sets, cosine=0.999).groups
     # It takes a fifth of a second; 1.5 million pairs one by one would take much longer.
     assert time.monotonic() - started < 20
     assert len(group.records) == 2100
 
 
-def test_a_search_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near_vectors, "_MOST_COMPARED", 0)
-    found = find(of_angles([0], [], [1]))
-    assert not found.complete
-    (line,) = report(found, LABELS, dropped=False)
-    assert "not all were compared" in line
+def test_equal_photos_are_joined_in_the_memory_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_vectors, "_BLOCK_ROWS", 200)
+    monkeypatch.setattr(near_vectors, "_BLOCK_COLUMNS", 200)
+    sets = in_splits(*(photos(letter, np.ones([2000, 2])) for letter in "abc"))
+    find(in_splits(*(photos(letter, [[1, 0]]) for letter in "abc")), cosine=0.999)  # imports
+    tracemalloc.start()
+    (group,) = find(sets, cosine=0.999).groups
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(group.records) == 6000
+    # 12 million pairs are near: a byte each would be too much.
+    assert peak < 12_000_000
 
 
 def test_the_report_names_what_leaks_first_and_what_contradicts() -> None:
@@ -216,7 +231,7 @@ def test_the_report_names_what_leaks_first_and_what_contradicts() -> None:
         photos("b", np.eye(6)[4:5]),
         photos("c\n\udcff/", np.eye(6)[[3, 5]], label_ids=[1, 2]),
     )
-    counts, leaks, *lines = report(find(sets), LABELS, dropped=True)
+    counts, leaks, *lines = report(find(sets, cosine=0.999), LABELS, dropped=True)
     assert "2, of 4 photos. Equal in every byte: 1;" in counts
     assert "training and in testing: 1, with 1 of the test photos." in leaks
     assert lines == [
@@ -233,17 +248,17 @@ def test_the_report_names_what_leaks_first_and_what_contradicts() -> None:
 
 def test_the_report_stays_short() -> None:
     angles = [float(5 * number) for number in range(30)]
-    lines = report(find(of_angles(angles, [], angles)), LABELS, dropped=False)
+    lines = report(find(of_angles(angles, [], angles), cosine=0.999), LABELS, dropped=False)
     assert sum(line.startswith("    ") for line in lines) == 40
     assert "  ... and 10 more groups" in lines
-    lines = report(find(of_angles([0.0] * 500, [], [0.0])), LABELS, dropped=False)
+    lines = report(find(of_angles([0.0] * 500, [], [0.0]), cosine=0.999), LABELS, dropped=False)
     assert len(lines) < 20
     assert "    ... and 491 more photos" in lines
     assert "--drop_duplicates" in lines[-1]
 
 
 def test_nothing_found_is_no_news() -> None:
-    assert report(find(of_angles([0], [90], [45])), LABELS, dropped=True) == []
+    assert report(find(of_angles([0], [90], [45]), cosine=0.999), LABELS, dropped=True) == []
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +277,7 @@ def test_one_photo_of_a_group_stays_with_all_that_belongs_to_it() -> None:
     plain = photos("b", np.eye(8)[[1, 4]])
     without_views = _WithViews(plain.features, plain.label_ids, plain.paths)
     sets = in_splits(training, without_views, photos("c", np.eye(8)[[1, 5, 6, 5]]))
-    kept = without_copies(sets, find(sets))
+    kept = without_copies(sets, find(sets, cosine=0.999))
     assert {split: some.paths for split, some in kept.items()} == {
         TRAINING: ("a0", "a2", "a4"),
         VALIDATION: ("b1",),
@@ -275,11 +290,11 @@ def test_one_photo_of_a_group_stays_with_all_that_belongs_to_it() -> None:
     assert rest.label_ids.tolist() == [0, 1, 2]
     assert rest.features.argmax(axis=1).tolist() == [0, 2, 3]
     assert rest.views[:, 0].argmax(axis=1).tolist() == [0, 2, 3]
-    assert find(kept).groups == ()
+    assert find(kept, cosine=0.999).groups == ()
 
 
 def test_a_split_may_lose_all_its_photos() -> None:
     sets = of_angles([0, 1], [0.5], [0.2])
-    kept = without_copies(sets, find(sets))
+    kept = without_copies(sets, find(sets, cosine=0.999))
     assert [len(kept[split]) for split in Split] == [0, 0, 1]
     assert kept[TRAINING].features.shape == (0, 2)
