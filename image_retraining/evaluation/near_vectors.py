@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,8 @@ def join_near(sets: Sequence[Floats], same: Components, *, cosine: float) -> Non
         sets: float32 [N, D] each, with the same D. A vector is near none when it is not finite, or
             of zeros, or its length cannot be told in float32: below 1e-6 or above 1e19.
         same: of the rows of all sets, one set after the other.
-        cosine: from which on vectors are near, above 0 and at most 1.
+        cosine: from which on vectors are near, above 0 and at most 1; 1 for those of one
+            direction, as far as float64 can tell.
     """
     from sklearn.metrics.pairwise import cosine_similarity  # noqa: PLC0415 - takes a second
 
@@ -62,7 +64,7 @@ def join_near(sets: Sequence[Floats], same: Components, *, cosine: float) -> Non
     for one, other in combinations(range(len(sets)), 2):
         for rows, columns in _blocks(len(sets[one]), len(sets[other])):
             some, others = _finite(sets[one][rows]), _finite(sets[other][columns])
-            maybe = cosine_similarity(some, others) >= cosine - _lost(some.shape[1])
+            maybe = cosine_similarity(some, others) >= cosine - _lost(some.shape[1], np.float32)
             joined = np.split(same.numbers, firsts[1:-1])
             maybe &= joined[one][rows][:, None] != joined[other][columns]
             if not maybe.any():
@@ -71,7 +73,7 @@ def join_near(sets: Sequence[Floats], same: Components, *, cosine: float) -> Non
             exact = cosine_similarity(
                 some[first].astype(np.float64), others[second].astype(np.float64)
             )
-            near = np.nonzero(exact >= cosine)
+            near = np.nonzero(exact >= cosine - _lost(some.shape[1], np.float64))
             same.join(
                 firsts[one] + rows.start + first[near[0]],
                 firsts[other] + columns.start + second[near[1]],
@@ -89,10 +91,10 @@ def _finite(features: Floats) -> Floats:
     return np.where(np.isfinite(features).all(axis=1, keepdims=True), features, np.float32(0))
 
 
-def _lost(size: int) -> float:
-    """Returns more than a cosine of D numbers loses in float32.
+def _lost(size: int, kind: type[np.floating[Any]]) -> float:
+    """Returns more than a cosine of D numbers loses in a kind of floats.
 
     The product of two unit vectors loses up to D / 2 * eps, and so do both lengths together; two
     roots and two divisions lose the rest. eps is twice the error of one operation.
     """
-    return float((size + 4) * np.finfo(np.float32).eps)
+    return float((size + 4) * np.finfo(kind).eps)

@@ -201,6 +201,17 @@ def test_float32_hides_no_near_pair_and_float64_decides() -> None:
         assert paths(find(sets, cosine=cosine + 1e-12)) == []
 
 
+def test_vectors_of_one_direction_have_a_cosine_of_1() -> None:
+    vectors = np.random.default_rng(0).gamma(0.5, 1, [40, 256]).astype(np.float32)
+    # Doubling is exact, also in floats.
+    sets = in_splits(photos("a", vectors), photos("b", vectors), photos("c", 2 * vectors))
+    assert len(find(sets, cosine=1).groups) == 40
+    others = vectors.copy()
+    others[:, 0] += 1e-4  # of a length of 14: cosines of 1 - 3e-11
+    sets = in_splits(photos("a", vectors), photos("b", others), photos("c", -vectors))
+    assert find(sets, cosine=1).groups == ()
+
+
 def test_thousands_of_equal_photos_end_soon() -> None:
     photo = np.linspace(0, 1, 1280)
     sets = in_splits(*(photos(letter, np.tile(photo, [700, 1])) for letter in "abc"))
