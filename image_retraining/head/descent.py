@@ -23,10 +23,9 @@ from image_retraining.foundation.records import (
     TrainingState,
 )
 from image_retraining.head.descent_steps import FIGURES, step_taker
-from image_retraining.head.sampling import Sampler
+from image_retraining.head.sampling import Purpose, Sampler, random_of
 from image_retraining.head.softmax import evaluate
 
-_TRAINING_DRAWS, _VALIDATION_DRAWS, _VIEW_DRAWS = 0, 1, 3
 _INITIAL_STDDEV = 0.001
 # Bounds the memory of a report, and how long Ctrl-C takes, when evaluations are far apart.
 _STEPS_AT_ONCE = 200
@@ -98,7 +97,7 @@ class TrainingBatches:
         self._batch_size = batch_size
         self._seed = seed
         self._sampler = Sampler(
-            training.label_ids, seed=seed, purpose=_TRAINING_DRAWS, class_weights=class_weights
+            training.label_ids, seed=seed, purpose=Purpose.TRAINING, class_weights=class_weights
         )
 
     def of(self, steps: range) -> StepBatches:
@@ -108,7 +107,7 @@ class TrainingBatches:
         views = self._training.views
         if views is not None:
             for place, step in enumerate(steps):
-                random = np.random.default_rng([self._seed, _VIEW_DRAWS, step])
+                random = random_of(self._seed, Purpose.VIEWS, step)
                 chosen = random.integers(1 + views.shape[1], size=draws.shape[1])
                 is_view = chosen > 0
                 features[place, is_view] = views[draws[place, is_view], chosen[is_view] - 1]
@@ -184,7 +183,7 @@ class _ValidationEvaluator:
         self._batch_size = settings.validation_batch_size
         if len(validation):
             self._sampler = Sampler(
-                validation.label_ids, seed=settings.seed, purpose=_VALIDATION_DRAWS
+                validation.label_ids, seed=settings.seed, purpose=Purpose.VALIDATION
             )
 
     def evaluate(self, head: Head, step: int) -> tuple[Evaluation | None, Evaluation | None]:

@@ -4,6 +4,8 @@ A draw depends on the seed, its purpose and its number alone, so that a resumed 
 with the batches that the interrupted one would have drawn.
 """
 
+import enum
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,18 +14,32 @@ from image_retraining.foundation.records import Floats, Ints
 Indices = npt.NDArray[np.int64]
 
 
+class Purpose(enum.IntEnum):
+    """What is drawn, so that draws of equal seed and number differ. Another number, other draws."""
+
+    TRAINING = 0
+    VALIDATION = 1
+    TESTING = 2
+    VIEWS = 3
+
+
+def random_of(seed: int, purpose: Purpose, number: int) -> np.random.Generator:
+    """Returns the random numbers of one draw."""
+    return np.random.default_rng([seed, purpose, number])
+
+
 class Sampler:
     """Draws photos, with replacement."""
 
     def __init__(
-        self, label_ids: Ints, *, seed: int, purpose: int, class_weights: Floats | None = None
+        self, label_ids: Ints, *, seed: int, purpose: Purpose, class_weights: Floats | None = None
     ) -> None:
         """Prepares draws from some photos.
 
         Args:
             label_ids: int32 [N], ascending, N at least 1.
             seed: any whole number from 0 up.
-            purpose: tells apart draws of equal seed and number for different uses.
+            purpose: of the draws.
             class_weights: float [C], how much a photo of each class counts, above 0 for a class
                 that has photos. None draws every class as often, however large it is.
         """
@@ -39,7 +55,7 @@ class Sampler:
 
     def draw(self, number: int, size: int) -> Indices:
         """Returns int64 [size], indices of photos; equal numbers give equal draws."""
-        random = np.random.default_rng([self._seed, self._purpose, number])
+        random = random_of(self._seed, self._purpose, number)
         if self._shares is None:
             classes = random.integers(len(self._starts), size=size)
         else:

@@ -11,11 +11,9 @@ from image_retraining.evaluation.calibration import calibrate, calibrated
 from image_retraining.evaluation.metrics import measure
 from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.foundation.records import FeatureSet, Head, Split
-from image_retraining.head.sampling import Sampler
+from image_retraining.head.sampling import Purpose, Sampler
 from image_retraining.head.softmax import evaluate
 from image_retraining.reports.findings import Calibrated, Copies, Judged, WrongLabels
-
-_TEST_DRAWS = 2
 
 Sets = Mapping[Split, FeatureSet]
 
@@ -98,7 +96,7 @@ def judge(head: Head, sets: Sets, labels: tuple[str, ...], settings: JudgingSett
         return Judged(labels=labels, paths=(), evaluation=None, metrics=None, step=step)
     chosen = np.arange(len(photos))
     if settings.test_batch_size != -1:
-        sampler = Sampler(photos.label_ids, seed=settings.seed, purpose=_TEST_DRAWS)
+        sampler = Sampler(photos.label_ids, seed=settings.seed, purpose=Purpose.TESTING)
         chosen = sampler.draw(0, settings.test_batch_size)
     evaluation = evaluate(head, photos.features[chosen], photos.label_ids[chosen])
     return Judged(

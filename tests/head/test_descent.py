@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from image_retraining.foundation.records import FeatureSet, Head, TrainingReport, TrainingState
 from image_retraining.head.descent import DescentSettings, TrainingBatches, initial_head, train
-from image_retraining.head.sampling import Sampler
+from image_retraining.head.sampling import Purpose, Sampler
 
 LABEL_COUNT = 3
 FEATURE_SIZE = 5
@@ -47,7 +47,7 @@ def start(seed: int = 0) -> Head:
 
 def drawn(steps: range, *, training: FeatureSet = TRAINING, seed: int = SETTINGS.seed) -> Any:
     """Returns int64 [steps, B], the photos of the steps' batches."""
-    sampler = Sampler(training.label_ids, seed=seed, purpose=0)
+    sampler = Sampler(training.label_ids, seed=seed, purpose=Purpose.TRAINING)
     return np.stack([sampler.draw(step, BATCH_SIZE) for step in steps])
 
 
