@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from absl import logging
 # TensorFlow has no public function that turns a function's variables into constants.
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from image_retraining.backbone.graphs import plain_graph
+from image_retraining.backbone.graphs import graph_bytes, plain_graph
 from image_retraining.backbone.handles import MODULE_RULE
+from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.foundation.errors import ModuleError, first_line
 from image_retraining.foundation.records import Floats
 
@@ -24,31 +24,9 @@ _OUTPUTS = ("default", "feature_vector")
 _CHANNELS = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Frozen:
-    """A frozen graph from photos to feature vectors.
-
-    Attributes:
-        graph_def: of constants and ordinary ops only.
-        input_name: tensor name of the photos, float32 [None, H, W, 3], RGB, 0 to 1.
-        output_name: tensor name of the feature vectors, float32 [None, D].
-        image_size: (H, W).
-        sample_vectors: float32 [n, D], its answer, by TensorFlow in float32, to `sample_photos`.
-    """
-
-    graph_def: Any = field(repr=False)
-    input_name: str
-    output_name: str
-    image_size: tuple[int, int]
-    sample_vectors: Floats = field(repr=False, compare=False)
-
-    @property
-    def feature_size(self) -> int:
-        """D, length of a feature vector."""
-        return int(self.sample_vectors.shape[1])
-
-
-def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, int]) -> Frozen:
+def freeze(
+    handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, int]
+) -> FrozenModule:
     """Returns the frozen graph of a function of photos, after running it once.
 
     On CPU a frozen graph is 1.6 to 2 times as fast, for TensorFlow can fold and fuse its ops.
@@ -80,8 +58,8 @@ def freeze(handle: str, answer: Callable[[Any], Any], *, image_size: tuple[int, 
             f"{handle}, which does not for photos of {image_size} (height, width)."
         )
     graph_def, input_name, output_name = _plain(frozen)
-    return Frozen(
-        graph_def=graph_def,
+    return FrozenModule(
+        graph=graph_bytes(graph_def),
         input_name=input_name,
         output_name=output_name,
         image_size=image_size,

@@ -47,6 +47,13 @@ def graph_bytes(graph_def: Any) -> bytes:
     return contents
 
 
+def parsed_graph(contents: bytes) -> Any:
+    """Returns the GraphDef of these bytes."""
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.ParseFromString(contents)
+    return graph_def
+
+
 def photo_shape(photos: Any) -> list[Any]:
     """Returns a tensor's sizes, None where one is left open; four of these if all are."""
     return [None] * 4 if photos.shape.rank is None else photos.shape.as_list()

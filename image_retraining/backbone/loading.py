@@ -6,11 +6,11 @@ from typing import Any, NoReturn
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.backbone.freezing import FREEZING_VERSION, Frozen, freeze
-from image_retraining.backbone.graphs import graph_bytes, photo_shape
+from image_retraining.backbone.freezing import FREEZING_VERSION, freeze
+from image_retraining.backbone.graphs import parsed_graph, photo_shape
 from image_retraining.backbone.handles import BUILTIN_MODULE, MODULE_RULE
 from image_retraining.backbone.sources.table import find
-from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
+from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules, ModuleKey
 from image_retraining.foundation.errors import DownloadError, ModuleError
 
 # How long a server may take for its first byte: of the default module, which nobody asked for by
@@ -21,7 +21,7 @@ _CHANNELS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backbone(Frozen):
+class Backbone(FrozenModule):
     """A module, loaded and frozen.
 
     Attributes:
@@ -32,13 +32,18 @@ class Backbone(Frozen):
     handle: str
     fingerprint: str
 
+    @property
+    def graph_def(self) -> Any:
+        """A GraphDef of the graph; a new one each time, for TensorFlow changes those it imports."""
+        return parsed_graph(self.graph)
+
 
 def load_backbone(
     handle: str,
     *,
     image_size: tuple[int, int] | None = None,
     is_default: bool = False,
-    kept: KeptModules | None = None,
+    kept: FrozenModules | None = None,
 ) -> Backbone:
     """Returns the backbone of a module, which is loaded only if it is not kept already.
 
@@ -70,40 +75,14 @@ def load_backbone(
         module = find(handle, patience=patience)
     asked_size = "x".join(map(str, image_size or ()))
     key = ModuleKey(module.fingerprint, FREEZING_VERSION, asked_size)
-    found = kept.find(key) if kept else None
-    if found:
-        return _from_kept(handle, module.fingerprint, found)
-    function = module.load()
-    size = _fitting_size(handle, function.photos, image_size)
-    frozen = freeze(handle, function.answer, image_size=size)
-    if kept:
-        kept.keep(key, _to_keep(frozen), handle=handle)
+    frozen = kept.find(key) if kept else None
+    if frozen is None:
+        function = module.load()
+        size = _fitting_size(handle, function.photos, image_size)
+        frozen = freeze(handle, function.answer, image_size=size)
+        if kept:
+            kept.keep(key, frozen, handle=handle)
     return Backbone(handle=handle, fingerprint=module.fingerprint, **vars(frozen))
-
-
-def _from_kept(handle: str, fingerprint: str, module: KeptModule) -> Backbone:
-    graph_def = tf.compat.v1.GraphDef()
-    graph_def.ParseFromString(module.graph)
-    return Backbone(
-        handle=handle,
-        fingerprint=fingerprint,
-        graph_def=graph_def,
-        input_name=module.input_name,
-        output_name=module.output_name,
-        image_size=(module.height, module.width),
-        sample_vectors=module.sample,
-    )
-
-
-def _to_keep(frozen: Frozen) -> KeptModule:
-    return KeptModule(
-        graph=graph_bytes(frozen.graph_def),
-        sample=frozen.sample_vectors,
-        height=frozen.image_size[0],
-        width=frozen.image_size[1],
-        input_name=frozen.input_name,
-        output_name=frozen.output_name,
-    )
 
 
 def _fitting_size(handle: str, photos: Any, image_size: tuple[int, int] | None) -> tuple[int, int]:

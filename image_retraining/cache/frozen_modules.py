@@ -6,7 +6,7 @@ goes by its content, the size of photos it was asked to take, and the version of
 
 import json
 import zlib
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,35 +33,38 @@ class ModuleKey:
     asked_size: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptModule:
-    """A frozen module.
+@dataclass(frozen=True, kw_only=True)
+class FrozenModule:
+    """A frozen graph from photos to feature vectors.
 
     Attributes:
-        graph: the bytes of a GraphDef.
-        sample: float32 [n, D], its answer to sample photos.
-        height: of the photos it takes, in pixels.
-        width: of the same.
-        input_name: tensor name of the photos.
-        output_name: tensor name of the feature vectors.
+        graph: the bytes of a GraphDef, of constants and ordinary ops only.
+        input_name: tensor name of the photos, float32 [None, H, W, 3], RGB, 0 to 1.
+        output_name: tensor name of the feature vectors, float32 [None, D].
+        image_size: (H, W), pixels.
+        sample_vectors: float32 [n, D], its answer, by TensorFlow in float32, to sample photos.
     """
 
     graph: bytes = field(repr=False)
-    sample: Floats = field(repr=False, compare=False)
-    height: int
-    width: int
     input_name: str
     output_name: str
+    image_size: tuple[int, int]
+    sample_vectors: Floats = field(repr=False, compare=False)
+
+    @property
+    def feature_size(self) -> int:
+        """D, length of a feature vector."""
+        return int(self.sample_vectors.shape[1])
 
 
-class KeptModules:
+class FrozenModules:
     """The frozen modules in a cache file."""
 
     def __init__(self, file: CacheFile) -> None:
         """Takes the file that keeps them."""
         self._file = file
 
-    def find(self, key: ModuleKey) -> KeptModule | None:
+    def find(self, key: ModuleKey) -> FrozenModule | None:
         """Returns a module, None when it is not kept, or damaged."""
         row = self._file.read(lambda database: _row(database, key))
         if row is None:
@@ -71,19 +74,29 @@ class KeptModules:
             return None
         if _checksum(key, str(description), sample, graph) != crc:
             return None
-        rest = json.loads(description)
-        features = rest.pop("features")
+        told = json.loads(description)
         vectors = np.frombuffer(sample, "<f4").astype(np.float32, copy=False)
-        return KeptModule(graph=graph, sample=vectors.reshape(-1, features), **rest)
+        return FrozenModule(
+            graph=graph,
+            input_name=told["input_name"],
+            output_name=told["output_name"],
+            image_size=(told["height"], told["width"]),
+            sample_vectors=vectors.reshape(-1, told["features"]),
+        )
 
-    def keep(self, key: ModuleKey, module: KeptModule, *, handle: str) -> None:
+    def keep(self, key: ModuleKey, module: FrozenModule, *, handle: str) -> None:
         """Keeps a module, with what the person calls it, for people to read."""
         if len(module.graph) > _LARGEST_GRAPH:
             return
-        rest: dict[str, Any] = asdict(module)
-        graph, vectors = rest.pop("graph"), rest.pop("sample")
-        description = json.dumps({**rest, "features": vectors.shape[1]}, sort_keys=True)
-        sample = vectors.astype("<f4").tobytes()
+        told = {
+            "features": module.feature_size,
+            "height": module.image_size[0],
+            "input_name": module.input_name,
+            "output_name": module.output_name,
+            "width": module.image_size[1],
+        }
+        description = json.dumps(told, sort_keys=True)
+        sample, graph = module.sample_vectors.astype("<f4").tobytes(), module.graph
         values = (
             *astuple(key),
             handle.encode(errors="backslashreplace").decode(),

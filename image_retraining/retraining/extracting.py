@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from absl import logging
 
 from image_retraining.backbone.loading import Backbone, load_backbone
-from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.frozen_modules import FrozenModules
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.features.engines.choice import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract as extract_features
@@ -59,7 +59,7 @@ def load(cache: BottleneckCache, settings: ModuleSettings) -> Backbone:
         settings.tfhub_module,
         image_size=settings.open_image_size,
         is_default=settings.module_is_default,
-        kept=KeptModules(cache.file),
+        kept=FrozenModules(cache.file),
     )
     logging.info(
         "Module %s: photos of %d x %d pixels, %d features",

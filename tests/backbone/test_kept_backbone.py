@@ -32,7 +32,7 @@ from image_retraining.backbone.graphs import graph_bytes
 from image_retraining.backbone.handles import BUILTIN_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.backbone.sources import library
-from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.frozen_modules import FrozenModules
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE
@@ -54,9 +54,9 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[KeptModules]:
+def kept(tmp_path: Path) -> Iterator[FrozenModules]:
     with BottleneckCache(str(tmp_path / "cache")) as cache:
-        yield KeptModules(cache.file)
+        yield FrozenModules(cache.file)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_kept_module_is_the_loaded_one(
     # Another opening of the file is another run.
     for _ in range(3):
         with BottleneckCache(str(tmp_path / "cache")) as cache:
-            found.append(load_backbone(handle, image_size=size, kept=KeptModules(cache.file)))
+            found.append(load_backbone(handle, image_size=size, kept=FrozenModules(cache.file)))
     assert loads == [handle, handle]
     for backbone in found:
         assert backbone.handle == handle
@@ -148,12 +148,12 @@ import json, sys
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.backbone.freezing import FREEZING_VERSION
-from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.frozen_modules import FrozenModules
 
 folder, *handles = sys.argv[1:]
 with BottleneckCache(folder) as cache:
     for handle in handles:
-        backbone = load_backbone(handle, kept=KeptModules(cache.file))
+        backbone = load_backbone(handle, kept=FrozenModules(cache.file))
         imported = sorted(name for name in sys.modules if name.startswith("tensorflow_hub"))
         print(json.dumps([backbone.fingerprint, imported]))
 """
@@ -162,7 +162,7 @@ with BottleneckCache(folder) as cache:
 def test_a_kept_module_does_without_tensorflow_hub(tmp_path: Path, colour_module: Path) -> None:
     other = save_signature(tmp_path / "other")
     with BottleneckCache(str(tmp_path / "cache")) as cache:
-        kept = load_backbone(str(colour_module), kept=KeptModules(cache.file))
+        kept = load_backbone(str(colour_module), kept=FrozenModules(cache.file))
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path / "cache"), str(colour_module), str(other)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
@@ -187,7 +187,7 @@ def scaled(folder: Path, factor: float) -> Path:
 
 
 def test_changed_weights_are_loaded_anew(
-    tmp_path: Path, kept: KeptModules, loads: list[str]
+    tmp_path: Path, kept: FrozenModules, loads: list[str]
 ) -> None:
     handle = str(tmp_path / "module")
     for number, factor in enumerate((1.0, 2.0, 3.0), start=1):
@@ -203,7 +203,7 @@ def test_changed_weights_are_loaded_anew(
 
 
 def test_one_changed_bit_is_loaded_anew(
-    tmp_path: Path, kept: KeptModules, loads: list[str]
+    tmp_path: Path, kept: FrozenModules, loads: list[str]
 ) -> None:
     folder = save_signature(tmp_path / "module")
     before = load_backbone(str(folder), kept=kept)
@@ -223,7 +223,7 @@ def test_one_changed_bit_is_loaded_anew(
 
 
 def test_another_image_size_is_loaded_anew(
-    tmp_path: Path, kept: KeptModules, loads: list[str]
+    tmp_path: Path, kept: FrozenModules, loads: list[str]
 ) -> None:
     handle = str(save_signature(tmp_path / "module", features, OPEN))
     sizes = [(8, 6), (6, 8), (8, 8), (86, 8), (8, 68)]
@@ -237,7 +237,7 @@ def test_another_image_size_is_loaded_anew(
 
 
 def test_a_kept_module_hides_no_wrong_image_size(
-    tmp_path: Path, kept: KeptModules, colour_module: Path
+    tmp_path: Path, kept: FrozenModules, colour_module: Path
 ) -> None:
     open_module = str(save_signature(tmp_path / "open", features, OPEN))
     load_backbone(str(colour_module), kept=kept)
@@ -250,7 +250,7 @@ def test_a_kept_module_hides_no_wrong_image_size(
 
 
 def test_what_another_release_froze_is_loaded_anew(
-    colour_module: Path, kept: KeptModules, loads: list[str], monkeypatch: pytest.MonkeyPatch
+    colour_module: Path, kept: FrozenModules, loads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_backbone(str(colour_module), kept=kept)
     monkeypatch.setattr(loading, "FREEZING_VERSION", FREEZING_VERSION + 1)
@@ -268,7 +268,7 @@ def test_a_damaged_kept_module_is_loaded_anew(
     found = []
     for number in range(3):
         with BottleneckCache(str(folder)) as cache:
-            found.append(load_backbone(str(colour_module), kept=KeptModules(cache.file)))
+            found.append(load_backbone(str(colour_module), kept=FrozenModules(cache.file)))
             if number == 0:
                 statement = f"UPDATE modules SET {part} = substr({part}, 2)"  # noqa: S608
                 cache.file.write(
@@ -281,7 +281,7 @@ def test_a_damaged_kept_module_is_loaded_anew(
 
 
 def test_a_module_that_cannot_be_used_is_not_kept(
-    tmp_path: Path, kept: KeptModules, loads: list[str]
+    tmp_path: Path, kept: FrozenModules, loads: list[str]
 ) -> None:
     def rows(photos: Any) -> Any:
         return tf.reduce_mean(photos, [1])
@@ -297,7 +297,7 @@ def test_a_module_that_cannot_be_used_is_not_kept(
 
 
 def test_a_module_goes_by_what_people_call_it_now(
-    tmp_path: Path, kept: KeptModules, loads: list[str]
+    tmp_path: Path, kept: FrozenModules, loads: list[str]
 ) -> None:
     folder = save_signature(tmp_path / "module")
     first = load_backbone(str(folder), kept=kept)
@@ -318,7 +318,7 @@ def test_a_module_goes_by_what_people_call_it_now(
 
 
 def test_a_module_is_kept_by_the_name_it_was_loaded_by(
-    tmp_path: Path, kept: KeptModules, colour_module: Path
+    tmp_path: Path, kept: FrozenModules, colour_module: Path
 ) -> None:
     load_backbone(str(colour_module), kept=kept)
     load_backbone(str(shutil.copytree(colour_module, tmp_path / "copied")), kept=kept)
@@ -331,7 +331,7 @@ def test_a_module_is_kept_by_the_name_it_was_loaded_by(
 
 
 def test_the_builtin_module_is_kept_once(
-    kept: KeptModules, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    kept: FrozenModules, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     alone = load_backbone(BUILTIN_MODULE)
     first = load_backbone(BUILTIN_MODULE, kept=kept)
@@ -339,7 +339,7 @@ def test_the_builtin_module_is_kept_once(
     def fail(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(KeptModules, "keep", fail)
+    monkeypatch.setattr(FrozenModules, "keep", fail)
     again = load_backbone(BUILTIN_MODULE, kept=kept)
     dead = (tmp_path / "no module").as_uri().replace("file:///", "http://127.0.0.1:1/")
     stand_in = load_backbone(dead, is_default=True, kept=kept)
@@ -369,7 +369,7 @@ def test_a_run_without_a_cache_loads_its_module(colour_module: Path, loads: list
     for _ in range(2):
         with BottleneckCache(None) as cache:
             for _ in range(2):
-                kept = KeptModules(cache.file)
+                kept = FrozenModules(cache.file)
                 backbone = load_backbone(str(colour_module), kept=kept)
     assert len(loads) == 2
     photos = random_photos(BATCH_SIZE)

@@ -36,7 +36,7 @@ from test_vectors import (
 
 from image_retraining.cache import database as cache_file
 from image_retraining.cache.database import CacheFile
-from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
+from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules, ModuleKey
 from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.schema import checksum
@@ -593,11 +593,10 @@ def garble(folder: Path) -> None:
 
 
 MODULE_KEY = ModuleKey("ab" * 32, 1, "")
-MODULE = KeptModule(
+MODULE = FrozenModule(
     graph=b"graph" * 2000,
-    sample=np.ones([2, 3], np.float32),
-    height=8,
-    width=6,
+    sample_vectors=np.ones([2, 3], np.float32),
+    image_size=(8, 6),
     input_name="photos:0",
     output_name="vectors:0",
 )
@@ -606,8 +605,8 @@ ACTIONS: dict[str, Callable[[BottleneckCache], object]] = {
     "store": lambda cache: cache.store(RECIPE, numbered(range(1, 2))),
     "known": lambda cache: PhotoFiles(cache.file).known(["rose.jpg"]),
     "remember": lambda cache: PhotoFiles(cache.file).remember(remembered([Path(__file__)])),
-    "find": lambda cache: KeptModules(cache.file).find(MODULE_KEY),
-    "keep": lambda cache: KeptModules(cache.file).keep(MODULE_KEY, MODULE, handle="module"),
+    "find": lambda cache: FrozenModules(cache.file).find(MODULE_KEY),
+    "keep": lambda cache: FrozenModules(cache.file).keep(MODULE_KEY, MODULE, handle="module"),
 }
 
 
@@ -783,7 +782,7 @@ class Keepsake:
     contents: bytes
     vectors: dict[Recipe, dict[bytes, bytes]]
     photos: dict[str, bytes]
-    modules: dict[ModuleKey, KeptModule]
+    modules: dict[ModuleKey, FrozenModule]
 
     def __repr__(self) -> str:
         return "keepsake"
@@ -804,7 +803,7 @@ def keepsake(tmp_path_factory: pytest.TempPathFactory) -> Keepsake:
         ModuleKey(f"{number}" * 64, 1, ""): replace(
             MODULE,
             graph=random.bytes(20 if number % 2 else 6000),
-            sample=random.random([2, 3], np.float32),
+            sample_vectors=random.random([2, 3], np.float32),
         )
         for number in range(4)
     }
@@ -815,7 +814,7 @@ def keepsake(tmp_path_factory: pytest.TempPathFactory) -> Keepsake:
         cache.store(recipe, some)
     PhotoFiles(cache.file).remember(remembered(paths))
     for key, module in modules.items():
-        KeptModules(cache.file).keep(key, module, handle="a module")
+        FrozenModules(cache.file).keep(key, module, handle="a module")
     cache.close()
     return Keepsake(
         folder=folder,
@@ -837,10 +836,10 @@ def use(cache: BottleneckCache, keepsake: Keepsake) -> None:
         # A digest of no photo at all only costs the time to read the photo.
         assert photo == keepsake.photos[path] or photo not in every
     for key, module in keepsake.modules.items():
-        kept_module = KeptModules(cache.file).find(key)
+        kept_module = FrozenModules(cache.file).find(key)
         if kept_module:
             assert kept_module == module
-            assert kept_module.sample.tobytes() == module.sample.tobytes()
+            assert kept_module.sample_vectors.tobytes() == module.sample_vectors.tobytes()
     new = numbered(range(300, 310))
     cache.store(RECIPE, new)
     assert found(cache, new).items() <= bits(new).items()
@@ -854,7 +853,7 @@ def test_the_keepsake_gives_everything_when_it_is_sound(keepsake: Keepsake, tmp_
             assert bits(cache.vectors(recipe, list(vectors), size)) == vectors
         assert PhotoFiles(cache.file).known(list(keepsake.photos)) == keepsake.photos
         for key, module in keepsake.modules.items():
-            assert KeptModules(cache.file).find(key) == module
+            assert FrozenModules(cache.file).find(key) == module
         use(cache, keepsake)
 
 

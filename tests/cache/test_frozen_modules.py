@@ -12,17 +12,16 @@ import pytest
 from test_vectors import RECIPE, SIZE, bits, execute, numbered
 
 from image_retraining.cache import frozen_modules
-from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
+from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules, ModuleKey
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 
 KEY = ModuleKey("ab" * 32, freezing=1, asked_size="8x6")
 # Zeros of both signs, a denormal, infinity, a NaN with a payload, ordinary numbers.
 PATTERNS = [0, 0x80000000, 1, 0x7F800000, 0x7FC12345, 0x3F800000]
-MODULE = KeptModule(
+MODULE = FrozenModule(
     graph=bytes(range(256)) * 100,
-    sample=np.array(PATTERNS, np.uint32).view(np.float32).reshape(2, 3),
-    height=8,
-    width=6,
+    sample_vectors=np.array(PATTERNS, np.uint32).view(np.float32).reshape(2, 3),
+    image_size=(8, 6),
     input_name="photos:0",
     output_name="vectors é:0",
 )
@@ -35,23 +34,23 @@ def cache(tmp_path: Path) -> Iterator[BottleneckCache]:
 
 
 @pytest.fixture
-def modules(cache: BottleneckCache) -> KeptModules:
-    return KeptModules(cache.file)
+def modules(cache: BottleneckCache) -> FrozenModules:
+    return FrozenModules(cache.file)
 
 
-def check_same(found: KeptModule | None, module: KeptModule) -> None:
+def check_same(found: FrozenModule | None, module: FrozenModule) -> None:
     """Compares the samples by their bits as well; modules are equal without them."""
     assert found == module
     assert found is not None
-    assert found.sample.dtype == np.float32
-    assert found.sample.shape == module.sample.shape
-    assert found.sample.tobytes() == module.sample.tobytes()
+    assert found.sample_vectors.dtype == np.float32
+    assert found.sample_vectors.shape == module.sample_vectors.shape
+    assert found.sample_vectors.tobytes() == module.sample_vectors.tobytes()
 
 
 # What comes out
 
 
-def test_a_module_comes_out_bit_for_bit(modules: KeptModules) -> None:
+def test_a_module_comes_out_bit_for_bit(modules: FrozenModules) -> None:
     assert modules.find(KEY) is None
     modules.keep(KEY, MODULE, handle="module")
     check_same(modules.find(KEY), MODULE)
@@ -63,36 +62,38 @@ def test_a_module_comes_out_bit_for_bit(modules: KeptModules) -> None:
         {"graph": b""},
         {"graph": b"\0"},
         {"graph": os.urandom(3_000_000)},
-        {"sample": np.zeros([1, 1], np.float32)},
-        {"sample": np.zeros([32, 2048], np.float32)},
-        {"sample": np.zeros([0, 5], np.float32)},
-        {"sample": np.arange(6, dtype=">f4").reshape(2, 3)},
-        {"height": 6, "width": 8},
+        {"sample_vectors": np.zeros([1, 1], np.float32)},
+        {"sample_vectors": np.zeros([32, 2048], np.float32)},
+        {"sample_vectors": np.zeros([0, 5], np.float32)},
+        {"sample_vectors": np.arange(6, dtype=">f4").reshape(2, 3)},
+        {"image_size": (6, 8)},
         {"input_name": "", "output_name": "'\"\n\0\\"},
     ],
     ids=",".join,
 )
-def test_modules_of_any_kind_come_out(modules: KeptModules, change: dict[str, Any]) -> None:
+def test_modules_of_any_kind_come_out(modules: FrozenModules, change: dict[str, Any]) -> None:
     module = replace(MODULE, **change)
     modules.keep(KEY, module, handle="module")
-    check_same(modules.find(KEY), replace(module, sample=module.sample.astype(np.float32)))
+    check_same(
+        modules.find(KEY), replace(module, sample_vectors=module.sample_vectors.astype(np.float32))
+    )
 
 
 def test_a_module_outlives_its_run(tmp_path: Path) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
-        KeptModules(cache.file).keep(KEY, MODULE, handle="module")
+        FrozenModules(cache.file).keep(KEY, MODULE, handle="module")
     with BottleneckCache(str(tmp_path)) as cache:
-        check_same(KeptModules(cache.file).find(KEY), MODULE)
+        check_same(FrozenModules(cache.file).find(KEY), MODULE)
 
 
 def test_a_module_is_kept_in_memory_as_well() -> None:
     with BottleneckCache(None) as cache:
-        KeptModules(cache.file).keep(KEY, MODULE, handle="module")
-        check_same(KeptModules(cache.file).find(KEY), MODULE)
+        FrozenModules(cache.file).keep(KEY, MODULE, handle="module")
+        check_same(FrozenModules(cache.file).find(KEY), MODULE)
 
 
-def test_a_module_kept_again_replaces_the_first(modules: KeptModules, tmp_path: Path) -> None:
-    other = replace(MODULE, graph=b"other", sample=MODULE.sample + 1)
+def test_a_module_kept_again_replaces_the_first(modules: FrozenModules, tmp_path: Path) -> None:
+    other = replace(MODULE, graph=b"other", sample_vectors=MODULE.sample_vectors + 1)
     modules.keep(KEY, MODULE, handle="module")
     modules.keep(KEY, other, handle="another name")
     check_same(modules.find(KEY), other)
@@ -109,7 +110,7 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
-def test_another_key_has_another_module(modules: KeptModules, change: dict[str, Any]) -> None:
+def test_another_key_has_another_module(modules: FrozenModules, change: dict[str, Any]) -> None:
     other = replace(KEY, **change)
     modules.keep(KEY, MODULE, handle="module")
     assert modules.find(other) is None
@@ -131,7 +132,7 @@ def test_another_key_has_another_module(modules: KeptModules, change: dict[str, 
     ],
     ids=["none", "address", "quotes", "not ASCII", "no UTF-8"],
 )
-def test_a_module_may_have_any_handle(modules: KeptModules, handle: str) -> None:
+def test_a_module_may_have_any_handle(modules: FrozenModules, handle: str) -> None:
     modules.keep(KEY, MODULE, handle=handle)
     check_same(modules.find(KEY), MODULE)
 
@@ -140,7 +141,7 @@ def test_a_module_may_have_any_handle(modules: KeptModules, handle: str) -> None
 
 
 def test_too_large_a_graph_is_not_kept(
-    modules: KeptModules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    modules: FrozenModules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frozen_modules, "_LARGEST_GRAPH", 1000)
     modules.keep(KEY, replace(MODULE, graph=bytes(1001)), handle="module")
@@ -182,7 +183,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_module_is_not_used_and_harms_nothing_else(
-    cache: BottleneckCache, modules: KeptModules, tmp_path: Path, damage: str
+    cache: BottleneckCache, modules: FrozenModules, tmp_path: Path, damage: str
 ) -> None:
     modules.keep(KEY, MODULE, handle="module")
     vectors = numbered(range(3))
@@ -209,7 +210,7 @@ def test_a_damaged_module_is_not_used_and_harms_nothing_else(
     ids=["fingerprint", "freezing", "asked_size"],
 )
 def test_a_module_under_the_key_of_another_is_not_used(
-    modules: KeptModules, tmp_path: Path, damage: str, change: dict[str, Any]
+    modules: FrozenModules, tmp_path: Path, damage: str, change: dict[str, Any]
 ) -> None:
     """The vectors of one module would be kept as those of another, which nobody could see."""
     modules.keep(KEY, MODULE, handle="module")
@@ -222,7 +223,7 @@ def test_one_damaged_bit_in_the_index_brings_no_other_module(tmp_path: Path) -> 
     with BottleneckCache(str(tmp_path)) as cache:
         for number, key in enumerate(keys):
             module = replace(MODULE, graph=b"graph %d" % number)
-            KeptModules(cache.file).keep(key, module, handle="module")
+            FrozenModules(cache.file).keep(key, module, handle="module")
     contents = (tmp_path / FILE_NAME).read_bytes()
     # After its key, an entry of the index holds the number of the row, 3.
     entry = b"2" * 64 + b"8x6"
@@ -231,14 +232,14 @@ def test_one_damaged_bit_in_the_index_brings_no_other_module(tmp_path: Path) -> 
     damaged[place + len(entry)] = 2
     (tmp_path / FILE_NAME).write_bytes(damaged)
     with BottleneckCache(str(tmp_path)) as cache:
-        found = KeptModules(cache.file).find(keys[2])
+        found = FrozenModules(cache.file).find(keys[2])
     assert found is None or found.graph == b"graph 2"
 
 
 # The file
 
 
-def test_the_row_is_the_documented_one(modules: KeptModules, tmp_path: Path) -> None:
+def test_the_row_is_the_documented_one(modules: FrozenModules, tmp_path: Path) -> None:
     modules.keep(KEY, MODULE, handle="my module")
     row = execute(
         tmp_path,
@@ -258,7 +259,7 @@ def test_the_row_is_the_documented_one(modules: KeptModules, tmp_path: Path) -> 
     assert graph == MODULE.graph
 
 
-def test_the_checksum_is_over_all_that_is_used(modules: KeptModules, tmp_path: Path) -> None:
+def test_the_checksum_is_over_all_that_is_used(modules: FrozenModules, tmp_path: Path) -> None:
     modules.keep(KEY, MODULE, handle="my module")
     query = "SELECT crc, description, sample, graph FROM modules"
     crc, description, sample, graph = execute(tmp_path, query)

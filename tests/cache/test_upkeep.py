@@ -14,7 +14,7 @@ from conftest import as_nobody, mode_of
 from test_vectors import RECIPE, REPOSITORY, SIZE, bits, digest, execute, numbered
 
 from image_retraining.cache import vectors as bottlenecks
-from image_retraining.cache.frozen_modules import KeptModule, KeptModules, ModuleKey
+from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules, ModuleKey
 from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.upkeep import care
@@ -25,11 +25,10 @@ from image_retraining.foundation.records import Floats
 # 2024-10-04
 TODAY = 20000
 LARGE = Recipe("cd" * 32, height=224, width=192, pixels=1, precision="bfloat16 openvino")
-MODULE = KeptModule(
+MODULE = FrozenModule(
     graph=bytes(100_000),
-    sample=np.ones([2, 3], np.float32),
-    height=8,
-    width=6,
+    sample_vectors=np.ones([2, 3], np.float32),
+    image_size=(8, 6),
     input_name="photos:0",
     output_name="vectors:0",
 )
@@ -90,7 +89,7 @@ def test_the_modules_are_told_with_their_vectors(
             view = f"random_crop=5 view={number}"
             cache.store(replace(RECIPE, view=view), numbered(range(5)))
         cache.store(LARGE, large(range(500)))
-        KeptModules(cache.file).keep(
+        FrozenModules(cache.file).keep(
             ModuleKey(LARGE.fingerprint, 1, ""), MODULE, handle="mobilenet_v2"
         )
     used(tmp_path, RECIPE, TODAY - 3)
@@ -124,7 +123,7 @@ def test_a_module_of_wide_letters_keeps_its_columns(
 ) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(20)))
-        KeptModules(cache.file).keep(ModuleKey(RECIPE.fingerprint, 1, ""), MODULE, handle="模块")
+        FrozenModules(cache.file).keep(ModuleKey(RECIPE.fingerprint, 1, ""), MODULE, handle="模块")
     care(str(tmp_path), prune_days=-1)
     _, _, columns, row, *_ = capsys.readouterr().out.splitlines()
     # Two letters are as wide as four.
@@ -233,14 +232,14 @@ def test_what_belongs_to_no_vector_is_deleted_as_well(tmp_path: Path) -> None:
         cache.store(LARGE, large(range(4, 10)))
         remember(cache, paths)
         for key in keys:
-            KeptModules(cache.file).keep(key, MODULE, handle="module")
+            FrozenModules(cache.file).keep(key, MODULE, handle="module")
     used(tmp_path, RECIPE, TODAY)
     used(tmp_path, LARGE, TODAY - 31)
     care(str(tmp_path), prune_days=30)
 
     with BottleneckCache(str(tmp_path)) as cache:
-        assert KeptModules(cache.file).find(keys[0]) == MODULE
-        assert KeptModules(cache.file).find(keys[1]) is None
+        assert FrozenModules(cache.file).find(keys[0]) == MODULE
+        assert FrozenModules(cache.file).find(keys[1]) is None
         names = [str(path) for path in paths]
         assert list(PhotoFiles(cache.file).known(names)) == names[:5]
     assert execute(tmp_path, "SELECT COUNT(*), MAX(fingerprint) FROM recipes") == (
@@ -356,7 +355,9 @@ def test_damaged_values_are_told_without_harm(
     vectors = numbered(range(5))
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, vectors)
-        KeptModules(cache.file).keep(ModuleKey(RECIPE.fingerprint, 1, ""), MODULE, handle="module")
+        FrozenModules(cache.file).keep(
+            ModuleKey(RECIPE.fingerprint, 1, ""), MODULE, handle="module"
+        )
         remember(cache, photo_files(tmp_path / "photos", 1))
     execute(tmp_path, damage)
     care(str(tmp_path), prune_days=-1)
@@ -429,7 +430,7 @@ def test_the_command_prints_any_name(tmp_path: Path, locale: str) -> None:
             recipe = replace(RECIPE, fingerprint=f"{number}" * 64)
             cache.store(recipe, numbered(range(3)))
             key = ModuleKey(recipe.fingerprint, 1, "")
-            KeptModules(cache.file).keep(key, MODULE, handle="module")
+            FrozenModules(cache.file).keep(key, MODULE, handle="module")
         remember(cache, [Path(os.fsdecode(photo))])
     os.unlink(photo)
     for number, change in enumerate(HANDLES.values()):
@@ -457,9 +458,9 @@ def check_works(cache: BottleneckCache, photo: Path) -> None:
     remember(cache, [photo])
     assert PhotoFiles(cache.file).known([str(photo), "other"]) == {str(photo): digest(0)}
     key = ModuleKey(RECIPE.fingerprint, 1, "")
-    assert KeptModules(cache.file).find(key) is None
-    KeptModules(cache.file).keep(key, MODULE, handle="module")
-    assert KeptModules(cache.file).find(key) == MODULE
+    assert FrozenModules(cache.file).find(key) is None
+    FrozenModules(cache.file).keep(key, MODULE, handle="module")
+    assert FrozenModules(cache.file).find(key) == MODULE
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import pytest
 import tensorflow as tf
 from conftest import colour_statistics, encoded, save_module, solid
 
-from image_retraining.backbone.freezing import Frozen
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache import known_files
+from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.lock import computing_alone
 from image_retraining.cache.vectors import BottleneckCache, Recipe
@@ -64,7 +64,7 @@ class WatchedEngine:
 
 @dataclass(frozen=True, slots=True)
 class WatchedEngineChoice(EngineChoice):
-    def make(self, frozen: Frozen) -> Engine:
+    def make(self, frozen: FrozenModule) -> Engine:
         engine = EngineChoice.make(self, frozen)
         return WatchedEngine(engine, frozen) if isinstance(frozen, WatchedBackbone) else engine
 

@@ -18,10 +18,9 @@ import pytest
 import tensorflow as tf
 from conftest import Colour, encoded, save_module, solid
 
-from image_retraining.backbone.freezing import Frozen
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache import known_files
-from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules
 from image_retraining.cache.lock import computing_alone
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.features.engines.choice import EngineChoice
@@ -133,7 +132,7 @@ class CountingEngine:
 class CountingEngineChoice(EngineChoice):
     counts: list[int] = field(default_factory=list)
 
-    def make(self, frozen: Frozen) -> Engine:
+    def make(self, frozen: FrozenModule) -> Engine:
         engine = EngineChoice.make(self, frozen)
         return CountingEngine(engine, self.counts, engine.image_size, engine.feature_size)
 
@@ -349,7 +348,7 @@ def test_a_module_whose_weights_change_gets_vectors_of_its_own_and_its_old_ones_
         shutil.rmtree(handle, ignore_errors=True)
         shutil.copytree(content, handle)
         with BottleneckCache(str(cache_folder)) as cache:
-            backbone = load_backbone(str(handle), kept=KeptModules(cache.file))
+            backbone = load_backbone(str(handle), kept=FrozenModules(cache.file))
             outcomes.append(run_with(photos, backbone, cache))
     assert outcomes == [
         Outcome(COLOURS, 3),

@@ -65,7 +65,7 @@ from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.photos.folder import scan
 from image_retraining.features.engines.choice import EngineChoice
-from image_retraining.cache.frozen_modules import KeptModules
+from image_retraining.cache.frozen_modules import FrozenModules
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def run(settings):
     catalog = scan(settings["photos"], validation_percentage=10, testing_percentage=10)
     catalog = replace(catalog, records=catalog.records[: settings["count"]])
     with BottleneckCache(settings["kept_modules"]) as kept:
-        backbone = load_backbone(settings["module"], kept=KeptModules(kept.file))
+        backbone = load_backbone(settings["module"], kept=FrozenModules(kept.file))
     with BottleneckCache(None) as nothing:
         one = replace(catalog, records=catalog.records[:1])
         extract(one, backbone, nothing, EngineChoice())

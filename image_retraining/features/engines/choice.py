@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from absl import logging
 
-from image_retraining.backbone.freezing import Frozen
+from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.features.engines.engine import FLOAT32, Engine, EngineKind
 from image_retraining.features.engines.openvino import OpenVinoKind
 from image_retraining.features.engines.tensorflow import TensorFlowKind
@@ -37,7 +37,7 @@ class EngineChoice:
         is_same = self.precision == FLOAT32
         return self.precision if is_same else f"{self.precision} {self.name}"
 
-    def make(self, frozen: Frozen) -> Engine:
+    def make(self, frozen: FrozenModule) -> Engine:
         """Returns the engine, ready to compute.
 
         Raises:

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from image_retraining.backbone.freezing import Frozen
+from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats
 from image_retraining.photos.batches import Key, PhotoBatch
@@ -49,7 +49,7 @@ class EngineKind(Protocol):
             EngineError: it cannot; the message says what to do.
         """
 
-    def make(self, frozen: Frozen, precision: str) -> Engine:
+    def make(self, frozen: FrozenModule, precision: str) -> Engine:
         """Returns the engine of a module, ready to compute.
 
         Raises:

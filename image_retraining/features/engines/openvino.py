@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from image_retraining.backbone.freezing import Frozen, sample_photos
-from image_retraining.backbone.graphs import graph_bytes
+from image_retraining.backbone.freezing import sample_photos
+from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.features.engines.engine import BFLOAT16, FLOAT32, Engine
 from image_retraining.features.engines.machine import check_processor, has_gpu
 from image_retraining.foundation.errors import EngineError
@@ -45,7 +45,7 @@ class OpenVinoKind:
             )
         check_processor(precision)
 
-    def make(self, frozen: Frozen, precision: str) -> Engine:
+    def make(self, frozen: FrozenModule, precision: str) -> Engine:
         """Returns the engine of a module, after a test of its vectors."""
         engine = _OpenVinoEngine(frozen, precision)
         engine.check(frozen)
@@ -53,13 +53,13 @@ class OpenVinoKind:
 
 
 class _OpenVinoEngine:
-    def __init__(self, frozen: Frozen, precision: str) -> None:
+    def __init__(self, frozen: FrozenModule, precision: str) -> None:
         openvino = _imported_openvino()
         self.image_size, self.feature_size = frozen.image_size, frozen.feature_size
         core = openvino.Core()
         try:
             with tempfile.NamedTemporaryFile(suffix=".pb") as file:
-                file.write(graph_bytes(frozen.graph_def))
+                file.write(frozen.graph)
                 file.flush()
                 model = core.read_model(file.name)
             model.reshape([_OPENVINO_SLICE, *frozen.image_size, 3])
@@ -92,7 +92,7 @@ class _OpenVinoEngine:
             (vectors[slice_],) = self._of_thread.request.infer([photos[slice_]]).values()
         return vectors
 
-    def check(self, frozen: Frozen) -> None:
+    def check(self, frozen: FrozenModule) -> None:
         """Raises EngineError unless sample photos get the vectors that TensorFlow gave them."""
         samples = sample_photos(frozen.image_size)
         photos = np.zeros([_OPENVINO_SLICE, *samples.shape[1:]], np.float32)

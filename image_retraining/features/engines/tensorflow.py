@@ -1,11 +1,10 @@
 """TensorFlow as an engine: takes every module, on every machine."""
 
-import copy
-
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.backbone.freezing import Frozen
+from image_retraining.backbone.graphs import parsed_graph
+from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.features.engines.engine import BFLOAT16, Engine
 from image_retraining.features.engines.machine import check_processor, has_gpu
 from image_retraining.foundation.errors import EngineError
@@ -30,21 +29,20 @@ class TensorFlowKind:
             )
         check_processor(precision)
 
-    def make(self, frozen: Frozen, precision: str) -> Engine:
+    def make(self, frozen: FrozenModule, precision: str) -> Engine:
         """Returns the engine of a module."""
         return _TensorFlowEngine(frozen, precision)
 
 
 class _TensorFlowEngine:
-    def __init__(self, frozen: Frozen, precision: str) -> None:
+    def __init__(self, frozen: FrozenModule, precision: str) -> None:
         self.image_size, self.feature_size = frozen.image_size, frozen.feature_size
         # They share one pool of threads; two fill each other's gaps.
         self.streams = 2
         v1 = tf.compat.v1
         with tf.Graph().as_default() as graph:
             photos, vectors = tf.graph_util.import_graph_def(
-                # Importing a graph fills in attributes in the message that it is given.
-                copy.deepcopy(frozen.graph_def),
+                parsed_graph(frozen.graph),
                 return_elements=[frozen.input_name, frozen.output_name],
                 name="",
             )
