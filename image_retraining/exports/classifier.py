@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from image_retraining.exports.facts import ModelFacts
+from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Floats
 
 
@@ -34,6 +35,19 @@ class Network:
     graph_def: Any
     input_name: str
     output_name: str
+
+
+def no_network(path: object, reader: str) -> GraphError:
+    """Returns the error of a classifier whose inside only its own reader knows.
+
+    Args:
+        path: of the classifier.
+        reader: what reads it.
+    """
+    return GraphError(
+        f"--heatmap_dir needs what TensorFlow computes. Got {path}, of which only {reader} knows "
+        "the inside. Give the frozen graph or the SavedModel instead."
+    )
 
 
 class Classifier(Protocol):

@@ -44,6 +44,14 @@ class Format(Protocol):
     def least_proof(self) -> int:
         """On how many photos one is proven at the least, even where nobody asked for a proof."""
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What must be installed to write one, besides what this project needs anyway."""
+
+    @property
+    def requirements(self) -> str:
+        """The requirements file that installs these packages; '' where there are none."""
+
     def recognises(self, path: str, start: bytes) -> bool:
         """Whether a file or folder is of this format.
 

@@ -1,15 +1,24 @@
 """The formats of finished classifiers: a table. Another format is another file, and a row here."""
 
+import importlib.util
 import os
+from collections.abc import Iterable
 
 from image_retraining.exports.classifier import Classifier, Layers
 from image_retraining.exports.format import Format
 from image_retraining.exports.frozen_graph.format import FrozenGraphFormat
+from image_retraining.exports.onnx.format import OnnxFormat
 from image_retraining.exports.saved_model import SavedModelFormat
 from image_retraining.exports.tflite.format import TFLiteFormat
+from image_retraining.foundation.errors import ExportError
 
 # In the order in which they are written. What no other recognises is taken for the first.
-FORMATS: tuple[Format, ...] = (FrozenGraphFormat(), TFLiteFormat(), SavedModelFormat())
+FORMATS: tuple[Format, ...] = (
+    FrozenGraphFormat(),
+    TFLiteFormat(),
+    SavedModelFormat(),
+    OnnxFormat(),
+)
 
 _START_BYTES = 16
 
@@ -28,6 +37,24 @@ def open_classifier(path: str, layers: Layers | None = None) -> Classifier:
     start = _start(path)
     found = next((one for one in others if one.recognises(path, start)), first)
     return found.open(path, layers or Layers())
+
+
+def check_installed(flags: Iterable[str]) -> None:
+    """Checks that what writes some formats is installed, before the work.
+
+    Args:
+        flags: the settings that ask for a format.
+
+    Raises:
+        ExportError: a package is missing.
+    """
+    for kind in FORMATS:
+        missing = [name for name in kind.packages if importlib.util.find_spec(name) is None]
+        if kind.flag in flags and missing:
+            raise ExportError(
+                f"--{kind.flag} needs {', '.join(kind.packages)}. Missing: {', '.join(missing)}. "
+                f"Install them: pip install -r {kind.requirements}."
+            )
 
 
 def _start(path: str) -> bytes:

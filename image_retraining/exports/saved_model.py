@@ -189,6 +189,8 @@ class SavedModelFormat:
     name = "SavedModel"
     flag = "saved_model_dir"
     least_proof = 0
+    packages = ()
+    requirements = ""
 
     def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - no other is a folder
         """Whether it is a folder."""

@@ -1,5 +1,7 @@
 """What can go wrong, in kinds a caller can tell apart."""
 
+_LONGEST_REASON = 300
+
 
 class RetrainError(Exception):
     """Something the user can put right; its text says the rule, what came and what to do."""
@@ -69,3 +71,9 @@ class VerificationError(Exception):
 def first_line(error: Exception) -> str:
     """Returns the first line of an error's message; libraries add pages to it."""
     return str(error).strip().partition("\n")[0]
+
+
+def short_line(error: Exception) -> str:
+    """Returns the same without line feeds, of bounded length, as a sentence."""
+    line = " ".join(first_line(error).split())[:_LONGEST_REASON].rstrip(".")
+    return f"{line or type(error).__name__}."

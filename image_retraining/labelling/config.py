@@ -26,7 +26,7 @@ class LabelConfig:
     )
     graph: str = setting(
         "/tmp/output_graph.pb",  # noqa: S108 - the path that existing scripts know
-        "Frozen graph, folder of a SavedModel, or .tflite file to label with.",
+        "Frozen graph, TensorFlow Lite or ONNX file, or folder of a SavedModel, to label with.",
         group="Graph",
     )
     labels: str = setting(

@@ -18,7 +18,7 @@ from image_retraining.photos.distortions import Distortion, Views
 from image_retraining.reports.metrics_tables import check_metrics_file
 
 # Where finished classifiers are to be written, a flag a format.
-EXPORT_FLAGS = ("output_graph", "tflite_output_file", "saved_model_dir")
+EXPORT_FLAGS = ("output_graph", "tflite_output_file", "saved_model_dir", "onnx_output_file")
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 _BESIDE_THE_SCRIPTS = Path(__file__).resolve().parents[2]
@@ -212,6 +212,11 @@ class RetrainConfig:
         "int8, calibrated on training photos, makes it a third and takes uint8 pixels.",
         group="Results",
         choices=("none", "float16", "int8"),
+    )
+    onnx_output_file: str = setting(
+        "",
+        "ONNX file to write, its labels in it; needs requirements-onnx.txt.",
+        group="Results",
     )
     max_accuracy_drop: float = setting(
         2.0,

@@ -8,7 +8,7 @@ from image_retraining.backbone.loading import Backbone
 from image_retraining.exports.classifier import Layers
 from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.format import Finished, Format
-from image_retraining.exports.formats import FORMATS
+from image_retraining.exports.formats import FORMATS, check_installed
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build
 from image_retraining.exports.verification import verify
 from image_retraining.foundation.records import JUDGING_ORDER, FeatureSet, Head, Split
@@ -30,6 +30,15 @@ class ExportSettings:
     verify_images: int
     testing_percentage: int
     validation_percentage: int
+
+
+def check(settings: ExportSettings) -> None:
+    """Checks that what is asked for can be written here.
+
+    Raises:
+        ExportError: something that writes it is not installed.
+    """
+    check_installed({flag for flag, place in settings.export_places.items() if place})
 
 
 def facts(

@@ -21,7 +21,7 @@ def check_outputs(config: RetrainConfig) -> None:
     files = ["output_graph", "output_labels", "checkpoint_path"]
     files += [
         name
-        for name in ("metrics_file", "label_issues_file", "tflite_output_file")
+        for name in ("metrics_file", "label_issues_file", "tflite_output_file", "onnx_output_file")
         if getattr(config, name)
     ]
     for name in files:

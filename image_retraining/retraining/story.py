@@ -38,6 +38,8 @@ def run(config: RetrainConfig) -> Run:
             stages.done("start", None)
             from image_retraining.retraining import evaluating, exporting, extracting, training  # noqa: PLC0415
 
+            wishes = wanted(exporting.ExportSettings)
+            exporting.check(wishes)
             backbone = extracting.load(cache, wanted(extracting.ModuleSettings))
             stages.done("backbone", backbone)
             how = wanted(extracting.ExtractionSettings)
@@ -53,7 +55,6 @@ def run(config: RetrainConfig) -> Run:
         judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
         stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
         raise_if_interrupted()
-        wishes = wanted(exporting.ExportSettings)
         facts = exporting.facts(backbone, judged, calibrated, wishes)
         stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
         example = _example(config, sets[Split.TESTING])

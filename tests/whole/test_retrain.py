@@ -25,6 +25,7 @@ from image_retraining.backbone.sources import hub
 from image_retraining.exports.facts import read_facts
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.labels_file import read_labels
+from image_retraining.exports.onnx.reader import OnnxModel
 from image_retraining.exports.proof import Verification
 from image_retraining.exports.saved_model import SavedModel
 from image_retraining.exports.tflite.reader import TFLiteModel
@@ -474,6 +475,18 @@ def test_a_tflite_file(
     assert f"({kind}) on 13 testing photos: 13 same answers" in line
     assert line.endswith("accuracy 100.0% where the head's is 100.0%")
     model = TFLiteModel(file)
+    assert model.labels == ("blue", "green", "red")
+    assert model.facts
+    assert model.facts.test_accuracy == 1.0
+
+
+def test_an_onnx_file(run: Run, tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "onnx" / "model"
+    run(onnx_output_file=str(file))
+    assert f"Save ONNX file to : {file}" in logged.messages
+    (line,) = (line for line in logged.messages if "Verified the written ONNX file" in line)
+    assert "on 13 testing photos: same answers" in line
+    model = OnnxModel(file)
     assert model.labels == ("blue", "green", "red")
     assert model.facts
     assert model.facts.test_accuracy == 1.0

@@ -20,6 +20,8 @@ class FrozenGraphFormat:
     name = "graph"
     flag = "output_graph"
     least_proof = 0
+    packages = ()
+    requirements = ""
 
     def recognises(self, path: str, start: bytes) -> bool:
         """Whether it is a file that is not empty: nothing marks a GraphDef."""

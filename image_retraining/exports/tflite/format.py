@@ -26,6 +26,8 @@ class TFLiteFormat:
     flag = "tflite_output_file"
     # TensorFlow Lite writes files that it cannot run.
     least_proof = 1
+    packages = ()
+    requirements = ""
 
     def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - the content tells
         """Whether a file has the mark of TensorFlow Lite's schema."""

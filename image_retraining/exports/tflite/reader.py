@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.exports.classifier import Network
+from image_retraining.exports.classifier import Network, no_network
 from image_retraining.exports.facts import ModelFacts, facts_in
 from image_retraining.exports.labels_file import labels_in
 from image_retraining.exports.tflite.metadata import FACTS_FILE, LABELS_FILE, files_of
@@ -60,10 +60,7 @@ class TFLiteModel:
 
     def network(self) -> Network:
         """Raises GraphError: nobody else can look into it."""
-        raise GraphError(
-            f"--heatmap_dir needs what TensorFlow computes. Got {self._path}, of which only "
-            "TensorFlow Lite knows the inside. Give the frozen graph or the SavedModel instead."
-        )
+        raise no_network(self._path, "TensorFlow Lite")
 
     def scores(self, images: Any) -> Floats:
         """Returns float32 [N, C] for float32 [N, H, W, 3], 0 to 1.

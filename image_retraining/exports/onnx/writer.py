@@ -1,0 +1,137 @@
+"""Frozen graph → ONNX file, for ONNX Runtime and what else reads ONNX."""
+
+import contextlib
+import logging as standard_logging
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, VECTORS_NAME, VECTORS_SCOPE
+from image_retraining.exports.onnx.metadata import metadata
+from image_retraining.foundation.errors import ExportError, short_line
+from image_retraining.foundation.quiet import quiet_stderr
+
+
+def onnx_bytes(graph_def: Any, *, output_layer: str, labels: tuple[str, ...], facts: str) -> bytes:
+    """Returns the ONNX file of a graph; equal graphs give equal bytes.
+
+    Its input `Placeholder` takes photos, float32 [N, H, W, 3], RGB, 0 to 1; its output, called as
+    the softmax node, gives probabilities, float32 [N, C].
+
+    Args:
+        graph_def: as frozen_graph.writer.build gives it.
+        output_layer: its softmax node.
+        labels: C names.
+        facts: a JSON object.
+
+    Raises:
+        ExportError: ONNX does not know one of the graph's ops.
+    """
+    with _quiet_converter():
+        model = _converted(graph_def, output_layer)
+    _put_in_order(model.graph)
+    for end in (model.graph.input[0], model.graph.output[0]):
+        end.type.tensor_type.shape.dim[0].dim_param = "N"
+    for name, text in metadata(labels, facts).items():
+        model.metadata_props.add(key=name, value=text)
+    contents: bytes = model.SerializeToString(deterministic=True)
+    return contents
+
+
+def _converted(graph_def: Any, output_layer: str) -> Any:
+    """Returns the onnx.ModelProto of a graph."""
+    from onnx import checker  # noqa: PLC0415 - an extra
+    from tf2onnx import optimizer  # noqa: PLC0415 - an extra
+    from tf2onnx.tfonnx import process_tf_graph  # noqa: PLC0415
+
+    photos, answer = f"{PHOTOS_NAME}:0", f"{output_layer}:0"
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(graph_def, name="")
+    try:
+        converted = process_tf_graph(
+            graph,
+            input_names=[photos],
+            output_names=[answer],
+            # Vectors cannot be fed in the photos' stead: ONNX knows no such default.
+            use_default=[f"{VECTORS_SCOPE}/{VECTORS_NAME}"],
+            tensors_to_rename={photos: PHOTOS_NAME, answer: output_layer},
+        )
+        model = optimizer.optimize_graph(converted, catch_errors=False).make_model("classifier")
+        # tf2onnx hands on ops that it does not know, under their own names.
+        checker.check_model(model)
+    # What tf2onnx raises for shapes that it does not know, and ONNX for ops.
+    except (
+        ValueError,
+        RuntimeError,
+        LookupError,
+        AssertionError,
+        checker.ValidationError,
+    ) as error:
+        raise ExportError(
+            f"The module must be of ops that ONNX knows. Got: {short_line(error)} Use another "
+            "module, or go without the ONNX file; the graph itself is complete."
+        ) from error
+    return model
+
+
+def _put_in_order(graph: Any) -> None:
+    """Names nodes and tensors anew and puts nodes after their inputs, for equal bytes.
+
+    tf2onnx numbers them on through the process, and takes sets for lists.
+    """
+    makers = {output: node for node in graph.node for output in node.output}
+    constants = {constant.name: constant for constant in graph.initializer}
+    names = {end.name: end.name for end in (*graph.input, *graph.output)} | {"": ""}
+    nodes: list[Any] = []
+    kept: list[Any] = []
+    entered: set[str] = set()
+    path = [makers[graph.output[0].name]]
+    while path:
+        node = path[-1]
+        entered.add(node.output[0])
+        makes = (makers[name] for name in node.input if name in makers)
+        following = next((maker for maker in makes if maker.output[0] not in entered), None)
+        if following is not None:
+            path.append(following)
+            continue
+        nodes.append(path.pop())
+        for name in node.input:
+            if name in constants and name not in names:
+                names[name] = f"constant_{len(kept)}"
+                kept.append(constants[name])
+        for output in node.output:
+            names.setdefault(output, f"{node.op_type}_{len(nodes)}")
+        node.name = f"{node.op_type}_{len(nodes)}"
+    for node in nodes:
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+        attributes = sorted(node.attribute, key=lambda attribute: str(attribute.name))
+        _replace(node.attribute, attributes)
+    for constant in kept:
+        constant.name = names[constant.name]
+    _replace(graph.node, nodes)
+    _replace(graph.initializer, kept)
+    del graph.value_info[:]
+
+
+def _replace(field: Any, messages: list[Any]) -> None:
+    """Fills a repeated field of a message with some of its own messages, in a new order."""
+    copies = [type(message).FromString(message.SerializeToString()) for message in messages]
+    del field[:]
+    field.extend(copies)
+
+
+@contextlib.contextmanager
+def _quiet_converter() -> Iterator[None]:
+    """Keeps the converter's chatter off the screen, and its hands off the log."""
+    handlers, level = list(standard_logging.root.handlers), standard_logging.root.level
+    with quiet_stderr():
+        try:
+            import tf2onnx  # noqa: F401, PLC0415 - an extra; it sets up the log
+
+            standard_logging.getLogger("tf2onnx").setLevel(standard_logging.CRITICAL)
+            yield
+        finally:
+            standard_logging.root.handlers = handlers
+            standard_logging.root.setLevel(level)

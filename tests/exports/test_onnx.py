@@ -1,0 +1,240 @@
+"""ONNX files: what ONNX itself and ONNX Runtime say of ours, and what of others is read."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+from facts_made_here import facts
+from onnx import TensorProto, helper
+
+from image_retraining.backbone.loading import load_backbone
+from image_retraining.exports.formats import check_installed, open_classifier
+from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import build, write
+from image_retraining.exports.onnx.reader import OnnxModel
+from image_retraining.exports.onnx.writer import onnx_bytes
+from image_retraining.foundation.errors import ExportError, GraphError
+from image_retraining.foundation.records import Head
+
+# A name that is not UTF-8, and one of two lines, which a labels file could not hold.
+LABELS = ("blue", "玫瑰", "b\udcff", "two\nlines")
+RANDOM = np.random.default_rng(0)
+HEAD = Head(RANDOM.normal(size=(6, 4)).astype(np.float32), np.zeros(4, np.float32))
+PHOTOS = RANDOM.uniform(size=(5, 8, 8, 3)).astype(np.float32)
+FACTS = facts(labels=LABELS, output_layer="mine")
+
+
+@pytest.fixture(scope="module")
+def graph_def(colour_module: Path) -> Any:
+    return build(load_backbone(str(colour_module)), HEAD, final_tensor_name="mine")
+
+
+@pytest.fixture(scope="module")
+def contents(graph_def: Any) -> bytes:
+    return onnx_bytes(graph_def, output_layer="mine", labels=LABELS, facts=FACTS.as_json())
+
+
+@pytest.fixture
+def file(tmp_path: Path, contents: bytes) -> Path:
+    (tmp_path / "m.onnx").write_bytes(contents)
+    return tmp_path / "m.onnx"
+
+
+def test_it_is_a_sound_model_of_ordinary_ops(contents: bytes) -> None:
+    model = onnx.load_from_string(contents)
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.domain for node in model.graph.node} == {""}
+    (photos,), (scores,) = model.graph.input, model.graph.output
+    assert (photos.name, scores.name) == ("Placeholder", "mine")
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(told["labels"]) == list(LABELS)
+    assert json.loads(told["facts"])["image_size"] == [8, 8]
+
+
+def test_others_run_it_without_this_project(contents: bytes) -> None:
+    session = onnxruntime.InferenceSession(contents, providers=["CPUExecutionProvider"])
+    (photos,) = session.get_inputs()
+    assert (photos.shape[1:], photos.type) == ([8, 8, 3], "tensor(float)")
+    (scores,) = session.run(None, {photos.name: PHOTOS})
+    assert scores.shape == (5, 4)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+
+
+def test_it_scores_as_the_graph_does(file: Path, tmp_path: Path, graph_def: Any) -> None:
+    write(tmp_path / "g.pb", graph_def)
+    wanted = FrozenGraph(tmp_path / "g.pb").scores(PHOTOS)
+    model = OnnxModel(file)
+    np.testing.assert_allclose(model.scores(PHOTOS), wanted, atol=1e-6)
+    assert (model.labels, model.facts) == (LABELS, FACTS)
+
+
+def test_equal_graphs_give_equal_bytes(graph_def: Any, contents: bytes) -> None:
+    again = onnx_bytes(graph_def, output_layer="mine", labels=LABELS, facts=FACTS.as_json())
+    assert again == contents
+
+
+def test_the_converter_leaves_screen_and_log_alone(
+    graph_def: Any, capfd: pytest.CaptureFixture[str], logged: pytest.LogCaptureFixture
+) -> None:
+    onnx_bytes(graph_def, output_layer="mine", labels=LABELS, facts="{}")
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err, logged.messages) == ("", "", [])
+
+
+def test_ops_that_onnx_does_not_know_are_told_in_one_line() -> None:
+    with tf.Graph().as_default() as graph:
+        photos = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], name="Placeholder")
+        odd = tf.raw_ops.Betainc(a=photos, b=photos, x=photos)
+        vectors = tf.compat.v1.placeholder_with_default(
+            tf.reduce_mean(odd, [1, 2]), [None, 3], name="input/BottleneckInputPlaceholder"
+        )
+        tf.nn.softmax(vectors, name="mine")
+    with pytest.raises(ExportError, match="Betainc") as told:
+        onnx_bytes(graph.as_graph_def(), output_layer="mine", labels=("a", "b", "c"), facts="{}")
+    assert "\n" not in str(told.value)
+
+
+def of_others(
+    folder: Path,
+    *,
+    shape: Any = ("N", 3, 8, 6),
+    scores: Any = ("N", 3),
+    kind: int = TensorProto.FLOAT,
+    axes: tuple[int, int] = (2, 3),
+    **metadata: str,
+) -> Path:
+    """Writes a model made by hand: the softmax of the means over two axes."""
+    photos = helper.make_tensor_value_info("x", kind, shape)
+    answer = helper.make_tensor_value_info("y", kind, scores)
+    # Axes of reductions became an input with version 18.
+    over = helper.make_tensor("axes", TensorProto.INT64, [2], axes)
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0),
+        helper.make_node("Softmax", ["means"], ["y"], axis=-1),
+    ]
+    graph = helper.make_graph(nodes, "others", [photos], [answer], [over])
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    helper.set_model_props(model, metadata)
+    path = folder / "others.bin"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def softmax_of_means(photos: Any) -> Any:
+    powers = np.exp(photos.mean(axis=(1, 2)))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        (("N", 3, 8, 6), (2, 3)),
+        (("N", 8, 6, 3), (1, 2)),
+        ((1, 3, 8, 6), (2, 3)),
+        ((None, 3, "h", "w"), (2, 3)),
+    ],
+)
+def test_files_of_others_have_their_channels_first_or_last(
+    tmp_path: Path, shape: Any, axes: tuple[int, int]
+) -> None:
+    batch = (shape[0], 3)
+    model = open_classifier(str(of_others(tmp_path, shape=shape, axes=axes, scores=batch)))
+    assert model.image_size == ((None, None) if "h" in shape else (8, 6))
+    assert (model.labels, model.facts) == ((), None)
+    photos = RANDOM.uniform(size=(4, 8, 6, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.scores(photos), softmax_of_means(photos), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": ("N", 8, 6), "axes": (1, 2)},
+        {"shape": ("N", 4, 8, 6), "scores": ("N", 4)},
+        {"shape": (2, 3, 8, 6), "scores": (2, 3)},
+        {"kind": TensorProto.FLOAT16},
+        {"kind": TensorProto.DOUBLE},
+    ],
+)
+def test_models_of_other_things_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    path = of_others(tmp_path, **changes)
+    with pytest.raises(GraphError, match=r"take photos, float32 .*others\.bin, with x ") as told:
+        OnnxModel(path)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("labels", ["", "{", '"a"', "[1]", "[" * 100_000])
+def test_labels_that_are_none_are_refused(tmp_path: Path, labels: str) -> None:
+    with pytest.raises(GraphError, match=r"must be a JSON list of texts.*others\.bin"):
+        OnnxModel(of_others(tmp_path, labels=labels))
+
+
+def test_facts_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=r"facts in .*others\.bin must be what retrain.py wrote"):
+        OnnxModel(of_others(tmp_path, facts="[]"))
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda contents: contents[: len(contents) // 2],
+        lambda _: b"\x08" + b"\xff" * 200,
+        lambda _: b"\x08\x0a",
+        lambda contents: contents.replace(b"ReduceMean", b"ReduceMeap"),
+    ],
+    ids=["half", "garbage", "a start", "an unknown op"],
+)
+def test_a_damaged_file_is_told_in_one_line(file: Path, break_it: Callable[[bytes], bytes]) -> None:
+    file.write_bytes(break_it(file.read_bytes()))
+    with pytest.raises(GraphError, match=r"m\.onnx") as told:
+        open_classifier(str(file))
+    assert "\n" not in str(told.value)
+
+
+def test_photos_of_another_size_are_told(file: Path) -> None:
+    with pytest.raises(GraphError, match=r"such photos.*m\.onnx") as told:
+        OnnxModel(file).scores(np.zeros([2, 9, 9, 3], np.float32))
+    assert "\n" not in str(told.value)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match="No such file"):
+        OnnxModel(tmp_path / "m.onnx")
+
+
+def test_without_its_packages_an_error_says_what_to_install(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_installed({"onnx_output_file"})
+    find_spec = importlib.util.find_spec
+
+    def found(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name in ("onnxruntime", "tf2onnx") else find_spec(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", found)
+    check_installed({"output_graph", "tflite_output_file"})
+    install = r"pip install -r requirements-onnx\.txt"
+    with pytest.raises(ExportError, match=f"Missing: tf2onnx, onnxruntime. .*{install}"):
+        check_installed({"output_graph", "onnx_output_file"})
+    with pytest.raises(GraphError, match=install):
+        open_classifier(str(file))
+
+
+def test_labels_may_differ_from_those_of_the_facts(tmp_path: Path, graph_def: Any) -> None:
+    contents = onnx_bytes(
+        graph_def, output_layer="mine", labels=LABELS, facts=replace(FACTS, module="x").as_json()
+    )
+    (tmp_path / "m").write_bytes(contents)
+    model = OnnxModel(tmp_path / "m")
+    assert model.facts
+    assert model.facts.module == "x"
+    assert model.labels == LABELS
