@@ -87,8 +87,8 @@ def checksum(*key_and_vector: Any) -> int:
     photo's digest, then over the vector.
 
     Args:
-        key_and_vector: the fields of the recipe, the photo, the vector.
+        key_and_vector: the fields of the recipe, the digest, the vector.
     """
-    *recipe, photo, vector = key_and_vector
+    *recipe, digest, vector = key_and_vector
     fields = "".join(f"{value}\n" for value in recipe).encode()
-    return zlib.crc32(vector, zlib.crc32(photo, zlib.crc32(fields)))
+    return zlib.crc32(vector, zlib.crc32(digest, zlib.crc32(fields)))

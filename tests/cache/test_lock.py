@@ -1,4 +1,5 @@
 import fcntl
+import hashlib
 import os
 import re
 import signal
@@ -163,16 +164,26 @@ def test_a_cache_in_memory_has_no_lock(
         assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_never_two_are_inside_and_no_file_is_left(cache: Path, photos: str) -> None:
-    """Though each takes the file away that others wait at."""
+@pytest.mark.parametrize("pause", [0.0, 0.15])
+def test_never_two_are_inside_and_no_file_is_left(
+    cache: Path, photos: str, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """Though each takes the file away that others wait at, however long that takes."""
     inside: list[int] = []
     most: list[int] = []
+    unlink = os.unlink
+
+    def unlink_slowly(path: str) -> None:
+        time.sleep(pause)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", unlink_slowly)
 
     def work(number: int) -> None:
-        for _ in range(20):
+        for _ in range(3 if pause else 20):
             with computing_alone(cache, photos, RECIPE):
                 inside.append(number)
-                time.sleep(0.001)
+                time.sleep(pause or 0.001)
                 most.append(len(inside))
                 inside.remove(number)
 
@@ -181,8 +192,15 @@ def test_never_two_are_inside_and_no_file_is_left(cache: Path, photos: str) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1] * 100
+    assert most == [1] * (15 if pause else 100)
     assert list(cache.iterdir()) == []
+
+
+def test_the_file_has_the_documented_name_and_place(cache: Path, photos: str) -> None:
+    fields = [os.path.realpath(photos), "ab" * 32, "8", "6", "1", "float32", ""]
+    digits = hashlib.sha256("\n".join(fields).encode()).hexdigest()[:16]
+    with computing_alone(cache, photos, RECIPE):
+        assert [path.name for path in cache.iterdir()] == [f"computing-{digits}.lock"]
 
 
 # What is said
