@@ -1,11 +1,17 @@
 """How many pixels a photo file will be decoded to, told by its header before memory is spent.
 
-Formats: PNG (W3C, section 11.2.1), GIF89a (CompuServe, sections 18 and 20), BMP (BITMAPINFOHEADER)
-and WebP (RFC 9649). JPEG is not looked into: TensorFlow refuses one of more than 2**29 values by
-itself.
+Formats: JPEG (ITU T.81, annex B), PNG (W3C, section 11.2.1), GIF89a (CompuServe, sections 18 and
+20), BMP (BITMAPINFOHEADER) and WebP (RFC 9649). Whatever TensorFlow decodes needs its size told
+here. Pillow does not tell it of all: it refuses much that TensorFlow decodes, a PNG with a damaged
+comment among them, and tells no sizes of a GIF's pictures.
 """
 
+import re
 from collections.abc import Iterator
+
+# How a segment begins: 0xFF, and its kind. Kinds that stand alone are passed over.
+_JPEG_SEGMENT = re.compile(rb"\xff([\x02-\xcf\xda-\xfe])")
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
 def pixel_count(contents: bytes) -> int:
@@ -14,14 +20,26 @@ def pixel_count(contents: bytes) -> int:
     Args:
         contents: a photo file, which may be cut short or damaged anywhere.
     """
+    if contents.startswith(b"\xff\xd8\xff"):
+        return _jpeg_pixels(contents)
     if contents.startswith(b"\x89PNG"):
-        return _big(contents, 16) * _big(contents, 20)
+        return _big(contents, 16, 4) * _big(contents, 20, 4)
     if contents.startswith(b"BM"):
         return abs(_signed(contents, 18) * _signed(contents, 22))
     if contents.startswith(b"GIF8"):
         return _gif_pixels(contents)
     if contents.startswith(b"RIFF") and contents[8:12] == b"WEBP":
         return _webp_pixels(contents)
+    return 0
+
+
+def _jpeg_pixels(contents: bytes) -> int:
+    place = 2
+    while segment := _JPEG_SEGMENT.search(contents, place):
+        place = segment.end()
+        if segment[1][0] in _JPEG_FRAMES:
+            return _big(contents, place + 3, 2) * _big(contents, place + 5, 2)
+        place += max(2, _big(contents, place, 2))
     return 0
 
 
@@ -76,8 +94,8 @@ def _little(contents: bytes, start: int, size: int) -> int:
     return int.from_bytes(contents[start : start + size], "little")
 
 
-def _big(contents: bytes, start: int) -> int:
-    return int.from_bytes(contents[start : start + 4], "big")
+def _big(contents: bytes, start: int, size: int) -> int:
+    return int.from_bytes(contents[start : start + size], "big")
 
 
 def _signed(contents: bytes, start: int) -> int:

@@ -17,6 +17,7 @@ from PIL import Image
 from image_retraining.photos import pixels as images
 from image_retraining.photos.batches import Photo, limited_groups, photo_batches
 from image_retraining.photos.distortions import PLAIN
+from image_retraining.photos.header import pixel_count
 
 SIZE = (5, 6)
 RANDOM = np.random.default_rng(5)
@@ -165,6 +166,19 @@ def test_damaged_photos_give_pixels_or_a_reason(contents: bytes) -> None:
     assert got.shape == (*SIZE, 3)
     assert np.isfinite(got).all()
     assert 0 <= got.min() <= got.max() <= 1
+
+
+@given(contents=some_damage())
+@bounded(max_examples=600)
+def test_what_is_decoded_was_counted_before(contents: bytes) -> None:
+    if images.why_unreadable(contents):
+        return
+    height, width, _ = images.in_full(contents).shape
+    if contents.startswith((b"GIF", b"RIFF")):
+        # Pictures behind the first count as well.
+        assert pixel_count(contents) >= height * width
+    else:
+        assert pixel_count(contents) == height * width
 
 
 @given(photos=st.lists(some_damage(), min_size=1, max_size=30))

@@ -69,6 +69,10 @@ def black_gif(*sizes: tuple[int, int], screen: int) -> bytes:
     return header + b"".join(pictures[size][starts[size] : -1] for size in sizes) + b";"
 
 
+def black_jpeg(side: int) -> bytes:
+    return encoded(Image.new("L", (side, side)), "JPEG", quality=1)
+
+
 def resized_jpeg(side: int) -> bytes:
     """Returns a small JPEG whose header tells of other sides."""
     drawn = encoded(LARGE, "JPEG")
@@ -181,6 +185,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "plain.webp": lambda: black_webp(16383),
     "animated.webp": lambda: black_webp_animation(2000, 2000, 250),
     "canvas.webp": lambda: black_webp_animation(15000, 1, 1),
+    "whole.jpg": lambda: black_jpeg(14500),
     "header.jpg": lambda: resized_jpeg(14500),
     "larger header.jpg": lambda: resized_jpeg(65500),
     "header.bmp": lambda: bmp(14500, bytes(99)),
@@ -378,6 +383,7 @@ def test_bombs_are_left_out_before_they_take_memory(colour_module: Path, tmp_pat
     before, after = extracted_elsewhere(colour_module, ordinary, armed)
     assert set(after["reasons"]) == {*BOMBS, "huge.png"}
     assert all(len(reason.splitlines()) == 1 for reason in after["reasons"].values())
+    assert all("megapixels" in after["reasons"][name] for name in BOMBS)
     assert after["peak"] - before["peak"] < 300 * MEGABYTE
     for name, vector in after["vectors"].items():
         assert vector == before["vectors"][name]
