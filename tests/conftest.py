@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +75,13 @@ def encoded(pixels: Any, file_format: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def with_chunk_before(contents: bytes) -> bytes:
+    """Returns a PNG with a chunk of no known kind before its header, which is decoded as before."""
+    kind = b"prVt"
+    chunk = bytes(4) + kind + zlib.crc32(kind).to_bytes(4, "big")
+    return contents[:8] + chunk + contents[8:]
 
 
 def solid(colour: Colour, *, noise: int = 0, seed: int = 0, size: int = 12) -> Any:

@@ -23,7 +23,7 @@ def pixel_count(contents: bytes) -> int:
     if contents.startswith(b"\xff\xd8\xff"):
         return _jpeg_pixels(contents)
     if contents.startswith(b"\x89PNG"):
-        return _big(contents, 16, 4) * _big(contents, 20, 4)
+        return _png_pixels(contents)
     if contents.startswith(b"BM"):
         return abs(_signed(contents, 18) * _signed(contents, 22))
     if contents.startswith(b"GIF8"):
@@ -41,6 +41,14 @@ def _jpeg_pixels(contents: bytes) -> int:
             return _big(contents, place + 3, 2) * _big(contents, place + 5, 2)
         place += max(2, _big(contents, place, 2))
     return 0
+
+
+def _png_pixels(contents: bytes) -> int:
+    place = 8
+    # Chunks of unknown kinds may come before, against the rules.
+    while place < len(contents) and contents[place + 4 : place + 8] != b"IHDR":
+        place += 12 + _big(contents, place, 4)
+    return _big(contents, place + 8, 4) * _big(contents, place + 12, 4)
 
 
 def _webp_pixels(contents: bytes) -> int:

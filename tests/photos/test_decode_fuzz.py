@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import encoded
+from conftest import encoded, with_chunk_before
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -29,6 +29,7 @@ FILES: dict[str, bytes] = {
     "png": encoded(PHOTO),
     "png, 16 bits": encoded(Image.fromarray(RANDOM.integers(0, 65536, [7, 9], np.uint16))),
     "png, palette": encoded(PHOTO.quantize(16)),
+    "png, chunk before": with_chunk_before(encoded(PHOTO)),
     "jpeg": encoded(PHOTO, "JPEG"),
     "jpeg, progressive": encoded(PHOTO, "JPEG", progressive=True),
     "jpeg, cmyk": encoded(PHOTO.convert("CMYK"), "JPEG"),

@@ -10,12 +10,18 @@ from image_retraining.photos.header import pixel_count
 PHOTO = Image.linear_gradient("L").resize((50, 30)).convert("RGB")
 THUMBNAIL = encoded(PHOTO.resize((8, 5)), "JPEG")
 JPEG = encoded(PHOTO, "JPEG")
+PNG = encoded(PHOTO)
 KINDS = ["JPEG", "PNG", "GIF", "BMP", "WEBP"]
 
 
 def segment(kind: int, data: bytes) -> bytes:
     """Returns a segment of a JPEG, which begins with its kind and its length."""
     return bytes([0xFF, kind]) + (len(data) + 2).to_bytes(2, "big") + data
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Returns a chunk of a PNG with a wrong checksum."""
+    return len(data).to_bytes(4, "big") + kind + data + b"sum!"
 
 
 # What may stand before the frame of a JPEG.
@@ -46,6 +52,14 @@ def test_any_jpeg_has_its_pixels(options: dict[str, int]) -> None:
 @pytest.mark.parametrize("before", BEFORE)
 def test_a_jpeg_has_its_pixels_whatever_comes_before(before: str) -> None:
     contents = JPEG[:2] + BEFORE[before] + JPEG[2:]
+    assert pixels.in_full(contents).shape == (30, 50, 3)
+    assert pixel_count(contents) == 50 * 30
+
+
+@pytest.mark.parametrize("place", [8, 33], ids=["before the header", "behind the header"])
+@pytest.mark.parametrize("data", [b"", b"IHDR" + bytes(20)], ids=["empty", "like a header"])
+def test_a_png_has_its_pixels_whatever_stands_around(place: int, data: bytes) -> None:
+    contents = PNG[:place] + chunk(b"prVt", data) + PNG[place:]
     assert pixels.in_full(contents).shape == (30, 50, 3)
     assert pixel_count(contents) == 50 * 30
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Colour, encoded, solid
+from conftest import Colour, encoded, solid, with_chunk_before
 from PIL import Image
 
 from image_retraining.backbone.loading import Backbone, load_backbone
@@ -140,6 +140,7 @@ ODD: dict[str, bytes] = {
         save_all=True,
         append_images=[Image.new("P", (16, 16)), PHOTO.rotate(90).quantize(2)],
     ),
+    "chunk before.png": with_chunk_before(png(9, 7, bytes(RED) * 9, kind=2)),
     "one pixel.png": encoded(solid(RED, size=1)),
     "wide.png": png(30000, 1, bytes(RED) * 30000, kind=2),
     "tall.png": png(1, 30000, bytes(RED), kind=2),
@@ -177,6 +178,7 @@ NO_FILES: dict[str, Callable[[Path], None]] = {
 BOMBS: dict[str, Callable[[], bytes]] = {
     "one bit.png": lambda: black_png(16000, 1),
     "one byte.png": lambda: black_png(14500, 8),
+    "chunk before.png": lambda: with_chunk_before(black_png(14500, 8)),
     "one picture.gif": lambda: black_gif((14500, 14500), screen=14500),
     "pictures.gif": lambda: black_gif(*[(10000, 10000)] * 30, screen=10000),
     "cut short.gif": lambda: black_gif(*[(10000, 10000)] * 30, screen=1)[:-5000],
