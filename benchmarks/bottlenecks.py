@@ -38,7 +38,7 @@ from absl import flags, logging
 
 from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.records import Catalog
-from image_retraining.photos import folder as catalogs
+from image_retraining.photos.folder import scan
 
 BATCH_SIZES = (8, 16, 32, 64)
 FORWARD_PHOTOS = 256
@@ -68,7 +68,7 @@ def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, Any]:
 
     backbone = load_backbone(handle)
     module = library.load(handle)
-    catalog = catalogs.scan(image_dir, validation_percentage=10, testing_percentage=10)
+    catalog = scan(image_dir, validation_percentage=10, testing_percentage=10)
     logging.set_verbosity(logging.WARNING)
     paths = [record.path for record in catalog.records]
     few = paths[:: max(1, len(paths) // ANCESTOR_PHOTOS)]

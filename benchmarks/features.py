@@ -26,7 +26,7 @@ from absl import flags, logging
 from bottlenecks import extract, seconds
 
 from image_retraining.foundation.command_line import import_tensorflow
-from image_retraining.photos import folder as catalogs
+from image_retraining.photos.folder import scan
 
 STRENGTHS = (0.0003, 0.001, 0.01)
 FOLDS = 5
@@ -46,7 +46,7 @@ def main() -> None:
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415 - after TensorFlow
 
     logging.set_verbosity(logging.WARNING)
-    catalog = catalogs.scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
+    catalog = scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
     rows, backbones = {}, {}
     for handle in arguments.modules:
         start = time.perf_counter()

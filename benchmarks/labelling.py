@@ -26,7 +26,7 @@ from absl import flags, logging
 from bottlenecks import extract, seconds
 
 from image_retraining.foundation.command_line import import_tensorflow
-from image_retraining.photos import folder as catalogs
+from image_retraining.photos.folder import scan
 
 LABELS = tuple("abcde")
 
@@ -42,7 +42,7 @@ def main() -> None:
     flags.FLAGS(sys.argv[:1])
     import_tensorflow()
     logging.set_verbosity(logging.WARNING)
-    catalog = catalogs.scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
+    catalog = scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
     paths = [record.path for record in catalog.records]
     with tempfile.TemporaryDirectory() as folder:
         stage, models = prepare(catalog, arguments.tfhub_module, folder)
@@ -72,7 +72,7 @@ def prepare(
     import numpy as np  # noqa: PLC0415 - after TensorFlow
 
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415
-    from image_retraining.exports.frozen_graph import writer as frozen_graph  # noqa: PLC0415
+    from image_retraining.exports.frozen_graph.writer import build_graph, write_graph  # noqa: PLC0415
     from image_retraining.exports.labels_file import write_labels  # noqa: PLC0415
     from image_retraining.exports.saved_model import writing_saved_model  # noqa: PLC0415
     from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite  # noqa: PLC0415
@@ -85,11 +85,11 @@ def prepare(
     rng = np.random.default_rng(0)
     weights = rng.standard_normal((backbone.feature_size, len(LABELS)), np.float32)
     head = Head(weights / np.float32(100), np.zeros(len(LABELS), np.float32))
-    graph_def = frozen_graph.build(backbone, head, final_tensor_name="final_result")
+    graph_def = build_graph(backbone, head, final_tensor_name="final_result")
     places = {
         name: os.path.join(folder, name) for name in ("g.pb", "labels.txt", "saved", "m.tflite")
     }
-    frozen_graph.write(places["g.pb"], graph_def)
+    write_graph(places["g.pb"], graph_def)
     write_labels(places["labels.txt"], LABELS)
     with writing_saved_model(
         places["saved"],

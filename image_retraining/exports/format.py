@@ -1,9 +1,10 @@
 """What a format of finished classifiers is: how one is told, read, and written."""
 
+import abc
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 from image_retraining.exports.classifier import Classifier, Layers
 from image_retraining.exports.facts import ModelFacts
@@ -15,7 +16,7 @@ class Finished:
     """A finished classifier, to be written.
 
     Attributes:
-        graph_def: as frozen_graph.writer.build gives it.
+        graph_def: as frozen_graph.writer.build_graph gives it.
         facts: what it is; its labels, its size and its layers among them.
         labels_file: where a labels file goes, for formats that hold no labels themselves.
         training: the training photos, for what has to be calibrated on some.
@@ -29,29 +30,24 @@ class Finished:
     quantization: str = "none"
 
 
-class Format(Protocol):
-    """A kind of file, or folder, that a finished classifier is kept in."""
+class Format(abc.ABC):
+    """A kind of file, or folder, that a finished classifier is kept in.
 
-    @property
-    def name(self) -> str:
-        """What it is called in the middle of a sentence."""
+    Attributes:
+        name: what it is called in the middle of a sentence.
+        flag: the setting that says where one is to be written; '' writes none.
+        least_proof: on how many photos one is proven even where nobody asked for a proof.
+        packages: what must be installed to write one, besides what this project needs anyway.
+        requirements: the requirements file that installs these packages; '' where there are none.
+    """
 
-    @property
-    def flag(self) -> str:
-        """The setting that says where one is to be written; '' writes none."""
+    name: ClassVar[str]
+    flag: ClassVar[str]
+    least_proof: ClassVar[int] = 0
+    packages: ClassVar[tuple[str, ...]] = ()
+    requirements: ClassVar[str] = ""
 
-    @property
-    def least_proof(self) -> int:
-        """On how many photos one is proven at the least, even where nobody asked for a proof."""
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """What must be installed to write one, besides what this project needs anyway."""
-
-    @property
-    def requirements(self) -> str:
-        """The requirements file that installs these packages; '' where there are none."""
-
+    @abc.abstractmethod
     def recognises(self, path: str, start: bytes) -> bool:
         """Whether a file or folder is of this format.
 
@@ -60,6 +56,7 @@ class Format(Protocol):
             start: the first bytes of a file, b"" of a folder.
         """
 
+    @abc.abstractmethod
     def open(self, path: str, layers: Layers) -> Classifier:
         """Returns the classifier in a file or folder.
 
@@ -71,12 +68,7 @@ class Format(Protocol):
             GraphError: there is none.
         """
 
-    def target(self, named: str) -> str:
-        """Returns where a classifier will be that goes to what a person named."""
-
-    def quantization(self, finished: Finished) -> str:
-        """Returns in which numbers it will compute, '' if it must answer as the training did."""
-
+    @abc.abstractmethod
     def writing(self, target: str, finished: Finished) -> AbstractContextManager[Path]:
         """Gives a new file or folder, which takes its place on leaving, whole or not at all.
 
@@ -84,3 +76,11 @@ class Format(Protocol):
             ExportError: the format cannot hold this classifier.
             OutputError: it cannot be written.
         """
+
+    def target(self, named: str) -> str:
+        """Returns where a classifier will be that goes to what a person named."""
+        return named
+
+    def quantization(self, finished: Finished) -> str:  # noqa: ARG002 - few have a choice
+        """Returns in which numbers it will compute, '' if it must answer as the training did."""
+        return ""

@@ -8,7 +8,7 @@ from image_retraining.exports.classifier import Classifier
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
-from image_retraining.photos import pixels as images
+from image_retraining.photos import pixels
 from image_retraining.photos.batches import PhotoBatch, photo_batches, plain_photos
 
 _BATCH_SIZE = 32
@@ -36,15 +36,15 @@ def predict(
     def rows_of(batch: PhotoBatch[int]) -> Sequence[Floats]:
         if batch.images is None:
             return ()
-        pixels = in_range(batch.padded(_BATCH_SIZE), mean, std)
-        return list(graph.scores(pixels)[: len(batch.keys)])
+        fed = in_range(batch.padded(_BATCH_SIZE), mean, std)
+        return list(graph.scores(fed)[: len(batch.keys)])
 
     photos = plain_photos(paths, note_unreadable=unreadable.__setitem__)
     batches = photo_batches(photos, image_size, batch_size=_BATCH_SIZE)
     next_position = 0
     for batch, rows in overlapped(rows_of, batches, streams=graph.streams):
         for position in batch.undecodable:
-            unreadable[position] = images.why_left_out(paths[position])
+            unreadable[position] = pixels.why_left_out(paths[position])
         scores = dict(zip(batch.keys, rows, strict=True))
         while scores:
             if next_position in scores:
@@ -69,7 +69,7 @@ def predict_files(
 
     def prediction(path: str) -> Prediction:
         try:
-            return Prediction(path, scores_of_file(images.read(path)))
+            return Prediction(path, scores_of_file(pixels.read(path)))
         except OSError as error:
             return Prediction(path, None, error.strerror or str(error))
         except PhotoError as error:
@@ -79,11 +79,11 @@ def predict_files(
         yield answer
 
 
-def in_range(pixels: Floats, mean: float, std: float) -> Floats:
-    """Returns pixels of 0 to 1 as a graph wants them: of 0 to 255, less mean, over std."""
+def in_range(photos: Floats, mean: float, std: float) -> Floats:
+    """Returns values of 0 to 1 as a graph wants them: of 0 to 255, less mean, over std."""
     if (mean, std) == (0.0, 255.0):
-        return pixels
-    return (pixels * np.float32(255.0) - np.float32(mean)) / np.float32(std)
+        return photos
+    return (photos * np.float32(255.0) - np.float32(mean)) / np.float32(std)
 
 
 def top(scores: Floats, count: int) -> list[int]:

@@ -15,7 +15,7 @@ from image_retraining.backbone.freezing import frozen_function
 from image_retraining.backbone.graphs import photo_shape
 from image_retraining.exports.classifier import Classifier, Layers, Network
 from image_retraining.exports.facts import facts_in_file
-from image_retraining.exports.format import Finished
+from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function
 from image_retraining.exports.labels_file import read_labels, write_labels
 from image_retraining.exports.versions import newest_version, version_folder
@@ -50,7 +50,7 @@ def writing_saved_model(
 
     Args:
         folder: new or empty.
-        graph_def: as frozen_graph.build gives it.
+        graph_def: as frozen_graph.writer.build_graph gives it.
         output_layer: its softmax node.
         image_size: (H, W).
         labels: C names.
@@ -183,14 +183,11 @@ class SavedModel:
             raise GraphError(f"The SavedModel must be one to freeze. Got: {reason}") from error
 
 
-class SavedModelFormat:
+class SavedModelFormat(Format):
     """SavedModels, of this tool and of others."""
 
     name = "SavedModel"
     flag = "saved_model_dir"
-    least_proof = 0
-    packages = ()
-    requirements = ""
 
     def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - no other is a folder
         """Whether it is a folder."""
@@ -203,10 +200,6 @@ class SavedModelFormat:
     def target(self, named: str) -> str:
         """Returns the folder that was named, or that of the next version in it."""
         return version_folder(named)
-
-    def quantization(self, finished: Finished) -> str:  # noqa: ARG002 - it has no choice
-        """Returns ''."""
-        return ""
 
     def writing(self, target: str, finished: Finished) -> contextlib.AbstractContextManager[Path]:
         """Gives the SavedModel, with labels and facts in it."""

@@ -17,7 +17,7 @@ from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction
-from image_retraining.photos import pixels as images
+from image_retraining.photos import pixels
 from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
 from image_retraining.photos.distortions import NO_VIEWS, Views
 
@@ -101,7 +101,7 @@ class _Work:
         recipe = Recipe(
             backbone.fingerprint,
             *backbone.image_size,
-            pixels=images.PIPELINE_VERSION,
+            pixels=pixels.PIPELINE_VERSION,
             precision=engine.recipe_precision,
         )
         imported = imported_recipe(backbone.fingerprint, backbone.image_size)
@@ -139,7 +139,7 @@ class _Work:
         """
         raise_if_interrupted()
         for photo in self._cache.uncached(group):
-            reason = images.why_unreadable(photo.file.contents)
+            reason = pixels.why_unreadable(photo.file.contents)
             if not reason:
                 return True
             self._table.note_unreadable(photo.rows[0].number, reason)
@@ -160,7 +160,7 @@ class _Work:
             # Of one photo there may be several pictures.
             undecodable = {self._table.path(row.number): row.number for row in batch.undecodable}
             for path, row in undecodable.items():
-                self._table.note_unreadable(row, images.why_left_out(path))
+                self._table.note_unreadable(row, pixels.why_left_out(path))
             if batch.images is not None:
                 yield batch
 

@@ -9,7 +9,7 @@ from image_retraining.exports.classifier import Layers
 from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.formats import FORMATS, check_installed
-from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build
+from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build_graph
 from image_retraining.exports.verification import verify
 from image_retraining.foundation.records import JUDGING_ORDER, FeatureSet, Head, Split
 from image_retraining.reports.findings import Calibrated, Exported, Judged
@@ -90,7 +90,7 @@ def export(
         VerificationError: an export does not answer as the training did.
     """
     finished = Finished(
-        graph_def=build(backbone, head, final_tensor_name=settings.final_tensor_name),
+        graph_def=build_graph(backbone, head, final_tensor_name=settings.final_tensor_name),
         facts=facts,
         labels_file=settings.output_labels,
         training=sets[Split.TRAINING],

@@ -8,7 +8,7 @@ from typing import Any
 from absl import logging
 
 from image_retraining.backbone.loading import Backbone
-from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import (
     FeatureSet,
@@ -68,9 +68,7 @@ class _Task:
 
     def graph(self, head: Head) -> Any:
         """Returns the GraphDef of the backbone with a head."""
-        return frozen_graph.build(
-            self.backbone, head, final_tensor_name=self.settings.final_tensor_name
-        )
+        return build_graph(self.backbone, head, final_tensor_name=self.settings.final_tensor_name)
 
 
 def fit(
@@ -220,4 +218,4 @@ def _store_intermediate(task: _Task, report: TrainingReport) -> None:
     path = os.path.join(folder, f"intermediate_{step}.pb")
     logging.info("Save intermediate result to : %s", path)
     with replacing(path) as temporary:
-        frozen_graph.write(temporary, task.graph(report.head))
+        write_graph(temporary, task.graph(report.head))

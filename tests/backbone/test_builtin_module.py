@@ -16,8 +16,8 @@ from builtin_student import FEATURES, HubModule, folded, student
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.backbone.sources import hub, library
 from image_retraining.backbone.sources.builtin import BUILTIN_FOLDER
-from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.features.engines.choice import EngineChoice
@@ -130,8 +130,8 @@ def test_tflite_gives_the_same_answers(
     rng = np.random.default_rng(1)
     weights = rng.standard_normal((builtin.feature_size, 5), np.float32) / np.float32(20)
     head = Head(weights, np.zeros(5, np.float32))
-    graph_def = frozen_graph.build(builtin, head, final_tensor_name="final_result")
-    frozen_graph.write(tmp_path / "g.pb", graph_def)
+    graph_def = build_graph(builtin, head, final_tensor_name="final_result")
+    write_graph(tmp_path / "g.pb", graph_def)
     write_tflite(
         tmp_path / "m.tflite",
         graph_def,

@@ -9,8 +9,8 @@ from conftest import colour_statistics, save_module
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.evidence.evidence import Evidence
-from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Head
 
@@ -132,7 +132,7 @@ def exported(folder: Path, module: Callable[[Any], Any], head: Head | None = Non
     backbone = load_backbone(str(save_module(folder / module.__name__, module, (None, 16, 12, 3))))
     if head is None:
         head = Head(np.ones([backbone.feature_size, 2], np.float32), np.zeros(2, np.float32))
-    return frozen_graph.build(backbone, head, final_tensor_name="final_result")
+    return build_graph(backbone, head, final_tensor_name="final_result")
 
 
 def evidence(graph_def: Any, output_name: str = "final_result:0") -> Evidence:
@@ -223,7 +223,7 @@ def test_evidence_is_where_the_object_is(
 
 def test_scores_are_the_graphs_and_the_best_label_is_explained(tmp_path: Path) -> None:
     graph_def = exported(tmp_path, mean, HEAD)
-    frozen_graph.write(tmp_path / "g.pb", graph_def)
+    write_graph(tmp_path / "g.pb", graph_def)
     graph = FrozenGraph(tmp_path / "g.pb")
     network = graph.network()
     found = Evidence(network.graph_def, network.input_name, network.output_name)

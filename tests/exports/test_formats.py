@@ -11,7 +11,7 @@ from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.classifier import Classifier, Layers
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.formats import FORMATS, open_classifier
-from image_retraining.exports.frozen_graph.writer import build
+from image_retraining.exports.frozen_graph.writer import build_graph
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import FeatureSet, Head
 from image_retraining.retraining.config import EXPORT_FLAGS, RetrainConfig
@@ -25,7 +25,7 @@ PHOTOS = RANDOM.uniform(size=(5, 8, 8, 3)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def graph_def(colour_module: Path) -> Any:
-    return build(load_backbone(str(colour_module)), HEAD, final_tensor_name="final_result")
+    return build_graph(load_backbone(str(colour_module)), HEAD, final_tensor_name="final_result")
 
 
 @pytest.fixture

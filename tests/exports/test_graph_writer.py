@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from image_retraining.backbone.loading import Backbone, load_backbone
-from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.labels_file import read_labels, write_labels
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Floats, Head
@@ -29,12 +29,12 @@ def backbone(colour_module: Path) -> Backbone:
 
 @pytest.fixture(scope="module")
 def graph_def(backbone: Backbone) -> Any:
-    return frozen_graph.build(backbone, HEAD, final_tensor_name="final_result")
+    return build_graph(backbone, HEAD, final_tensor_name="final_result")
 
 
 @pytest.fixture
 def graph_file(tmp_path: Path, graph_def: Any) -> Path:
-    frozen_graph.write(tmp_path / "graph.pb", graph_def)
+    write_graph(tmp_path / "graph.pb", graph_def)
     return tmp_path / "graph.pb"
 
 
@@ -101,17 +101,17 @@ def test_an_ordinary_inference_graph(graph_def: Any) -> None:
 
 
 def test_another_softmax_name(backbone: Backbone, tmp_path: Path) -> None:
-    graph_def = frozen_graph.build(backbone, HEAD, final_tensor_name="my.softmax-1")
+    graph_def = build_graph(backbone, HEAD, final_tensor_name="my.softmax-1")
     assert graph_def.node[-1].name == "my.softmax-1"
-    frozen_graph.write(tmp_path / "g.pb", graph_def)
+    write_graph(tmp_path / "g.pb", graph_def)
     assert FrozenGraph(tmp_path / "g.pb").output_size == 3
 
 
 def test_equal_graphs_have_equal_bytes(colour_module: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         fresh = load_backbone(str(colour_module))
-        built = frozen_graph.build(fresh, HEAD, final_tensor_name="final_result")
-        frozen_graph.write(tmp_path / name, built)
+        built = build_graph(fresh, HEAD, final_tensor_name="final_result")
+        write_graph(tmp_path / name, built)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -131,8 +131,8 @@ def test_a_module_with_branches_keeps_its_answers(tmp_path: Path) -> None:
     tf.saved_model.save(Branching(), str(tmp_path / "branching"))
     backbone = load_backbone(str(tmp_path / "branching"))
     head = Head(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
-    built = frozen_graph.build(backbone, head, final_tensor_name="final_result")
-    frozen_graph.write(tmp_path / "g.pb", built)
+    built = build_graph(backbone, head, final_tensor_name="final_result")
+    write_graph(tmp_path / "g.pb", built)
     for photos in (PHOTOS * 0.1, PHOTOS * 0.1 + 0.9):
         shift = [1, 2, 3] if photos.mean() > 0.5 else [-10, -20, -30]
         wanted = softmax(photos.mean((1, 2)) + shift)
@@ -176,7 +176,7 @@ def test_several_inputs_must_be_named(tmp_path: Path) -> None:
     with tf.Graph().as_default() as graph:
         parts = [tf.compat.v1.placeholder(tf.float32, [None, 4, 4, 3], name=name) for name in "ab"]
         tf.reduce_mean(tf.add_n(parts), [1, 2], name="out")
-    frozen_graph.write(tmp_path / "g.pb", graph.as_graph_def())
+    write_graph(tmp_path / "g.pb", graph.as_graph_def())
     with pytest.raises(GraphError, match="--input_layer: one of a, b"):
         FrozenGraph(tmp_path / "g.pb")
 
@@ -185,7 +185,7 @@ def test_a_graph_of_unknown_ops_is_told_in_words(tmp_path: Path, graph_def: Any)
     strange = tf.compat.v1.GraphDef()
     strange.CopyFrom(graph_def)
     strange.node[-1].op = "SoftmaxOfAnotherWorld"
-    frozen_graph.write(tmp_path / "g.pb", strange)
+    write_graph(tmp_path / "g.pb", strange)
     with pytest.raises(GraphError, match="SoftmaxOfAnotherWorld"):
         FrozenGraph(tmp_path / "g.pb")
 

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.formats import check_installed, open_classifier
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
-from image_retraining.exports.frozen_graph.writer import build, write
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.onnx.reader import OnnxModel
 from image_retraining.exports.onnx.writer import onnx_bytes
 from image_retraining.foundation.errors import ExportError, GraphError
@@ -35,7 +35,7 @@ FACTS = facts(labels=LABELS, output_layer="mine")
 
 @pytest.fixture(scope="module")
 def graph_def(colour_module: Path) -> Any:
-    return build(load_backbone(str(colour_module)), HEAD, final_tensor_name="mine")
+    return build_graph(load_backbone(str(colour_module)), HEAD, final_tensor_name="mine")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_others_run_it_without_this_project(contents: bytes) -> None:
 
 
 def test_it_scores_as_the_graph_does(file: Path, tmp_path: Path, graph_def: Any) -> None:
-    write(tmp_path / "g.pb", graph_def)
+    write_graph(tmp_path / "g.pb", graph_def)
     wanted = FrozenGraph(tmp_path / "g.pb").scores(PHOTOS)
     model = OnnxModel(file)
     np.testing.assert_allclose(model.scores(PHOTOS), wanted, atol=1e-6)

@@ -8,8 +8,8 @@ from conftest import COLOURS, encoded, solid
 from facts_made_here import facts
 
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.saved_model import SavedModel, writing_saved_model
 from image_retraining.foundation.errors import GraphError, OutputError
 from image_retraining.foundation.records import Head
@@ -23,12 +23,12 @@ HEAD = Head(RANDOM.normal(size=(6, 4)).astype(np.float32), np.zeros(4, np.float3
 
 @pytest.fixture(scope="module")
 def graph_def(colour_module: Path) -> Any:
-    return frozen_graph.build(load_backbone(str(colour_module)), HEAD, final_tensor_name="mine")
+    return build_graph(load_backbone(str(colour_module)), HEAD, final_tensor_name="mine")
 
 
 @pytest.fixture
 def graph(graph_def: Any, tmp_path: Path) -> FrozenGraph:
-    frozen_graph.write(tmp_path / "g.pb", graph_def)
+    write_graph(tmp_path / "g.pb", graph_def)
     return FrozenGraph(tmp_path / "g.pb")
 
 

@@ -11,8 +11,8 @@ from conftest import encoded, save_module
 from facts_made_here import facts
 
 from image_retraining.backbone.loading import load_backbone
-from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import (
     Enclosed,
@@ -41,7 +41,7 @@ def convolution(photos: Any) -> Any:
 @pytest.fixture(scope="module")
 def graph_def(tmp_path_factory: pytest.TempPathFactory) -> Any:
     backbone = load_backbone(str(save_module(tmp_path_factory.mktemp("m") / "m", convolution)))
-    return frozen_graph.build(backbone, HEAD, final_tensor_name="final_result")
+    return build_graph(backbone, HEAD, final_tensor_name="final_result")
 
 
 def graph_of(function: Callable[[Any], Any]) -> Any:
@@ -67,7 +67,7 @@ def test_a_tflite_file_scores_as_the_graph_does(
     tmp_path: Path, graph_def: Any, kind: str, near: float
 ) -> None:
     model = export(tmp_path / "m.tflite", graph_def, kind)
-    frozen_graph.write(tmp_path / "g.pb", graph_def)
+    write_graph(tmp_path / "g.pb", graph_def)
     wanted = FrozenGraph(tmp_path / "g.pb").scores(PHOTOS)
     assert np.ptp(wanted, axis=0).max() > 0.2, "photos that a constant answer would not fit"
     for photos in (PHOTOS, PHOTOS[:1], PHOTOS[:0], PHOTOS[:3]):

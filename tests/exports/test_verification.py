@@ -5,8 +5,8 @@ import pytest
 from conftest import COLOURS, encoded, solid
 
 from image_retraining.backbone.loading import Backbone, load_backbone
-from image_retraining.exports.frozen_graph import writer as frozen_graph
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.proof import Verification
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
@@ -44,8 +44,8 @@ def photos(tmp_path: Path, backbone: Backbone) -> FeatureSet:
 def check(
     tmp_path: Path, backbone: Backbone, photos: FeatureSet, exported: Head, at_most: int = 100
 ) -> Verification:
-    graph_def = frozen_graph.build(backbone, exported, final_tensor_name="final_result")
-    frozen_graph.write(tmp_path / "g.pb", graph_def)
+    graph_def = build_graph(backbone, exported, final_tensor_name="final_result")
+    write_graph(tmp_path / "g.pb", graph_def)
     return verify(
         FrozenGraph(tmp_path / "g.pb", output_layer="final_result"),
         HEAD,
@@ -106,7 +106,7 @@ def check_tflite(
 ) -> Verification:
     write_tflite(
         tmp_path / "m.tflite",
-        frozen_graph.build(backbone, exported, final_tensor_name="final_result"),
+        build_graph(backbone, exported, final_tensor_name="final_result"),
         output_layer="final_result",
         quantization=Quantization(),
         enclosed=Enclosed(("blue", "green", "red")),

@@ -21,7 +21,7 @@ import label_image
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.exports.facts import ModelFacts, write_facts
-from image_retraining.exports.frozen_graph import writer as frozen_graph
+from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.labels_file import write_labels
 from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
@@ -43,8 +43,8 @@ BIAS = np.array([0, 0, 0, -1, -2, -3], np.float32)
 def exported(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     backbone = load_backbone(str(colour_module))
-    built = frozen_graph.build(backbone, Head(WEIGHTS, BIAS), final_tensor_name="final_result")
-    frozen_graph.write(folder / "graph.pb", built)
+    built = build_graph(backbone, Head(WEIGHTS, BIAS), final_tensor_name="final_result")
+    write_graph(folder / "graph.pb", built)
     write_labels(folder / "labels.txt", LABELS)
     return folder
 
@@ -300,8 +300,8 @@ def with_map(tmp_path: Path) -> Path:
 
     module = save_module(tmp_path / "module", maps)
     head = Head(np.eye(3, dtype=np.float32) * 20, np.zeros(3, np.float32))
-    built = frozen_graph.build(load_backbone(str(module)), head, final_tensor_name="final_result")
-    frozen_graph.write(tmp_path / "graph.pb", built)
+    built = build_graph(load_backbone(str(module)), head, final_tensor_name="final_result")
+    write_graph(tmp_path / "graph.pb", built)
     write_labels(tmp_path / "labels.txt", LABELS[:3])
     with writing_saved_model(
         str(tmp_path / "saved"),

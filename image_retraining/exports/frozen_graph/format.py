@@ -7,21 +7,18 @@ from pathlib import Path
 
 from image_retraining.exports.classifier import Classifier, Layers
 from image_retraining.exports.facts import read_facts, write_facts
-from image_retraining.exports.format import Finished
+from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
-from image_retraining.exports.frozen_graph.writer import write
+from image_retraining.exports.frozen_graph.writer import write_graph
 from image_retraining.exports.labels_file import write_labels
 from image_retraining.foundation.files import replacing
 
 
-class FrozenGraphFormat:
+class FrozenGraphFormat(Format):
     """Frozen graphs of this tool, and of others."""
 
     name = "graph"
     flag = "output_graph"
-    least_proof = 0
-    packages = ()
-    requirements = ""
 
     def recognises(self, path: str, start: bytes) -> bool:
         """Whether it is a file that is not empty: nothing marks a GraphDef."""
@@ -37,19 +34,11 @@ class FrozenGraphFormat:
             facts=facts,
         )
 
-    def target(self, named: str) -> str:
-        """Returns the file that was named."""
-        return named
-
-    def quantization(self, finished: Finished) -> str:  # noqa: ARG002 - it has no choice
-        """Returns ''."""
-        return ""
-
     @contextlib.contextmanager
     def writing(self, target: str, finished: Finished) -> Iterator[Path]:
         """Gives the graph; its facts and labels are written when it has taken its place."""
         with replacing(target) as temporary:
-            write(temporary, finished.graph_def)
+            write_graph(temporary, finished.graph_def)
             yield temporary
         write_facts(target, finished.facts)
         with replacing(finished.labels_file) as temporary:

@@ -20,7 +20,7 @@ HEAD_SCOPE = "final_retrain_ops"
 _CHANNELS = 3
 
 
-def build(backbone: Backbone, head: Head, *, final_tensor_name: str) -> Any:
+def build_graph(backbone: Backbone, head: Head, *, final_tensor_name: str) -> Any:
     """Returns the GraphDef that turns photos into probabilities.
 
     `Placeholder`, float32 [None, H, W, 3], RGB, 0 to 1, takes the photos;
@@ -56,7 +56,7 @@ def build(backbone: Backbone, head: Head, *, final_tensor_name: str) -> Any:
     return plain_graph(graph, final_tensor_name)
 
 
-def write(path: str | Path, graph_def: Any) -> None:
+def write_graph(path: str | Path, graph_def: Any) -> None:
     """Writes a GraphDef; equal graphs give equal bytes."""
     Path(path).write_bytes(graph_bytes(graph_def))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from image_retraining.exports.classifier import Classifier, Layers
-from image_retraining.exports.format import Finished
+from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.onnx.reader import REQUIREMENTS, OnnxModel
 from image_retraining.exports.onnx.writer import onnx_bytes
 from image_retraining.foundation.files import replacing
@@ -14,12 +14,11 @@ from image_retraining.foundation.files import replacing
 _START = b"\x08"
 
 
-class OnnxFormat:
+class OnnxFormat(Format):
     """ONNX files, of this tool and of others."""
 
     name = "ONNX file"
     flag = "onnx_output_file"
-    least_proof = 0
     packages = ("tf2onnx", "onnx", "onnxruntime")
     requirements = REQUIREMENTS
 
@@ -30,14 +29,6 @@ class OnnxFormat:
     def open(self, path: str, layers: Layers) -> Classifier:  # noqa: ARG002 - it has no choice
         """Returns the classifier in a file."""
         return OnnxModel(path)
-
-    def target(self, named: str) -> str:
-        """Returns the file that was named."""
-        return named
-
-    def quantization(self, finished: Finished) -> str:  # noqa: ARG002 - it has no choice
-        """Returns ''."""
-        return ""
 
     @contextlib.contextmanager
     def writing(self, target: str, finished: Finished) -> Iterator[Path]:

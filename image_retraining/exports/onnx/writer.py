@@ -20,7 +20,7 @@ def onnx_bytes(graph_def: Any, *, output_layer: str, labels: tuple[str, ...], fa
     the softmax node, gives probabilities, float32 [N, C].
 
     Args:
-        graph_def: as frozen_graph.writer.build gives it.
+        graph_def: as frozen_graph.writer.build_graph gives it.
         output_layer: its softmax node.
         labels: C names.
         facts: a JSON object.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from image_retraining.exports.classifier import Classifier, Layers
-from image_retraining.exports.format import Finished
+from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import (
     Enclosed,
@@ -19,15 +19,13 @@ from image_retraining.foundation.files import replacing
 _MARK = b"TFL3"
 
 
-class TFLiteFormat:
+class TFLiteFormat(Format):
     """TensorFlow Lite files, of this tool and of others."""
 
     name = "TensorFlow Lite file"
     flag = "tflite_output_file"
     # TensorFlow Lite writes files that it cannot run.
     least_proof = 1
-    packages = ()
-    requirements = ""
 
     def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - the content tells
         """Whether a file has the mark of TensorFlow Lite's schema."""
@@ -36,10 +34,6 @@ class TFLiteFormat:
     def open(self, path: str, layers: Layers) -> Classifier:  # noqa: ARG002 - it has no choice
         """Returns the classifier in a file."""
         return TFLiteModel(path)
-
-    def target(self, named: str) -> str:
-        """Returns the file that was named."""
-        return named
 
     def quantization(self, finished: Finished) -> str:
         """Returns the chosen kind: even in float32 its answers are counted, not demanded."""

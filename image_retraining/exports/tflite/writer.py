@@ -68,7 +68,7 @@ def write_tflite(
 
     Args:
         path: the file.
-        graph_def: as frozen_graph.build gives it.
+        graph_def: as frozen_graph.writer.build_graph gives it.
         output_layer: its softmax node.
         quantization: in which numbers it is to compute.
         enclosed: C labels, and facts.
