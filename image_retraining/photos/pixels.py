@@ -23,6 +23,8 @@ _RGB = 3
 # Of a file, and of the pixels to decode: photos beyond either would take the machine's memory.
 _LARGEST_FILE = 500_000_000
 _MOST_PIXELS = 200_000_000
+# TensorFlow decodes these as well, of any size, and damaged ones may end the run.
+_JPEG_XL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 # How files of these kinds begin: RE2, of which \C is any byte.
 _WEBP_START = r"RIFF\C{4}WEBP"
 _EXTENDED_WEBP_START = r"RIFF\C{4}WEBPVP8X\C*"
@@ -101,13 +103,16 @@ def read(path: str | os.PathLike[str]) -> bytes:
     """Returns the bytes of a photo file.
 
     Raises:
-        OSError: it cannot be read, or decoding it would take the machine's memory.
+        OSError: it cannot be read, is of no kind that is read, or decoding it would take the
+            machine's memory.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > _LARGEST_FILE:
             raise OSError(f"the file has {size / 1e6:.0f} MB, more than {_LARGEST_FILE / 1e6:.0f}")
         contents = file.read()
+    if contents.startswith(_JPEG_XL_STARTS):
+        raise OSError("the photo is a JPEG XL; JPEG, PNG, GIF, BMP and WebP are read")
     count = pixel_count(contents)
     if count > _MOST_PIXELS:
         raise OSError(

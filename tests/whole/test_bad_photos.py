@@ -149,6 +149,16 @@ ODD: dict[str, bytes] = {
     "png, by its name a photo of another kind.JPEG": encoded(PHOTO),
     "something behind.jpg": encoded(PHOTO, "JPEG", quality=95) + b"\0" * 1000,
 }
+# Of one pixel in RED, and the same in boxes. TensorFlow decodes both.
+JPEG_XL = bytes.fromhex("ff0a001010090800010034004b188b15c249dae501c4206820")
+JPEG_XL_IN_BOXES = b"".join(
+    struct.pack(">I", 8 + len(data)) + kind + data
+    for kind, data in [
+        (b"JXL ", b"\r\n\x87\n"),
+        (b"ftyp", b"jxl \0\0\0\0jxl "),
+        (b"jxlc", JPEG_XL),
+    ]
+)
 GREY = encoded(PHOTO.convert("L"), "JPEG", quality=95)
 # And what the reason says.
 BROKEN: dict[str, tuple[bytes, str]] = {
@@ -156,6 +166,8 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "half.jpg": (encoded(LARGE, "JPEG")[:900], "JPEG"),
     "page.jpg": (b"<!DOCTYPE html>\n<html><title>404 Not Found</title></html>\n", "format"),
     "photo.heic.jpg": (b"\0\0\0\x18ftypheic" + bytes(500), "format"),
+    "jxl.jpg": (JPEG_XL, "is a JPEG XL"),
+    "jxl in boxes.jpg": (JPEG_XL_IN_BOXES, "is a JPEG XL"),
     "packed.bmp": (bmp(16, b"\x10\x01" * 16, packing=1, depth=8), "size should match"),
     "four bits.bmp": (bmp(16, bytes(128), depth=4), "channels"),
     # Once: TensorFlow's message quoted the file, whose size is no UTF-8, and ended the run.
