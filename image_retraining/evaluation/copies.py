@@ -10,10 +10,6 @@ import numpy as np
 
 from image_retraining.evaluation.near_vectors import Components, join_near
 from image_retraining.foundation.records import JUDGING_ORDER, FeatureSet, ImageRecord, Split
-from image_retraining.foundation.text import shown
-
-_LISTED_GROUPS = 20
-_LISTED_PHOTOS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,31 +80,6 @@ def find(sets: Mapping[Split, FeatureSet], *, cosine: float) -> Duplicates:
     return Duplicates(tuple(sorted(groups, key=_rank)), cosine)
 
 
-def report(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool) -> list[str]:
-    """Returns lines for the log; none when nothing was found.
-
-    Args:
-        duplicates: what was found.
-        labels: the class names.
-        dropped: whether the copies are being left out.
-    """
-    groups = duplicates.groups
-    if not groups:
-        return []
-    lines = _summary(duplicates)
-    for group in groups[:_LISTED_GROUPS]:
-        lines += _group_lines(group, labels)
-    if len(groups) > _LISTED_GROUPS:
-        lines.append(f"  ... and {len(groups) - _LISTED_GROUPS} more groups")
-    if dropped:
-        lines.append(f"One photo of each group stays; {duplicates.copy_count} are left out.")
-    else:
-        lines.append(
-            f"With --drop_duplicates one photo of each stays; {duplicates.copy_count} are left out."
-        )
-    return lines
-
-
 def without_copies(
     sets: Mapping[Split, FeatureSet], duplicates: Duplicates
 ) -> dict[Split, FeatureSet]:
@@ -158,38 +129,3 @@ def _group(
 
 def _rank(group: DuplicateGroup) -> tuple[bool, bool]:
     return len(group.splits) == 1, not group.leaks
-
-
-def _summary(duplicates: Duplicates) -> list[str]:
-    groups = duplicates.groups
-    photo_count = sum(len(group.records) for group in groups)
-    equal_count = sum(group.equal_bytes for group in groups)
-    text = (
-        f"Groups of copies: {len(groups)}, of {photo_count} photos. Equal in every byte: "
-        f"{equal_count}; the others nearly so (cosine of feature vectors >= {duplicates.cosine:g})."
-    )
-    lines = [text]
-    leaking = [group for group in groups if group.leaks]
-    if leaking:
-        test_count = sum(r.split is Split.TESTING for group in leaking for r in group.records)
-        lines.append(
-            f"Groups in training and in testing: {len(leaking)}, with {test_count} of the "
-            "test photos. The test accuracy looks better than it is."
-        )
-    contradictory_count = sum(group.contradictory for group in groups)
-    if contradictory_count:
-        lines.append(f"Groups with labels that contradict each other: {contradictory_count}.")
-    return lines
-
-
-def _group_lines(group: DuplicateGroup, labels: Sequence[str]) -> list[str]:
-    kind = "Equal in every byte" if group.equal_bytes else "Nearly equal"
-    warning = ", with labels that contradict each other" if group.contradictory else ""
-    lines = [f"  {kind}{warning}:"]
-    lines += [
-        f"    {record.split.value:10}  {shown(labels[record.label_id])}  {shown(record.path)}"
-        for record in group.records[:_LISTED_PHOTOS]
-    ]
-    if len(group.records) > _LISTED_PHOTOS:
-        lines.append(f"    ... and {len(group.records) - _LISTED_PHOTOS} more photos")
-    return lines

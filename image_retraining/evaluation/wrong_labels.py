@@ -5,24 +5,19 @@ cleanlab's confident learning (Northcutt, Jiang and Chuang, "Confident Learning:
 Uncertainty in Dataset Labels", 2021) then tells which given labels are improbable.
 """
 
-import csv
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
-from image_retraining.foundation.text import shown
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.head.softmax import softmax
 
 _MOST_FOLDS = 5
 _STRENGTHS = (1.0, 0.3, 0.1, 0.03)
-_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,43 +70,6 @@ def find(sets: Mapping[Split, FeatureSet], *, seed: int) -> tuple[LabelIssue, ..
         )
         for place in _improbable(given, probabilities)
     )
-
-
-def report(issues: Sequence[LabelIssue], labels: Sequence[str], *, photo_count: int) -> list[str]:
-    """Returns lines for the log: how many there are, and the worst.
-
-    Args:
-        issues: the least probable first.
-        labels: the class names.
-        photo_count: of all photos that were judged.
-    """
-    lines = [f"{len(issues)} of {photo_count} photos have a label that looks wrong."]
-    lines += [
-        f"  {shown(issue.path)}: {shown(labels[issue.label_id])}, rather "
-        f"{shown(labels[issue.likely_id])} "
-        f"(its label's probability is {issue.score:.3f})"
-        for issue in issues[:_LISTED]
-    ]
-    if len(issues) > _LISTED:
-        lines.append(f"  ... and {len(issues) - _LISTED} more")
-    return lines
-
-
-def write(path: str, issues: Sequence[LabelIssue], labels: Sequence[str]) -> None:
-    """Writes a CSV file: path, given_label, likely_label and score, the least probable first."""
-    with (
-        replacing(path) as temporary,
-        # The mark at its start tells Excel that it is UTF-8.
-        Path(temporary).open(
-            "w", encoding="utf-8-sig", errors="backslashreplace", newline=""
-        ) as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["path", "given_label", "likely_label", "score"])
-        writer.writerows(
-            [issue.path, labels[issue.label_id], labels[issue.likely_id], f"{issue.score:.6f}"]
-            for issue in issues
-        )
 
 
 def _folds(label_ids: Ints, digests: Sequence[bytes], *, seed: int) -> npt.NDArray[np.int64]:

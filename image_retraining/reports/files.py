@@ -2,9 +2,9 @@
 
 from absl import logging
 
-from image_retraining.evaluation import wrong_labels
 from image_retraining.reports.findings import Judged, WrongLabels
 from image_retraining.reports.metrics_tables import write_metrics_file
+from image_retraining.reports.odd_photos import write_wrong_labels
 
 
 class MetricsFile:
@@ -32,7 +32,7 @@ class WrongLabelsFile:
     def tell(self, finding: object) -> None:
         """Writes the file when they were looked for."""
         if isinstance(finding, WrongLabels):
-            wrong_labels.write(self._path, finding.issues, finding.labels)
+            write_wrong_labels(self._path, finding.issues, finding.labels)
             logging.info("Save label issues to : %s", self._path)
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ from functools import singledispatchmethod
 
 from absl import logging
 
-from image_retraining.evaluation import copies, wrong_labels
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.records import Catalog, TrainingReport, Unreadable
 from image_retraining.foundation.text import shown
@@ -23,6 +22,7 @@ from image_retraining.reports.findings import (
     WrongLabels,
 )
 from image_retraining.reports.metrics_tables import percent, table
+from image_retraining.reports.odd_photos import copies_lines, wrong_labels_lines
 
 
 class Log:
@@ -51,7 +51,7 @@ class Log:
 
     @tell.register
     def _(self, finding: Copies) -> None:
-        for line in copies.report(finding.found, finding.labels, dropped=finding.are_dropped):
+        for line in copies_lines(finding.found, finding.labels, dropped=finding.are_dropped):
             logging.warning("%s", line)
 
     @tell.register
@@ -118,7 +118,7 @@ class Log:
 
     @tell.register
     def _(self, finding: WrongLabels) -> None:
-        for line in wrong_labels.report(
+        for line in wrong_labels_lines(
             finding.issues, finding.labels, photo_count=finding.photo_count
         ):
             logging.info("%s", line)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from image_retraining.evaluation import near_vectors
-from image_retraining.evaluation.copies import Duplicates, find, report, without_copies
+from image_retraining.evaluation.copies import Duplicates, find, without_copies
 from image_retraining.foundation.records import FeatureSet, Floats, Split
+from image_retraining.reports.odd_photos import copies_lines
 
 TRAINING, VALIDATION, TESTING = Split.TRAINING, Split.VALIDATION, Split.TESTING
 LABELS = ("daisy", "rose", "tulip")
@@ -242,7 +243,7 @@ def test_the_report_names_what_leaks_first_and_what_contradicts() -> None:
         photos("b", np.eye(6)[4:5]),
         photos("c\n\udcff/", np.eye(6)[[3, 5]], label_ids=[1, 2]),
     )
-    counts, leaks, *lines = report(find(sets, cosine=0.999), LABELS, dropped=True)
+    counts, leaks, *lines = copies_lines(find(sets, cosine=0.999), LABELS, dropped=True)
     assert "2, of 4 photos. Equal in every byte: 1;" in counts
     assert "training and in testing: 1, with 1 of the test photos." in leaks
     assert lines == [
@@ -259,17 +260,19 @@ def test_the_report_names_what_leaks_first_and_what_contradicts() -> None:
 
 def test_the_report_stays_short() -> None:
     angles = [float(5 * number) for number in range(30)]
-    lines = report(find(of_angles(angles, [], angles), cosine=0.999), LABELS, dropped=False)
+    lines = copies_lines(find(of_angles(angles, [], angles), cosine=0.999), LABELS, dropped=False)
     assert sum(line.startswith("    ") for line in lines) == 40
     assert "  ... and 10 more groups" in lines
-    lines = report(find(of_angles([0.0] * 500, [], [0.0]), cosine=0.999), LABELS, dropped=False)
+    lines = copies_lines(
+        find(of_angles([0.0] * 500, [], [0.0]), cosine=0.999), LABELS, dropped=False
+    )
     assert len(lines) < 20
     assert "    ... and 491 more photos" in lines
     assert "--drop_duplicates" in lines[-1]
 
 
 def test_nothing_found_is_no_news() -> None:
-    assert report(find(of_angles([0], [90], [45]), cosine=0.999), LABELS, dropped=True) == []
+    assert copies_lines(find(of_angles([0], [90], [45]), cosine=0.999), LABELS, dropped=True) == []
 
 
 @dataclass(frozen=True, slots=True)

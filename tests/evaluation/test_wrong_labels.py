@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from image_retraining.evaluation import wrong_labels
-from image_retraining.evaluation.wrong_labels import LabelIssue, find, report, write
+from image_retraining.evaluation.wrong_labels import LabelIssue, find
 from image_retraining.foundation.records import FeatureSet, Split
+from image_retraining.reports.odd_photos import write_wrong_labels, wrong_labels_lines
 
 LABELS = ("a", "b", "玫瑰")
 
@@ -96,7 +97,7 @@ ISSUES = tuple(
 
 
 def test_the_file_can_be_read_back(tmp_path: Path) -> None:
-    write(str(tmp_path / "new" / "issues.csv"), ISSUES, LABELS)
+    write_wrong_labels(str(tmp_path / "new" / "issues.csv"), ISSUES, LABELS)
     with (tmp_path / "new" / "issues.csv").open(encoding="utf-8-sig", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["path", "given_label", "likely_label", "score"]
@@ -105,7 +106,7 @@ def test_the_file_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_the_log_names_the_worst() -> None:
-    lines = report(ISSUES, LABELS, photo_count=300)
+    lines = wrong_labels_lines(ISSUES, LABELS, photo_count=300)
     assert lines[0] == "12 of 300 photos have a label that looks wrong."
     assert len(lines) == 12
     assert "a, rather 玫瑰 (its label's probability is 0.000)" in lines[1]

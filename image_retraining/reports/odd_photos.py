@@ -1,0 +1,114 @@
+"""Odd photos → lines for the log, and a file: copies, and labels that look wrong."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from image_retraining.evaluation.copies import DuplicateGroup, Duplicates
+from image_retraining.evaluation.wrong_labels import LabelIssue
+from image_retraining.foundation.files import replacing
+from image_retraining.foundation.records import Split
+from image_retraining.foundation.text import shown
+
+_LISTED_GROUPS = 20
+_LISTED_PHOTOS = 10
+_LISTED_ISSUES = 10
+
+
+def copies_lines(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool) -> list[str]:
+    """Returns lines for the log; none when nothing was found.
+
+    Args:
+        duplicates: what was found.
+        labels: the class names.
+        dropped: whether the copies are being left out.
+    """
+    groups = duplicates.groups
+    if not groups:
+        return []
+    lines = _summary(duplicates)
+    for group in groups[:_LISTED_GROUPS]:
+        lines += _group_lines(group, labels)
+    if len(groups) > _LISTED_GROUPS:
+        lines.append(f"  ... and {len(groups) - _LISTED_GROUPS} more groups")
+    if dropped:
+        lines.append(f"One photo of each group stays; {duplicates.copy_count} are left out.")
+    else:
+        lines.append(
+            f"With --drop_duplicates one photo of each stays; {duplicates.copy_count} are left out."
+        )
+    return lines
+
+
+def wrong_labels_lines(
+    issues: Sequence[LabelIssue], labels: Sequence[str], *, photo_count: int
+) -> list[str]:
+    """Returns lines for the log: how many there are, and the worst.
+
+    Args:
+        issues: the least probable first.
+        labels: the class names.
+        photo_count: of all photos that were judged.
+    """
+    lines = [f"{len(issues)} of {photo_count} photos have a label that looks wrong."]
+    lines += [
+        f"  {shown(issue.path)}: {shown(labels[issue.label_id])}, rather "
+        f"{shown(labels[issue.likely_id])} "
+        f"(its label's probability is {issue.score:.3f})"
+        for issue in issues[:_LISTED_ISSUES]
+    ]
+    if len(issues) > _LISTED_ISSUES:
+        lines.append(f"  ... and {len(issues) - _LISTED_ISSUES} more")
+    return lines
+
+
+def write_wrong_labels(path: str, issues: Sequence[LabelIssue], labels: Sequence[str]) -> None:
+    """Writes a CSV file: path, given_label, likely_label and score, the least probable first."""
+    with (
+        replacing(path) as temporary,
+        # The mark at its start tells Excel that it is UTF-8.
+        Path(temporary).open(
+            "w", encoding="utf-8-sig", errors="backslashreplace", newline=""
+        ) as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["path", "given_label", "likely_label", "score"])
+        writer.writerows(
+            [issue.path, labels[issue.label_id], labels[issue.likely_id], f"{issue.score:.6f}"]
+            for issue in issues
+        )
+
+
+def _summary(duplicates: Duplicates) -> list[str]:
+    groups = duplicates.groups
+    photo_count = sum(len(group.records) for group in groups)
+    equal_count = sum(group.equal_bytes for group in groups)
+    text = (
+        f"Groups of copies: {len(groups)}, of {photo_count} photos. Equal in every byte: "
+        f"{equal_count}; the others nearly so (cosine of feature vectors >= {duplicates.cosine:g})."
+    )
+    lines = [text]
+    leaking = [group for group in groups if group.leaks]
+    if leaking:
+        test_count = sum(r.split is Split.TESTING for group in leaking for r in group.records)
+        lines.append(
+            f"Groups in training and in testing: {len(leaking)}, with {test_count} of the "
+            "test photos. The test accuracy looks better than it is."
+        )
+    contradictory_count = sum(group.contradictory for group in groups)
+    if contradictory_count:
+        lines.append(f"Groups with labels that contradict each other: {contradictory_count}.")
+    return lines
+
+
+def _group_lines(group: DuplicateGroup, labels: Sequence[str]) -> list[str]:
+    kind = "Equal in every byte" if group.equal_bytes else "Nearly equal"
+    warning = ", with labels that contradict each other" if group.contradictory else ""
+    lines = [f"  {kind}{warning}:"]
+    lines += [
+        f"    {record.split.value:10}  {shown(labels[record.label_id])}  {shown(record.path)}"
+        for record in group.records[:_LISTED_PHOTOS]
+    ]
+    if len(group.records) > _LISTED_PHOTOS:
+        lines.append(f"    ... and {len(group.records) - _LISTED_PHOTOS} more photos")
+    return lines
