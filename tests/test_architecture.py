@@ -28,7 +28,7 @@ MAY_IMPORT = {
     ),
 }
 # Nothing here may start TensorFlow, which takes seconds.
-WITHOUT_TENSORFLOW = {"foundation", "cache", "evaluation"}
+WITHOUT_TENSORFLOW = {"foundation", "cache", "evaluation", "reports"}
 # What only one module may use.
 OWNERS = {
     "tensorflow_hub": {"backbone/sources/library.py"},

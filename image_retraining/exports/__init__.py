@@ -1,6 +1,7 @@
 """A finished classifier: written, read back, and proven on photos.
 
-Each kind of file has a writer and a reader; `predictions` runs what was read on photo files,
-`verification.verify` proves that it answers as the training did, `facts` is what a reader should
-know, `versions` where a SavedModel goes.
+`formats.open_classifier` reads one of any format, by its content; `formats.FORMATS` is the table of
+them, `format` what each has to do, `classifier` what each gives. `predictions` runs a classifier on
+photo files, `verification.verify` proves that it answers as the training did, `facts` is what a
+reader should know of it, `labels_file` its labels, `versions` where a SavedModel goes.
 """

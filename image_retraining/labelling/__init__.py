@@ -1,1 +1,4 @@
-"""The door of label_image.py: its settings, the labeller, and what is said of each photo."""
+"""The door of label_image.py.
+
+`labeller.Labeller` labels photos, `answers` is what is said of each, `config` its settings.
+"""
