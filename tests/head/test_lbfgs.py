@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
 from image_retraining.foundation.records import FeatureSet, Floats, Head
+from image_retraining.head import lbfgs
+from image_retraining.head.descent_steps import step_taker
 from image_retraining.head.lbfgs import Samples, Solution, solve
 from image_retraining.head.regularization_path import PathPoint, regularization_path
 
@@ -199,3 +202,29 @@ def test_an_interruption_that_was_dropped_ends_it(interrupt_unheard: Callable[[]
     interrupt_unheard()
     with pytest.raises(KeyboardInterrupt):
         solved(l2=0.01)
+
+
+@pytest.mark.parametrize(("l2", "label_smoothing"), [(0.3, 0.0), (0.02, 0.0), (0.3, 0.2)])
+def test_the_loss_is_the_one_that_descent_goes_down(l2: float, label_smoothing: float) -> None:
+    """It is written twice, in NumPy and in TensorFlow: a step of size 1 takes off the slope."""
+    random = np.random.default_rng(7)
+    features = random.normal(size=(40, 6)).astype(np.float32)
+    label_ids = random.integers(3, size=40).astype(np.int32)
+    weights = random.normal(size=(6, 3)).astype(np.float32)
+    bias = random.normal(size=3).astype(np.float32)
+    take_steps = step_taker(adam=False, l2=l2, label_smoothing=label_smoothing)
+    after, bias_after, _ = take_steps(
+        [tf.constant(weights), tf.constant(bias)],
+        tf.constant(features[np.newaxis]),
+        tf.constant(label_ids[np.newaxis]),
+        0.0,
+        1.0,
+    )
+    samples = Samples([features], [label_ids], [np.ones(40, np.float32)], 3)
+    objective = lbfgs._Objective(samples, l2, label_smoothing)  # noqa: SLF001 - its slope is inside
+    _, slope = objective(objective.packed(Head(weights, bias)))
+    rows = slope.reshape(-1, 3)
+    # The solver's bias is that of centred features: its slope by the weights is of the same step.
+    mean = features.mean(axis=0)
+    np.testing.assert_allclose(bias - bias_after, rows[-1], atol=1e-5)
+    np.testing.assert_allclose(weights - after, rows[:-1] + np.outer(mean, rows[-1]), atol=1e-5)
