@@ -1,4 +1,4 @@
-"""Labels photos with a frozen graph: python label_image.py --image=rose.jpg."""
+"""Labels photos with a finished classifier: python label_image.py --image=rose.jpg."""
 
 import contextlib
 import sys

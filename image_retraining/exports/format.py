@@ -82,5 +82,8 @@ class Format(abc.ABC):
         return named
 
     def quantization(self, finished: Finished) -> str:  # noqa: ARG002 - few have a choice
-        """Returns in which numbers it will compute, '' if it must answer as the training did."""
+        """Returns in which numbers it will compute, '' if there is no choice.
+
+        One of '' or 'none' must answer as the training did; of others the answers are counted.
+        """
         return ""

@@ -76,7 +76,7 @@ class Calibrated:
         evaluation: of the head without the temperature, on the validation photos; None likewise.
         problem: why nobody can tell, '' if that needs no words.
         in_graph: whether the head has the temperature in it.
-        step: number of the last training step.
+        step: the step that TensorBoard is to show it at, the last that was asked for.
     """
 
     head: Head
@@ -96,7 +96,7 @@ class Judged:
         paths: N photos, which may be 0.
         evaluation: of the head on them; None without photos.
         metrics: the same class by class.
-        step: number of the last training step.
+        step: the step that TensorBoard is to show it at, the last that was asked for.
     """
 
     labels: tuple[str, ...]

@@ -32,7 +32,7 @@ class JudgingSettings:
 
     @property
     def last_step(self) -> int:
-        """Number of the last training step, from 0."""
+        """The last training step that was asked for, from 0."""
         return self.how_many_training_steps - 1
 
 

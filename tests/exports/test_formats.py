@@ -120,7 +120,9 @@ def test_layers_can_be_named(finished: Finished, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [None, b"", b"abc", b"\x00" * 100, b"ABCDTFL3", b"\x08"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"abc", b"\x00" * 100, b"ABCDTFL3", b"\x08", b"\x08\x0a"]
+)
 def test_what_is_no_classifier_is_told_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "odd.pb"
     if content is not None:

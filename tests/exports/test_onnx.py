@@ -22,6 +22,7 @@ from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.onnx.reader import OnnxModel
 from image_retraining.exports.onnx.writer import onnx_bytes
+from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.foundation.errors import ExportError, GraphError
 from image_retraining.foundation.records import Head
 
@@ -75,6 +76,15 @@ def test_it_scores_as_the_graph_does(file: Path, tmp_path: Path, graph_def: Any)
     model = OnnxModel(file)
     np.testing.assert_allclose(model.scores(PHOTOS), wanted, atol=1e-6)
     assert (model.labels, model.facts) == (LABELS, FACTS)
+
+
+@pytest.mark.parametrize("name", ["constant_0", "Softmax_1", "classifier"])
+def test_the_softmax_node_may_have_any_name(colour_module: Path, tmp_path: Path, name: str) -> None:
+    graph_def = build_graph(load_backbone(str(colour_module)), HEAD, final_tensor_name=name)
+    (tmp_path / "m").write_bytes(
+        onnx_bytes(graph_def, output_layer=name, labels=LABELS, facts="{}")
+    )
+    assert OnnxModel(tmp_path / "m").scores(PHOTOS).shape == (5, 4)
 
 
 def test_equal_graphs_give_equal_bytes(graph_def: Any, contents: bytes) -> None:
@@ -204,6 +214,15 @@ def test_photos_of_another_size_are_told(file: Path) -> None:
     with pytest.raises(GraphError, match=r"such photos.*m\.onnx") as told:
         OnnxModel(file).scores(np.zeros([2, 9, 9, 3], np.float32))
     assert "\n" not in str(told.value)
+
+
+def test_the_file_of_a_saved_model_is_not_taken_for_one(tmp_path: Path, graph_def: Any) -> None:
+    with writing_saved_model(
+        str(tmp_path / "saved"), graph_def, output_layer="mine", image_size=(8, 8), labels=LABELS
+    ):
+        pass
+    with pytest.raises(GraphError, match=r"must be a frozen graph.*saved_model\.pb"):
+        open_classifier(str(tmp_path / "saved" / "saved_model.pb"))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from image_retraining.exports.onnx.reader import REQUIREMENTS, OnnxModel
 from image_retraining.exports.onnx.writer import onnx_bytes
 from image_retraining.foundation.files import replacing
 
-# The first field of a ModelProto is the version of the format, a number; of a GraphDef, a node.
-_START = b"\x08"
+# A ModelProto begins with the version of the format: the number of the field, then the version.
+# A GraphDef begins with a node, a saved_model.pb with version 1, which ONNX left in 2017.
+_VERSION_FIELD = 0x08
+_VERSIONS = range(3, 128)
 
 
 class OnnxFormat(Format):
@@ -19,12 +21,14 @@ class OnnxFormat(Format):
 
     name = "ONNX file"
     flag = "onnx_output_file"
+    # What is written is not the converter's own file, for its names are made anew.
+    least_proof = 1
     packages = ("tf2onnx", "onnx", "onnxruntime")
     requirements = REQUIREMENTS
 
     def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - the content tells
         """Whether a file begins as an ONNX model does."""
-        return start.startswith(_START)
+        return len(start) > 1 and start[0] == _VERSION_FIELD and start[1] in _VERSIONS
 
     def open(self, path: str, layers: Layers) -> Classifier:  # noqa: ARG002 - it has no choice
         """Returns the classifier in a file."""

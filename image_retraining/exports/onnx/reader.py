@@ -92,14 +92,15 @@ class OnnxModel:
             and len(outputs[0].shape) == 2
             and inputs[0].type == outputs[0].type == "tensor(float)"
             and _CHANNELS in (inputs[0].shape[1], inputs[0].shape[3])
-            and inputs[0].shape[0] in (1, None, *filter(_is_name, inputs[0].shape[:1]))
+            # Of one photo, or of any number, which has a name or none.
+            and (inputs[0].shape[0] == 1 or not isinstance(inputs[0].shape[0], int))
         )
         if not fits:
             ends = ", ".join(f"{end.name} {end.type} {end.shape}" for end in (*inputs, *outputs))
             raise GraphError(
-                "An ONNX file must take photos, float32 [N, H, W, 3] or [N, 3, H, W], and give "
-                f"scores, float32 [N, C]. Got {self._path}, with {ends}. Use a file of an image "
-                "classifier."
+                "An ONNX file must take photos, float32 [N, H, W, 3] or [N, 3, H, W], N being 1 or "
+                f"open, and give scores, float32 [N, C]. Got {self._path}, with {ends}. Use a file "
+                "of an image classifier."
             )
         return inputs[0], outputs[0], inputs[0].shape[3] != _CHANNELS
 
@@ -139,8 +140,3 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
 
     kinds = (getattr(state, name) for name in dir(state))
     return tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception))
-
-
-def _is_name(size: object) -> bool:
-    """Whether a size of a shape is left open, under a name."""
-    return isinstance(size, str)

@@ -12,6 +12,9 @@ from image_retraining.exports.onnx.metadata import metadata
 from image_retraining.foundation.errors import ExportError, short_line
 from image_retraining.foundation.quiet import quiet_stderr
 
+# Before all names but those of the input and the output, in which there is no slash.
+_SCOPE = "classifier"
+
 
 def onnx_bytes(graph_def: Any, *, output_layer: str, labels: tuple[str, ...], facts: str) -> bytes:
     """Returns the ONNX file of a graph; equal graphs give equal bytes.
@@ -30,7 +33,6 @@ def onnx_bytes(graph_def: Any, *, output_layer: str, labels: tuple[str, ...], fa
     """
     with _quiet_converter():
         model = _converted(graph_def, output_layer)
-    _put_in_order(model.graph)
     for end in (model.graph.input[0], model.graph.output[0]):
         end.type.tensor_type.shape.dim[0].dim_param = "N"
     for name, text in metadata(labels, facts).items():
@@ -58,6 +60,7 @@ def _converted(graph_def: Any, output_layer: str) -> Any:
             tensors_to_rename={photos: PHOTOS_NAME, answer: output_layer},
         )
         model = optimizer.optimize_graph(converted, catch_errors=False).make_model("classifier")
+        _put_in_order(model.graph)
         # tf2onnx hands on ops that it does not know, under their own names.
         checker.check_model(model)
     # What tf2onnx raises for shapes that it does not know, and ONNX for ops.
@@ -78,8 +81,11 @@ def _converted(graph_def: Any, output_layer: str) -> Any:
 def _put_in_order(graph: Any) -> None:
     """Names nodes and tensors anew and puts nodes after their inputs, for equal bytes.
 
-    tf2onnx numbers them on through the process, and takes sets for lists.
+    tf2onnx numbers them on through the process, and takes sets for lists. A graph of branches or
+    loops stays as it is: what is inside them goes by the old names.
     """
+    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
+        return
     makers = {output: node for node in graph.node for output in node.output}
     constants = {constant.name: constant for constant in graph.initializer}
     names = {end.name: end.name for end in (*graph.input, *graph.output)} | {"": ""}
@@ -98,11 +104,11 @@ def _put_in_order(graph: Any) -> None:
         nodes.append(path.pop())
         for name in node.input:
             if name in constants and name not in names:
-                names[name] = f"constant_{len(kept)}"
+                names[name] = f"{_SCOPE}/constant_{len(kept)}"
                 kept.append(constants[name])
         for output in node.output:
-            names.setdefault(output, f"{node.op_type}_{len(nodes)}")
-        node.name = f"{node.op_type}_{len(nodes)}"
+            names.setdefault(output, f"{_SCOPE}/{node.op_type}_{len(nodes)}")
+        node.name = f"{_SCOPE}/{node.op_type}_{len(nodes)}"
     for node in nodes:
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]

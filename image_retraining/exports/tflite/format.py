@@ -36,7 +36,7 @@ class TFLiteFormat(Format):
         return TFLiteModel(path)
 
     def quantization(self, finished: Finished) -> str:
-        """Returns the chosen kind: even in float32 its answers are counted, not demanded."""
+        """Returns the chosen kind; of 'none' the log tells as of the others, beside the proof."""
         return finished.quantization
 
     @contextlib.contextmanager
