@@ -97,6 +97,15 @@ def tell_tensorflow_hub(cache_dir: str, load_format: str) -> None:
         os.environ[name] = os.environ.get(name) or value
 
 
+def keep_onnxruntime_silent() -> None:
+    """Keeps ONNX Runtime, before its import, from reporting its use over the network.
+
+    Nor does it put a number for the machine into the cache folder then. What a person has said of
+    it in the environment stands.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def _guarded(work: Callable[[], _Result]) -> _Result:
     """Returns what the work gives; what the user can put right ends in one plain line instead."""
     try:

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
@@ -26,6 +28,7 @@ from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.foundation.errors import ExportError, GraphError
 from image_retraining.foundation.records import Head
 
+ROOT = Path(__file__).resolve().parents[2]
 # A name that is not UTF-8, and one of two lines, which a labels file could not hold.
 LABELS = ("blue", "玫瑰", "b\udcff", "two\nlines")
 RANDOM = np.random.default_rng(0)
@@ -98,6 +101,17 @@ def test_the_converter_leaves_screen_and_log_alone(
     onnx_bytes(graph_def, output_layer="mine", labels=LABELS, facts="{}")
     captured = capfd.readouterr()
     assert (captured.out, captured.err, logged.messages) == ("", "", [])
+
+
+def test_onnx_runtime_reports_nothing_to_its_makers(file: Path, tmp_path: Path) -> None:
+    # It keeps what it is to send, and a number for the machine, in the cache folder. No answer
+    # comes from that proxy, so that nothing leaves this machine even if it did.
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    read = f"from {OnnxModel.__module__} import OnnxModel; OnnxModel({str(file)!r})"
+    subprocess.run([sys.executable, "-c", read], cwd=ROOT, env=environment, check=True)
+    assert list(home.rglob("*")) == []
 
 
 def test_ops_that_onnx_does_not_know_are_told_in_one_line() -> None:

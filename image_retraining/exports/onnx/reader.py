@@ -9,6 +9,7 @@ import numpy as np
 
 from image_retraining.exports.classifier import Network, no_network
 from image_retraining.exports.onnx.metadata import facts_of, labels_of
+from image_retraining.foundation.command_line import keep_onnxruntime_silent
 from image_retraining.foundation.errors import GraphError, short_line
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import Floats
@@ -112,7 +113,9 @@ def _session(path: str | Path) -> Any:
             f"ONNX files need ONNX Runtime, which is missing. Got {path}. Install it: pip install "
             f"-r {REQUIREMENTS}."
         )
-    import onnxruntime  # noqa: PLC0415 - an extra
+    keep_onnxruntime_silent()
+    with quiet_stderr():
+        import onnxruntime  # noqa: PLC0415 - an extra
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
