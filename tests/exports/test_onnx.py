@@ -1,5 +1,6 @@
 """ONNX files: what ONNX itself and ONNX Runtime say of ours, and what of others is read."""
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -134,15 +135,16 @@ def of_others(
     scores: Any = ("N", 3),
     kind: int = TensorProto.FLOAT,
     axes: tuple[int, int] = (2, 3),
+    called: str = "x",
     **metadata: str,
 ) -> Path:
     """Writes a model made by hand: the softmax of the means over two axes."""
-    photos = helper.make_tensor_value_info("x", kind, shape)
+    photos = helper.make_tensor_value_info(called, kind, shape)
     answer = helper.make_tensor_value_info("y", kind, scores)
     # Axes of reductions became an input with version 18.
     over = helper.make_tensor("axes", TensorProto.INT64, [2], axes)
     nodes = [
-        helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0),
+        helper.make_node("ReduceMean", [called, "axes"], ["means"], keepdims=0),
         helper.make_node("Softmax", ["means"], ["y"], axis=-1),
     ]
     graph = helper.make_graph(nodes, "others", [photos], [answer], [over])
@@ -214,20 +216,64 @@ def test_facts_that_are_none_are_refused(tmp_path: Path) -> None:
         lambda _: b"\x08" + b"\xff" * 200,
         lambda _: b"\x08\x0a",
         lambda contents: contents.replace(b"ReduceMean", b"ReduceMeap"),
+        lambda contents: contents.replace(b"ReduceMean", b"ReduceMea\xff"),
+        lambda contents: contents.replace(b"Placeholder", b"Placeholde\xff"),
+        lambda contents: contents.replace(b"mine", b"min\xff"),
+        lambda contents: contents.replace(b"labels", b"label\xff"),
     ],
-    ids=["half", "garbage", "a start", "an unknown op"],
+    ids=["half", "garbage", "a start", "unknown op", "op", "input", "output", "key"],
 )
-def test_a_damaged_file_is_told_in_one_line(file: Path, break_it: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_told_in_one_line(
+    file: Path, break_it: Callable[[bytes], bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
     file.write_bytes(break_it(file.read_bytes()))
     with pytest.raises(GraphError, match=r"m\.onnx") as told:
         open_classifier(str(file))
     assert "\n" not in str(told.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_name_of_two_lines_is_told_in_one(tmp_path: Path) -> None:
+    path = of_others(tmp_path, shape=("N", 4, 8, 6), scores=("N", 4), called="a\nb")
+    with pytest.raises(GraphError, match=r"with a\\nb tensor") as told:
+        OnnxModel(path)
+    assert "\n" not in str(told.value)
+
+
+def test_any_damage_is_told_or_harmless(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    whole, random = file.read_bytes(), np.random.default_rng(1)
+    for number in range(200):
+        damaged = bytearray(whole)
+        for place in random.integers(len(whole), size=number % 3 + 1):
+            damaged[place] = random.integers(256)
+        file.write_bytes(damaged)
+        with contextlib.suppress(GraphError):
+            OnnxModel(file).scores(PHOTOS)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_photos_of_another_size_are_told(file: Path) -> None:
     with pytest.raises(GraphError, match=r"such photos.*m\.onnx") as told:
         OnnxModel(file).scores(np.zeros([2, 9, 9, 3], np.float32))
     assert "\n" not in str(told.value)
+
+
+def test_a_file_that_fails_while_it_runs_is_told_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    photos = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 8, "W", 3])
+    scores = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 192])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [-1, 192])
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    graph = helper.make_graph([node], "others", [photos], [scores], [shape])
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "m.onnx")
+    model = OnnxModel(tmp_path / "m.onnx")
+    assert model.scores(np.ones([2, 8, 8, 3])).shape == (2, 192)
+    with pytest.raises(GraphError, match=r"such photos.*m\.onnx.*Reshape") as told:
+        model.scores(np.ones([2, 8, 9, 3]))
+    assert "\n" not in str(told.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_file_of_a_saved_model_is_not_taken_for_one(tmp_path: Path, graph_def: Any) -> None:

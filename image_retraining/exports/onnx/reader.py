@@ -13,11 +13,13 @@ from image_retraining.foundation.command_line import keep_onnxruntime_silent
 from image_retraining.foundation.errors import GraphError, short_line
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import Floats
+from image_retraining.foundation.text import shown
 
 REQUIREMENTS = "requirements-onnx.txt"
 
 _CHANNELS = 3
-_ERRORS_ONLY = 3
+# What ONNX Runtime raises, it writes to the screen besides at a lower level.
+_FATAL = 4
 
 
 class OnnxModel:
@@ -47,12 +49,18 @@ class OnnxModel:
         self.labels_source = str(path)
         self.scores_of_file = None
         self._session = _session(path)
-        self._input, self._output, self._channels_first = self._ends()
+        try:
+            self._input, self._output, self._channels_first = self._ends()
+            told = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise GraphError(
+                f"An ONNX file's names must be UTF-8. Got {path}: {short_line(error)} Export it "
+                "again."
+            ) from error
         sizes = [size if isinstance(size, int) else None for size in self._input.shape]
         self.image_size = (sizes[2], sizes[3]) if self._channels_first else (sizes[1], sizes[2])
         count = self._output.shape[-1]
         self.output_size = count if isinstance(count, int) else None
-        told = self._session.get_modelmeta().custom_metadata_map
         self.labels, self.facts = labels_of(told, str(path)), facts_of(told, str(path))
 
     def network(self) -> Network:
@@ -97,7 +105,9 @@ class OnnxModel:
             and (inputs[0].shape[0] == 1 or not isinstance(inputs[0].shape[0], int))
         )
         if not fits:
-            ends = ", ".join(f"{end.name} {end.type} {end.shape}" for end in (*inputs, *outputs))
+            ends = shown(
+                ", ".join(f"{end.name} {end.type} {end.shape}" for end in (*inputs, *outputs))
+            )
             raise GraphError(
                 "An ONNX file must take photos, float32 [N, H, W, 3] or [N, 3, H, W], N being 1 or "
                 f"open, and give scores, float32 [N, C]. Got {self._path}, with {ends}. Use a file "
@@ -117,29 +127,35 @@ def _session(path: str | Path) -> Any:
     with quiet_stderr():
         import onnxruntime  # noqa: PLC0415 - an extra
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = 1
-    try:
-        contents = Path(path).read_bytes()
-        with quiet_stderr():
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _FATAL
+        options.intra_op_num_threads = 1
+        try:
             return onnxruntime.InferenceSession(
-                contents, options, providers=["CPUExecutionProvider"]
+                Path(path).read_bytes(),
+                options,
+                providers=["CPUExecutionProvider"],
+                # It would say on the screen that it tries again with the same provider.
+                enable_fallback=0,
             )
-    except OSError as error:
-        raise GraphError(
-            f"An ONNX file must be one that can be read. Got {path}: {error.strerror}."
-        ) from error
-    except _runtime_errors() as error:
-        raise GraphError(
-            f"An ONNX file must be whole, and of ops that ONNX Runtime knows. Got {path}: "
-            f"{short_line(error)} Export it again."
-        ) from error
+        except OSError as error:
+            raise GraphError(
+                f"An ONNX file must be one that can be read. Got {path}: {error.strerror}."
+            ) from error
+        except _runtime_errors() as error:
+            raise GraphError(
+                f"An ONNX file must be whole, and of ops that ONNX Runtime knows. Got {path}: "
+                f"{short_line(error)} Export it again."
+            ) from error
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
-    """Returns what ONNX Runtime raises: exceptions without a base of their own."""
+    """Returns what ONNX Runtime raises: exceptions without a base of their own.
+
+    Or, where a message quotes a damaged name, the error of making a text of it.
+    """
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415 - an extra
 
     kinds = (getattr(state, name) for name in dir(state))
-    return tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception))
+    found = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception))
+    return (*found, UnicodeDecodeError)
