@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 import pytest
 import tensorflow as tf
+from conftest import save_module
 from facts_made_here import facts
 from onnx import TensorProto, helper
 
@@ -89,6 +90,36 @@ def test_the_softmax_node_may_have_any_name(colour_module: Path, tmp_path: Path,
         onnx_bytes(graph_def, output_layer=name, labels=LABELS, facts="{}")
     )
     assert OnnxModel(tmp_path / "m").scores(PHOTOS).shape == (5, 4)
+
+
+def halves(photos: Any) -> Any:
+    return tf.concat(tf.split(tf.reduce_mean(photos, [1]), 2, axis=1)[::-1], 1)[:, 0] * 9
+
+
+def sorted_means(photos: Any) -> Any:
+    return tf.sort(tf.reduce_mean(photos, [1, 2])) * 9
+
+
+def branches(photos: Any) -> Any:
+    means = tf.reduce_mean(photos, [1, 2])
+    return tf.cond(tf.reduce_mean(photos) > 0.5, lambda: means * 9, lambda: 1 - means)
+
+
+def with_a_default(photos: Any) -> Any:
+    return tf.reduce_mean(photos, [1, 2]) * tf.compat.v1.placeholder_with_default(9.0, [])
+
+
+@pytest.mark.parametrize("module", [halves, sorted_means, branches, with_a_default])
+def test_modules_of_more_than_a_chain_of_ops(tmp_path: Path, module: Callable[[Any], Any]) -> None:
+    backbone = load_backbone(str(save_module(tmp_path / "module", module)))
+    head = Head(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+    graph_def = build_graph(backbone, head, final_tensor_name="mine")
+    write_graph(tmp_path / "g.pb", graph_def)
+    contents = onnx_bytes(graph_def, output_layer="mine", labels=("a", "b", "c"), facts="{}")
+    (tmp_path / "m").write_bytes(contents)
+    for photos in (PHOTOS, PHOTOS / 2):
+        wanted = FrozenGraph(tmp_path / "g.pb").scores(photos)
+        np.testing.assert_allclose(OnnxModel(tmp_path / "m").scores(photos), wanted, atol=1e-5)
 
 
 def test_equal_graphs_give_equal_bytes(graph_def: Any, contents: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, VECTORS_NAME, VECTORS_SCOPE
+from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME
 from image_retraining.exports.onnx.metadata import metadata
 from image_retraining.foundation.errors import ExportError, short_line
 from image_retraining.foundation.quiet import quiet_stderr
@@ -55,8 +55,8 @@ def _converted(graph_def: Any, output_layer: str) -> Any:
             graph,
             input_names=[photos],
             output_names=[answer],
-            # Vectors cannot be fed in the photos' stead: ONNX knows no such default.
-            use_default=[f"{VECTORS_SCOPE}/{VECTORS_NAME}"],
+            # Nothing is fed but photos, vectors in their stead neither: ONNX knows no such default.
+            use_default=[n.name for n in graph_def.node if n.op == "PlaceholderWithDefault"],
             tensors_to_rename={photos: PHOTOS_NAME, answer: output_layer},
         )
         model = optimizer.optimize_graph(converted, catch_errors=False).make_model("classifier")
@@ -65,6 +65,7 @@ def _converted(graph_def: Any, output_layer: str) -> Any:
         checker.check_model(model)
     # What tf2onnx raises for shapes that it does not know, and ONNX for ops.
     except (
+        TypeError,
         ValueError,
         RuntimeError,
         LookupError,
@@ -106,9 +107,9 @@ def _put_in_order(graph: Any) -> None:
             if name in constants and name not in names:
                 names[name] = f"{_SCOPE}/constant_{len(kept)}"
                 kept.append(constants[name])
-        for output in node.output:
-            names.setdefault(output, f"{_SCOPE}/{node.op_type}_{len(nodes)}")
         node.name = f"{_SCOPE}/{node.op_type}_{len(nodes)}"
+        for place, output in enumerate(node.output):
+            names.setdefault(output, f"{node.name}_{place}" if place else node.name)
     for node in nodes:
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
