@@ -5,7 +5,6 @@ aside under another name, never removed, and a new one takes its place.
 """
 
 import contextlib
-import fcntl
 import itertools
 import os
 import sqlite3
@@ -124,7 +123,7 @@ class CacheFile:
             self._connect()
 
     def _connect(self) -> None:
-        with self._locked(fcntl.LOCK_SH), contextlib.ExitStack() as on_failure:
+        with self._locked(exclusive=False), contextlib.ExitStack() as on_failure:
             self._connection = sqlite3.connect(
                 self._path,
                 timeout=_WAIT_FOR_OTHERS_SECONDS,
@@ -140,7 +139,7 @@ class CacheFile:
 
     def _set_aside(self, error: Exception) -> None:
         """Renames the damaged file that is open, unless another process was faster."""
-        with self._locked(fcntl.LOCK_EX):
+        with self._locked(exclusive=True):
             if _identity(self._path) != self._identity:
                 return
             stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -157,16 +156,19 @@ class CacheFile:
         )
 
     @contextlib.contextmanager
-    def _locked(self, kind: int) -> Iterator[None]:
+    def _locked(self, *, exclusive: bool) -> Iterator[None]:
         """Keeps other processes from setting the file aside while this one opens it."""
-        if str(self._path) == _IN_MEMORY:
+        # Windows locks no folders, and renames no file that another process has open.
+        if str(self._path) == _IN_MEMORY or os.name == "nt":
             yield
             return
+        import fcntl  # noqa: PLC0415 - not to be had on Windows
+
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             # Not every network folder can be locked.
             with contextlib.suppress(OSError):
-                fcntl.flock(folder, kind)
+                fcntl.flock(folder, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             yield
         finally:
             os.close(folder)
