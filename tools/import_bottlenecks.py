@@ -16,7 +16,7 @@ from image_retraining.foundation.command_line import (
     run_script,
     tell_tensorflow_hub,
 )
-from image_retraining.foundation.settings import part_of, require, setting
+from image_retraining.foundation.settings import check_kinds, part_of, require, setting
 from image_retraining.photos.folder import scan
 from image_retraining.retraining.config import RetrainConfig
 
@@ -66,6 +66,7 @@ class ImportConfig:
     named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         require(
             bool(self.text_dir),
             "--text_dir must name the folder that the example kept its text files in",

@@ -142,14 +142,11 @@ def _settings(config_class: type[Any]) -> list[dataclasses.Field[Any]]:
 
 def _define_flags(config_class: type[Any]) -> None:
     for field in _settings(config_class):
-        choices = field.metadata["choices"]
         default: Any = field.default
         # tensorflow_hub defines flags of its own on import; ours of that name stand until then.
         common = {"help": field.metadata["meaning"], "allow_override": True}
         if field.metadata["repeatable"]:
             flags.DEFINE_multi_string(field.name, list(default), **common)
-        elif choices:
-            flags.DEFINE_enum(field.name, default, list(choices), **common)
         else:
             _DEFINERS[type(default)](field.name, default, **common)
 
@@ -170,9 +167,10 @@ def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -
             values[name] = os.path.expanduser(value)
         elif isinstance(value, tuple):
             values[name] = tuple(os.path.expanduser(path) for path in value)
+    config = config_class(**values, named=named)
     if "logging_verbosity" in values:
         logging.set_verbosity(values["logging_verbosity"])
-    return config_class(**values, named=named)
+    return config
 
 
 def _asks_for_help(arguments: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """What settings are made of: fields that become flags, and rules that values must keep."""
 
+import numbers
 import os
 import re
 import stat
@@ -43,6 +44,38 @@ def require(holds: bool, rule: str, got: object) -> None:  # noqa: FBT001 - read
     """Raises SettingError with the rule and what came, unless the rule holds."""
     if not holds:
         raise SettingError(f"{rule}. Got {got}.")
+
+
+def check_kinds(config: Any) -> None:
+    """Checks that each setting is what its default is, and one of its choices where it has some.
+
+    Args:
+        config: a dataclass of settings.
+
+    Raises:
+        SettingError: one is not.
+    """
+    for one in fields(config):
+        if not one.metadata:
+            continue
+        value, choices = getattr(config, one.name), one.metadata["choices"]
+        kinds, noun = _KINDS[type(one.default)]
+        # A bool is an int to Python, but nobody means 1 by True.
+        fits = isinstance(value, kinds) and isinstance(value, bool) == (kinds is bool)
+        require(fits, f"--{one.name} must be {noun}", repr(value))
+        if choices:
+            rule = f"--{one.name} must be one of {', '.join(choices)}"
+            require(value in choices, rule, value or "an empty name")
+
+
+# Kind of a default → the kinds that such a setting may be of, and what these are called.
+_KINDS: dict[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "text"),
+    tuple: (tuple, "a tuple of names"),
+}
 
 
 def check_at_least(config: object, least: int, *names: str) -> None:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from image_retraining.foundation.settings import check_at_least, require, setting
+from image_retraining.foundation.settings import check_at_least, check_kinds, require, setting
 from image_retraining.labelling.answers import FORMATS
 
 AUTO = "auto"
@@ -78,6 +78,7 @@ class LabelConfig:
     named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         check_at_least(self, 0, "input_height", "input_width")
         check_at_least(self, 1, "top_k")
         if self.unknown_threshold not in ("", AUTO):

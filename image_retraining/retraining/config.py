@@ -10,6 +10,7 @@ from pathlib import Path
 from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
 from image_retraining.foundation.settings import (
     check_at_least,
+    check_kinds,
     image_size,
     require,
     setting,
@@ -275,6 +276,7 @@ class RetrainConfig:
     named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         _check_split(self)
         check_at_least(self, 1, "how_many_training_steps", "train_batch_size")
         check_at_least(self, 1, "eval_step_interval")

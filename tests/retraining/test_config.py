@@ -2,6 +2,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from image_retraining.foundation.errors import SettingError
@@ -182,6 +183,43 @@ def test_broken_settings_of_label_image(changes: dict[str, Any], rule: str, got:
         LabelConfig(**{"image": ("a.jpg",), **changes})
     assert rule in str(caught.value)
     assert str(caught.value).endswith(f"Got {got}.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "got"),
+    [
+        # Once: another optimizer than was asked for trains, and nothing is said.
+        ({"optimizer": "sgd"}, "must be one of gradient_descent, adam, lbfgs", "sgd"),
+        ({"optimizer": ""}, "must be one of gradient_descent, adam, lbfgs", "an empty name"),
+        ({"optimizer": None}, "must be text", "None"),
+        ({"logging_verbosity": "info"}, "must be one of DEBUG, INFO", "info"),
+        ({"image_dir": Path("photos")}, "must be text", repr(Path("photos"))),
+        ({"seed": 1.0}, "must be a whole number", "1.0"),
+        ({"seed": True}, "must be a whole number", "True"),
+        ({"seed": "1"}, "must be a whole number", "'1'"),
+        ({"learning_rate": "0.1"}, "must be a number", "'0.1'"),
+        ({"learning_rate": False}, "must be a number", "False"),
+        ({"calibrate": 1}, "must be true or false", "1"),
+        ({"calibrate": "yes"}, "must be true or false", "'yes'"),
+    ],
+)
+def test_settings_of_a_wrong_kind(changes: dict[str, Any], rule: str, got: str) -> None:
+    (name,) = changes
+    with pytest.raises(SettingError) as caught:
+        RetrainConfig(**changes)
+    assert str(caught.value).startswith(f"--{name} {rule}")
+    assert str(caught.value).endswith(f"Got {got}.")
+
+
+def test_photos_to_label_are_a_tuple() -> None:
+    with pytest.raises(SettingError, match="--image must be a tuple of names"):
+        LabelConfig(image="rose.jpg")  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    config = RetrainConfig(seed=np.int64(3), learning_rate=np.float32(0.5))  # type: ignore[arg-type]
+    assert (config.seed, config.learning_rate) == (3, 0.5)
+    assert RetrainConfig(learning_rate=1).learning_rate == 1
 
 
 @pytest.mark.parametrize(
