@@ -1,88 +1,14 @@
 """Labels photos with a finished classifier: python label_image.py --image=rose.jpg."""
 
-import contextlib
-import sys
-from collections.abc import Iterator
-from typing import TextIO
-
-from absl import logging
-
-from image_retraining.foundation.command_line import import_tensorflow, run_script
-from image_retraining.foundation.errors import PhotoError
-from image_retraining.foundation.files import replacing
-from image_retraining.foundation.interruption import raise_if_interrupted
-from image_retraining.foundation.progress import Progress
-from image_retraining.foundation.settings import check_writable_file
-from image_retraining.labelling.answers import formatter
-from image_retraining.labelling.config import LabelConfig
-
-ABOUT = """
-Labels photos with a graph that retrain.py has written: the five best labels of each photo.
-
-  python label_image.py --graph=/tmp/output_graph.pb --labels=/tmp/output_labels.txt --image=X.jpg
-
-Several photos and folders can be given, with --image or without; --image=- reads their names from
-standard input, a name a line.
-"""
-
-
-def run(config: LabelConfig) -> int:
-    """Returns the exit status after labelling: 0, or 2 if a photo could not be read."""
-    if config.output:
-        check_writable_file("output", config.output)
-    import_tensorflow()
-    from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
-
-    labeller = Labeller(config)
-    paths = photo_paths(config.image, sys.stdin)
-    start, text = formatter(config.format, top_k=config.top_k, with_paths=len(paths) > 1)
-    failures = 0
-    # On the screen the answers themselves show how far it is.
-    progress = Progress("Labelling", len(paths)) if config.output else contextlib.nullcontext()
-    with _output(config.output) as output, progress as shown:
-        output.write(start)
-        for prediction in labeller.predictions(paths):
-            answer = labeller.answer(prediction)
-            errors = [f"{answer.path}: {answer.error}"] if answer.error else []
-            output.write(text(answer))
-            output.flush()
-            if prediction.scores is not None:
-                try:
-                    labeller.draw_evidence(prediction.path, prediction.scores)
-                except PhotoError as error:
-                    errors.append(str(error))
-            for line in errors:
-                sys.stderr.write(f"ERROR: {line}\n")
-            failures += bool(errors)
-            if shown:
-                shown.advance()
-            raise_if_interrupted()
-    if config.output:
-        logging.info(
-            "Labelled %d photos into %s; %d could not be read",
-            len(paths) - failures,
-            config.output,
-            failures,
-        )
-    return 2 if failures else 0
-
-
-@contextlib.contextmanager
-def _output(path: str) -> Iterator[TextIO]:
-    """Gives where to write: a file that appears when all is written, or the screen."""
-    if not path:
-        yield sys.stdout
-        return
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        yield file
+from image_retraining.foundation.door import needing_packages
 
 
 def main() -> None:
     """Runs the script; does not return."""
-    run_script(run, LabelConfig, about=ABOUT, positional="image")
+    with needing_packages():
+        from image_retraining.labelling import command  # noqa: PLC0415 - may be missing
+
+        command.main(label_image="python label_image.py")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,13 @@ _Finding = TypeVar("_Finding")
 _FIELDS = {field.name for field in fields(Run)}
 
 
-def run(config: RetrainConfig) -> Run:
-    """Returns what came of doing what the settings say, from photos to proven files."""
+def run(config: RetrainConfig, *, label_image: str) -> Run:
+    """Returns what came of doing what the settings say, from photos to proven files.
+
+    Args:
+        config: the settings.
+        label_image: what the command is called that labels photos.
+    """
     check_outputs(config)
     wanted = partial(part_of, config)
     with Reporters(*_reporters(config)) as tell:
@@ -57,7 +62,7 @@ def run(config: RetrainConfig) -> Run:
         raise_if_interrupted()
         facts = exporting.facts(backbone, judged, calibrated, wishes)
         stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
-        example = _example(config, sets[Split.TESTING])
+        example = _example(config, sets[Split.TESTING], label_image)
         return tell(stages.told(example=example, summaries_dir=config.summaries_dir))
 
 
@@ -95,11 +100,11 @@ def _reporters(config: RetrainConfig) -> Iterator[Reporter]:
         yield WrongLabelsFile(config.label_issues_file)
 
 
-def _example(config: RetrainConfig, photos: FeatureSet) -> tuple[str, ...]:
+def _example(config: RetrainConfig, photos: FeatureSet, label_image: str) -> tuple[str, ...]:
     """Returns the command that tries the result out on a test photo."""
     some_photo = photos.paths[0] if len(photos) else "X.jpg"
     return (
-        *("python", "label_image.py", f"--graph={config.output_graph}"),
+        *(*label_image.split(), f"--graph={config.output_graph}"),
         *(f"--labels={config.output_labels}", f"--image={some_photo}"),
     )
 

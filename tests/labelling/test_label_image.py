@@ -17,7 +17,6 @@ import tensorflow as tf
 from conftest import COLOURS, encoded, save_module, solid
 from PIL import Image
 
-import label_image
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.exports.facts import ModelFacts, write_facts
@@ -27,6 +26,7 @@ from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Head, Prediction
+from image_retraining.labelling import command
 from image_retraining.labelling.answers import formatter
 from image_retraining.labelling.config import LabelConfig
 from image_retraining.labelling.labeller import Labeller, photo_paths
@@ -107,7 +107,7 @@ def test_an_interruption_that_was_dropped_ends_it(
 ) -> None:
     interrupt_unheard()
     with pytest.raises(KeyboardInterrupt):
-        label_image.run(config(exported, image=(str(photos),), format="csv"))
+        command.run(config(exported, image=(str(photos),), format="csv"))
     # The header, and the first photo's answer.
     assert len(capsys.readouterr().out.splitlines()) == 2
 
@@ -360,7 +360,7 @@ def test_a_photo_that_vanishes_before_its_picture_is_told(
 
     monkeypatch.setattr(Labeller, "draw_evidence", draw_without_red)
     maps = with_map / "maps"
-    assert label_image.run(config(with_map, image=paths, heatmap_dir=str(maps))) == 2
+    assert command.run(config(with_map, image=paths, heatmap_dir=str(maps))) == 2
     said = capsys.readouterr()
     assert f"ERROR: {red} cannot be read any more" in said.err
     assert said.out.count("红 red") == 2

@@ -49,7 +49,7 @@ def settings(tmp_path: Path, colour_photos: Path, colour_module: Path) -> dict[s
 
 
 def told(**settings: Any) -> Run:
-    return run(RetrainConfig(**settings))
+    return run(RetrainConfig(**settings), label_image="python label_image.py")
 
 
 def test_what_was_found_comes_back(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ import pytest
 import tensorflow as tf
 from conftest import encoded, save_module, solid
 
-import retrain
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.lock import computing_alone
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
@@ -36,6 +35,7 @@ from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import CacheError, EngineError
 from image_retraining.photos import pixels as images
 from image_retraining.photos.folder import scan
+from image_retraining.retraining import command
 from image_retraining.retraining.config import RetrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -721,7 +721,7 @@ def test_ctrl_c_keeps_the_bottlenecks_and_the_same_command_goes_on(
     assert asked(cache, "SELECT count(*) FROM bottlenecks") == [(kept,)]
 
     logged.clear()
-    assert retrain.run(RetrainConfig(**settings, named=frozenset(settings))) == 0
+    assert command.run(RetrainConfig(**settings, named=frozenset(settings))) == 0
     expected = f"{count} photos: {count - kept} computed, 0 copies of others, {kept} from the cache"
     assert any(expected in message for message in logged.messages)
 
@@ -732,13 +732,13 @@ def test_ctrl_c_ends_retrain_py_while_it_waits(
     backbone = load_backbone(str(module))
     recipe = Recipe(backbone.fingerprint, *backbone.image_size, pixels=images.PIPELINE_VERSION)
     cache.mkdir()
-    command = [sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"]
+    line = [sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"]
     log = tmp_path / "log"
     # A shell's background job ignores SIGINT, and hands that on.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     with computing_alone(cache, str(photos), recipe), log.open("w") as log_file:
         process = subprocess.Popen(
-            [*command, f"--bottleneck_dir={cache}", f"--output_graph={tmp_path / 'graph.pb'}"],
+            [*line, f"--bottleneck_dir={cache}", f"--output_graph={tmp_path / 'graph.pb'}"],
             cwd=ROOT,
             stderr=log_file,
         )

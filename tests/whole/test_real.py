@@ -21,7 +21,6 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import retrain
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
@@ -34,7 +33,7 @@ from image_retraining.foundation.settings import part_of
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.photos.folder import scan
 from image_retraining.photos.pixels import pixels, read
-from image_retraining.retraining import extracting
+from image_retraining.retraining import command, extracting
 from image_retraining.retraining.config import RetrainConfig
 
 pytestmark = pytest.mark.real
@@ -89,7 +88,7 @@ def test_flowers_are_learnt(
         checkpoint_path=str(tmp_path / "checkpoint"),
         how_many_training_steps=1000,
     )
-    assert retrain.run(config) == 0
+    assert command.run(config) == 0
     (line,) = [line for line in logged.messages if line.startswith("Final test accuracy")]
     match = re.fullmatch(r"Final test accuracy = (\d+\.\d)% \(N=90\)", line)
     assert match

@@ -20,7 +20,6 @@ from conftest import COLOURS, encoded, solid
 from modules_made_here import packed, served
 from tensorboard.backend.event_processing import event_accumulator
 
-import retrain
 from image_retraining.backbone.sources import hub
 from image_retraining.exports.facts import read_facts
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
@@ -37,7 +36,7 @@ from image_retraining.foundation.errors import (
 )
 from image_retraining.foundation.records import Split
 from image_retraining.photos.splits import split_of
-from image_retraining.retraining import exporting
+from image_retraining.retraining import command, exporting
 from image_retraining.retraining.config import RetrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +52,7 @@ def run(
     def run_in(name: str = "out", **settings: Any) -> Path:
         out = tmp_path / name
         logged.clear()
-        assert retrain.run(config(out, colour_photos, colour_module, **settings)) == 0
+        assert command.run(config(out, colour_photos, colour_module, **settings)) == 0
         return out
 
     return run_in
@@ -75,7 +74,7 @@ def config(out: Path, photos: Path, module: Path, **settings: Any) -> RetrainCon
     return RetrainConfig(**{**defaults, **settings})
 
 
-def command(out: Path, photos: Path, module: Path, *more: str) -> list[str]:
+def line_of(out: Path, photos: Path, module: Path, *more: str) -> list[str]:
     return [
         *(sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"),
         *(f"--bottleneck_dir={out.parent / 'bottlenecks'}", f"--output_graph={out / 'graph.pb'}"),
@@ -93,7 +92,7 @@ def test_a_person_runs_it_and_labels_a_photo(
 ) -> None:
     out = tmp_path / "out"
     done = subprocess.run(
-        command(out, colour_photos, colour_module, "--how_many_training_steps=25"),
+        line_of(out, colour_photos, colour_module, "--how_many_training_steps=25"),
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -546,7 +545,7 @@ def test_ctrl_c_keeps_the_training_and_resume_goes_on(
         before = signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
             return subprocess.Popen(
-                command(tmp_path / out, colour_photos, colour_module, steps, *more),
+                line_of(tmp_path / out, colour_photos, colour_module, steps, *more),
                 cwd=ROOT,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -584,7 +583,7 @@ def test_a_url_is_downloaded_into_tensorflow_hubs_cache(
     with served(packed(colour_module)) as server:
         done = subprocess.run(
             [
-                *command(tmp_path / "out", colour_photos, Path("unused")),
+                *line_of(tmp_path / "out", colour_photos, Path("unused")),
                 *(f"--tfhub_module={server.url}", f"--tfhub_cache_dir={tmp_path / 'hub'}"),
                 "--how_many_training_steps=1",
             ],

@@ -1,0 +1,46 @@
+"""The command that trains: its settings come from the command line, its result is a status."""
+
+from functools import partial
+
+from image_retraining.cache.upkeep import care
+from image_retraining.foundation.command_line import run_script
+from image_retraining.retraining.config import RetrainConfig
+
+ABOUT = """
+Teaches an image classifier your own categories, in minutes on a laptop.
+
+  {retrain} --image_dir my_photos
+
+my_photos holds one folder a category, named as the category, with its photos in it. The results
+are a graph and a labels file, for label_image.py and other programs:
+
+  {label_image} --graph=/tmp/output_graph.pb --labels=/tmp/output_labels.txt --image=X.jpg
+"""
+
+
+def main(*, retrain: str = "retrain", label_image: str = "label-image") -> None:
+    """Runs the command; does not return.
+
+    Args:
+        retrain: what this command is called where it runs.
+        label_image: what the command is called there that labels photos.
+    """
+    about = ABOUT.format(retrain=retrain, label_image=label_image)
+    run_script(partial(run, label_image=label_image), RetrainConfig, about=about)
+
+
+def run(config: RetrainConfig, *, label_image: str = "label-image") -> int:
+    """Returns the exit status after doing what the settings say.
+
+    Args:
+        config: the settings.
+        label_image: what the command is called that labels photos.
+    """
+    if config.cache_info or config.cache_prune >= 0:
+        care(config.bottleneck_dir, prune_days=config.cache_prune)
+        return 0
+    # Half a second that --help need not wait for.
+    from image_retraining.retraining import story  # noqa: PLC0415
+
+    story.run(config, label_image=label_image)
+    return 0
