@@ -53,7 +53,8 @@ def check_installed(flags: Iterable[str]) -> None:
         if kind.flag in flags and missing:
             raise ExportError(
                 f"--{kind.flag} needs {', '.join(kind.packages)}. Missing: {', '.join(missing)}. "
-                f"Install them: pip install -r {kind.requirements}."
+                f"Install them: pip install -r {kind.requirements}, or the package's extra of that "
+                "name."
             )
 
 

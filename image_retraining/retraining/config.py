@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
 from image_retraining.foundation.settings import (
     check_at_least,
@@ -22,7 +24,13 @@ from image_retraining.reports.metrics_tables import check_metrics_file
 EXPORT_FLAGS = ("output_graph", "tflite_output_file", "saved_model_dir", "onnx_output_file")
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
-_BESIDE_THE_SCRIPTS = Path(__file__).resolve().parents[2]
+
+def default_bottleneck_dir() -> str:
+    """Returns where feature vectors are kept: beside the scripts, or with no scripts the user's."""
+    beside = Path(__file__).resolve().parents[2]
+    if (beside / "retrain.py").is_file():
+        return str(beside / "bottleneck_cache")
+    return platformdirs.user_cache_dir("image-retraining", appauthor=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +83,7 @@ class RetrainConfig:
         group="Module",
     )
     bottleneck_dir: str = setting(
-        str(_BESIDE_THE_SCRIPTS / "bottleneck_cache"),
+        default_bottleneck_dir(),
         "Folder that keeps the photos' feature vectors for the next run.",
         group="Module",
     )

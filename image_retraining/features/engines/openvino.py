@@ -41,7 +41,7 @@ class OpenVinoKind:
         if not _is_installed():
             raise EngineError(
                 "--bottleneck_engine=openvino needs OpenVINO, which is missing. Install it: "
-                "pip install -r requirements-openvino.txt."
+                "pip install -r requirements-openvino.txt, or the package's extra of that name."
             )
         check_processor(precision)
 
