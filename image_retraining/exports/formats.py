@@ -8,6 +8,7 @@ from image_retraining.exports.classifier import Classifier, Layers
 from image_retraining.exports.format import Format
 from image_retraining.exports.frozen_graph.format import FrozenGraphFormat
 from image_retraining.exports.onnx.format import OnnxFormat
+from image_retraining.exports.run_folder import graph_in
 from image_retraining.exports.saved_model import SavedModelFormat
 from image_retraining.exports.tflite.format import TFLiteFormat
 from image_retraining.foundation.errors import ExportError
@@ -27,12 +28,13 @@ def open_classifier(path: str, layers: Layers | None = None) -> Classifier:
     """Returns the classifier in a file or folder, whose content tells its format.
 
     Args:
-        path: of the file or folder.
+        path: of the file or folder; of a run's folder, the graph in it is meant.
         layers: which ones to use, where the format leaves a choice; None finds them.
 
     Raises:
         GraphError: there is none, or it cannot be read.
     """
+    path = graph_in(path)
     first, *others = FORMATS
     start = _start(path)
     found = next((one for one in others if one.recognises(path, start)), first)

@@ -179,14 +179,23 @@ def _asks_for_help(arguments: Sequence[str]) -> bool:
 
 
 def _help(config_class: type[Any], about: str) -> str:
-    lines = [about.strip(), ""]
-    group = None
-    for field in _settings(config_class):
-        if field.metadata["group"] != group:
-            group = field.metadata["group"]
-            lines += [f"{group}:"]
-        lines += [f"  --{field.name}", *_described(field)]
+    groups: dict[str, list[dataclasses.Field[Any]]] = {}
+    common = getattr(config_class, "COMMON", ())
+    for field in sorted(_settings(config_class), key=lambda field: _place(field.name, common)):
+        is_common = field.name in common
+        heading = "What most people need" if is_common else field.metadata["group"]
+        groups.setdefault(heading, []).append(field)
+    lines = [about.strip()]
+    for heading, members in groups.items():
+        lines += ["", f"{heading}:"]
+        for field in members:
+            lines += [f"  --{field.name}", *_described(field)]
     return "\n".join(lines) + "\n"
+
+
+def _place(name: str, common: Sequence[str]) -> int:
+    """Returns where a setting stands: those that most people need first, in their order."""
+    return common.index(name) if name in common else len(common)
 
 
 def _described(field: dataclasses.Field[Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from image_retraining.foundation.settings import check_at_least, check_kinds, require, setting
 from image_retraining.labelling.answers import FORMATS
@@ -13,9 +14,15 @@ AUTO = "auto"
 class LabelConfig:
     """The settings of label_image.py.
 
+    Attributes:
+        named: the settings that the person gave, where others have their default.
+        COMMON: those that most people need, which the help lists first.
+
     Raises:
         SettingError: a value is out of its range, or no photo is named.
     """
+
+    COMMON: ClassVar[tuple[str, ...]] = ("image", "graph", "labels", "top_k", "output")
 
     image: tuple[str, ...] = setting(
         (),
@@ -26,7 +33,8 @@ class LabelConfig:
     )
     graph: str = setting(
         "/tmp/output_graph.pb",  # noqa: S108 - the path that existing scripts know
-        "Frozen graph, TensorFlow Lite or ONNX file, or folder of a SavedModel, to label with.",
+        "Frozen graph, TensorFlow Lite or ONNX file, folder of a SavedModel, or --output_dir of a "
+        "run, to label with.",
         group="Graph",
     )
     labels: str = setting(

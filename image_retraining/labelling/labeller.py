@@ -11,6 +11,7 @@ from absl import logging
 from image_retraining.evaluation.calibration import with_temperature
 from image_retraining.evidence import heatmap
 from image_retraining.evidence.evidence import Evidence
+from image_retraining.exports import run_folder
 from image_retraining.exports.classifier import Classifier, Layers
 from image_retraining.exports.facts import ModelFacts, facts_path
 from image_retraining.exports.formats import open_classifier
@@ -198,7 +199,9 @@ def _labels(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, ...
     """Returns the labels, and where they come from: a file that is named goes before all else."""
     if "labels" not in config.named and classifier.labels:
         return classifier.labels, classifier.labels_source
-    return read_labels(config.labels), config.labels
+    of_run = os.path.join(config.graph, run_folder.LABELS)
+    path = of_run if "labels" not in config.named and os.path.isfile(of_run) else config.labels
+    return read_labels(path), path
 
 
 def _side(name: str, of_graph: int | None, wanted: int) -> int:

@@ -152,7 +152,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Ended:
     """What came of a whole run.
 
     Attributes:

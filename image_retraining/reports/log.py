@@ -15,9 +15,9 @@ from image_retraining.photos.folder import log_counts
 from image_retraining.reports.findings import (
     Calibrated,
     Copies,
+    Ended,
     Exported,
     Judged,
-    Run,
     Trained,
     WrongLabels,
 )
@@ -140,7 +140,7 @@ class Log:
         logging.info("Save %s to : %s", saved, finding.path)
 
     @tell.register
-    def _(self, finding: Run) -> None:
+    def _(self, finding: Ended) -> None:
         for line in left_out(finding.extraction.unreadable, len(finding.catalog.records)):
             logging.warning("%s", line)
         logging.info("Curves of the training: tensorboard --logdir %s", finding.summaries_dir)

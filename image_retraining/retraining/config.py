@@ -4,8 +4,9 @@ The script makes one flag of each field marked with `setting`; nothing else repe
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, ClassVar
 
 import platformdirs
 
@@ -39,10 +40,27 @@ class RetrainConfig:
 
     Attributes:
         named: the settings that the person gave, where others have their default.
+        COMMON: those that most people need, which the help lists first.
 
     Raises:
         SettingError: a value is out of its range, or two contradict each other.
     """
+
+    COMMON: ClassVar[tuple[str, ...]] = (
+        "image_dir",
+        "output_dir",
+        "tfhub_module",
+        "optimizer",
+        "how_many_training_steps",
+        "learning_rate",
+        "testing_percentage",
+        "validation_percentage",
+        "flip_left_right",
+        "saved_model_dir",
+        "tflite_output_file",
+        "metrics_file",
+        "resume",
+    )
 
     image_dir: str = setting(
         "", "Folder of photos: one sub-folder a class, its name is the label.", group="Photos"
@@ -193,6 +211,17 @@ class RetrainConfig:
         group="Distortions",
     )
 
+    output_dir: str = setting(
+        "",
+        "Folder for all results of the run: model.pb, labels.txt, logs/, run.log, settings.json, "
+        "checkpoint; results that are named lie in it too. label_image.py --graph opens it.",
+        group="Results",
+    )
+    overwrite: bool = setting(
+        default=False,
+        meaning="Replace the finished run that --output_dir holds.",
+        group="Results",
+    )
     output_graph: str = setting(
         "/tmp/output_graph.pb",  # noqa: S108 - the path that existing scripts know
         "Frozen graph to write.",
@@ -325,6 +354,11 @@ class RetrainConfig:
         image_size(self.image_size)
         require(bool(self.bottleneck_dir), "--bottleneck_dir must name a folder", "an empty name")
         require(self.cache_prune >= -1, "--cache_prune must be days, at least 0", self.cache_prune)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings by their names."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.metadata}
 
     @property
     def open_image_size(self) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """The story of a training, a line a stage: each returns what it found, and reporters tell it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any, TypeVar
@@ -11,31 +11,37 @@ from absl import logging
 from image_retraining.cache.opening import open_cache
 from image_retraining.foundation.command_line import import_tensorflow, tell_tensorflow_hub
 from image_retraining.foundation.interruption import raise_if_interrupted
-from image_retraining.foundation.records import FeatureSet, Split
+from image_retraining.foundation.records import Evaluation, Split
 from image_retraining.foundation.settings import part_of
+from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
 from image_retraining.reports.files import MetricsFile, WrongLabelsFile
-from image_retraining.reports.findings import Run
+from image_retraining.reports.findings import Ended
 from image_retraining.reports.log import Log, MisclassifiedLog
 from image_retraining.reports.reporter import Reporter, Reporters
+from image_retraining.reports.run_log import RunLog
+from image_retraining.reports.settings_file import SettingsFile
 from image_retraining.reports.tensorboard import TensorBoard
+from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.outputs import check_outputs
 
 _Finding = TypeVar("_Finding")
-_FIELDS = {field.name for field in fields(Run)}
+_FIELDS = {field.name for field in fields(Ended)}
 
 
-def run(config: RetrainConfig, *, label_image: str) -> Run:
+def run(config: RetrainConfig, *, label_image: str) -> Ended:
     """Returns what came of doing what the settings say, from photos to proven files.
 
     Args:
         config: the settings.
         label_image: what the command is called that labels photos.
     """
+    config = run_folder.placed(config)
+    run_folder.check(config)
     check_outputs(config)
     wanted = partial(part_of, config)
-    with Reporters(*_reporters(config)) as tell:
+    with _log_of(config), Reporters(*_reporters(config)) as tell:
         stages = _Stages(tell)
         catalog = stages.done("catalog", scan(config.image_dir, **config.percentages))
         with open_cache(config.bottleneck_dir) as cache:
@@ -56,13 +62,16 @@ def run(config: RetrainConfig, *, label_image: str) -> Run:
         task = wanted(training.TrainingSettings)
         trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
         calibrated = evaluating.look_how_sure(trained.head, sets, judging)
+        validated = sets[Split.VALIDATION].paths
         head = stages.done("calibrated", calibrated).head
         judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
         stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
         raise_if_interrupted()
         facts = exporting.facts(backbone, judged, calibrated, wishes)
         stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
-        example = _example(config, sets[Split.TESTING], label_image)
+        graph = run_folder.graph_to_name(config)
+        photo = _example([(judged.paths, judged.evaluation), (validated, calibrated.evaluation)])
+        example = (*label_image.split(), *graph, f"--image={photo}")
         return tell(stages.told(example=example, summaries_dir=config.summaries_dir))
 
 
@@ -82,10 +91,10 @@ class _Stages:
         self._found[stage] = finding
         return self._tell(finding)
 
-    def told(self, **more: Any) -> Run:
-        """Returns all of it: the stages are called as the fields of a Run."""
+    def told(self, **more: Any) -> Ended:
+        """Returns all of it: the stages are called as the fields of a Ended."""
         found = {name: value for name, value in self._found.items() if name in _FIELDS}
-        return Run(**found, seconds=self._seconds, **more)
+        return Ended(**found, seconds=self._seconds, **more)
 
 
 def _reporters(config: RetrainConfig) -> Iterator[Reporter]:
@@ -98,15 +107,31 @@ def _reporters(config: RetrainConfig) -> Iterator[Reporter]:
         yield MisclassifiedLog()
     if config.label_issues_file:
         yield WrongLabelsFile(config.label_issues_file)
+    # Last, for it says that all else is done.
+    if config.output_dir:
+        yield SettingsFile(run_folder.settings_path(config), config.settings, config.named)
 
 
-def _example(config: RetrainConfig, photos: FeatureSet, label_image: str) -> tuple[str, ...]:
-    """Returns the command that tries the result out on a test photo."""
-    some_photo = photos.paths[0] if len(photos) else "X.jpg"
-    return (
-        *(*label_image.split(), f"--graph={config.output_graph}"),
-        *(f"--labels={config.output_labels}", f"--image={some_photo}"),
-    )
+def _log_of(config: RetrainConfig) -> RunLog:
+    """Returns what keeps all lines of the run, with what was asked for at their beginning."""
+    named = [f"--{name}={value}" for name, value in config.settings.items() if name in config.named]
+    return RunLog(run_folder.log_path(config), named, goes_on=config.resume)
+
+
+def _example(judged: Iterable[tuple[Sequence[str], Evaluation | None]]) -> str:
+    """Returns the photo whose right answer is the surest, in the first set that has one.
+
+    Args:
+        judged: sets of photos that were not learnt from, with the answers to them.
+    """
+    for paths, evaluation in judged:
+        if evaluation is None:
+            continue
+        sureness = softmax(evaluation.logits).max(axis=1)
+        sureness[evaluation.predicted_ids != evaluation.label_ids] = 0
+        if sureness.any():
+            return paths[int(sureness.argmax())]
+    return "X.jpg"
 
 
 def _start_tensorflow(config: RetrainConfig) -> None:

@@ -78,7 +78,10 @@ def test_help_lists_every_flag_with_its_default_and_loads_no_tensorflow(
     assert process.returncode == 0
     settings = [field for field in dataclasses.fields(SCRIPTS[script]) if field.metadata]
     listed = [line.strip() for line in process.stdout.splitlines() if line.startswith("  --")]
-    assert listed == [f"--{setting.name}" for setting in settings]
+    common = getattr(SCRIPTS[script], "COMMON", ())
+    names = [setting.name for setting in settings if setting.name not in common]
+    assert listed == [f"--{name}" for name in (*common, *names)]
+    assert ("What most people need:" in process.stdout) == bool(common)
     words = " ".join(process.stdout.split())
     for setting in settings:
         default = "none" if setting.default in {"", ()} else setting.default

@@ -1,16 +1,19 @@
 """run() hands on what the stages found; what it writes is tested in whole/."""
 
 import dataclasses
+import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from image_retraining.exports.formats import open_classifier
 from image_retraining.foundation.records import Split
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
-from image_retraining.reports.findings import Run
+from image_retraining.reports.findings import Ended
 from image_retraining.retraining import evaluating, exporting, extracting, training
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
@@ -48,7 +51,7 @@ def settings(tmp_path: Path, colour_photos: Path, colour_module: Path) -> dict[s
     }
 
 
-def told(**settings: Any) -> Run:
+def told(**settings: Any) -> Ended:
     return run(RetrainConfig(**settings), label_image="python label_image.py")
 
 
@@ -130,3 +133,55 @@ def test_misclassified_photos_are_named(settings: dict[str, Any], tmp_path: Path
     wrong.write_bytes(red)
     found = told(**settings)
     assert list(found.judged.misclassified()) == [(str(wrong), "red")]
+
+
+def test_a_run_in_one_folder_says_what_it_was(settings: dict[str, Any], tmp_path: Path) -> None:
+    places = {"output_graph", "output_labels", "summaries_dir", "checkpoint_path"}
+    folder = tmp_path / "runs/colours"
+    found = told(
+        **{name: value for name, value in settings.items() if name not in places},
+        output_dir=str(folder),
+        seed=7,
+        metrics_file="metrics.json",
+        saved_model_dir="saved",
+    )
+    assert {path.name for path in folder.iterdir()} == {
+        *("model.pb", "model.pb.json", "labels.txt", "logs", "checkpoint", "run.log"),
+        *("settings.json", "metrics.json", "saved"),
+    }
+    content = json.loads((folder / "settings.json").read_text())
+    assert content["settings"]["seed"] == 7
+    assert content["settings"]["output_graph"] == str(folder / "model.pb")
+    assert content["settings"].keys() == RetrainConfig().settings.keys()
+    assert content["named"] == ["tfhub_module"]
+    assert content["labels"] == ["blue", "green", "red"]
+    assert content["versions"]["numpy"] == np.__version__
+    assert content["versions"]["tensorflow"].startswith("2.")
+    assert found.judged.metrics
+    assert content["test_accuracy"] == found.judged.metrics.accuracy
+    assert content["test_count"] == found.judged.metrics.count
+    assert content["seconds"].keys() == found.seconds.keys()
+    started, finished = (
+        datetime.strptime(content[name], "%Y-%m-%dT%H:%M:%S%z") for name in ("started", "finished")
+    )
+    assert timedelta(0) <= finished - started < timedelta(minutes=5)
+    assert found.example[:3] == ("python", "label_image.py", f"--graph={folder}")
+    assert open_classifier(str(folder)).labels == ("blue", "green", "red")
+
+
+def test_the_example_is_a_photo_that_is_answered_rightly(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    tests = told(**settings).judged.paths
+    # All test photos but one are of another colour than their label says.
+    right = tests[-1]
+    for path in tests[:-1]:
+        red, blue = (next((tmp_path / "photos" / name).iterdir()) for name in ("red", "blue"))
+        Path(path).write_bytes((blue if Path(path).parent.name == "red" else red).read_bytes())
+    assert told(**settings).example[-1] == f"--image={right}"
+    validated = told(**settings, testing_percentage=0).example[-1].removeprefix("--image=")
+    label = Path(validated).parent.name
+    assert Path(validated).name.startswith(label)
+    assert told(**settings, testing_percentage=0, validation_percentage=0).example[-1] == (
+        "--image=X.jpg"
+    )

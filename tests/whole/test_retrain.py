@@ -538,15 +538,18 @@ def test_resuming_needs_the_same_inputs(run: Run) -> None:
 def test_ctrl_c_keeps_the_training_and_resume_goes_on(
     tmp_path: Path, colour_photos: Path, colour_module: Path
 ) -> None:
-    steps = "--how_many_training_steps=1500"
-
     def start(out: str, *more: str) -> subprocess.Popen[str]:
         # A background job of a shell ignores SIGINT, and hands that on to what it starts.
         before = signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
             return subprocess.Popen(
-                line_of(tmp_path / out, colour_photos, colour_module, steps, *more),
+                [
+                    *(sys.executable, "retrain.py", f"--image_dir={colour_photos}"),
+                    *(f"--tfhub_module={colour_module}", f"--bottleneck_dir={tmp_path / 'cache'}"),
+                    *("--how_many_training_steps=1500", f"--output_dir={tmp_path / out}", *more),
+                ],
                 cwd=ROOT,
+                env=environment(),
                 stderr=subprocess.PIPE,
                 text=True,
             )
@@ -560,21 +563,40 @@ def test_ctrl_c_keeps_the_training_and_resume_goes_on(
                 process.send_signal(signal.SIGINT)
                 break
         rest = process.stderr.read()
+    out = tmp_path / "out"
     assert process.returncode == 130
     assert "--resume goes on" in rest
     assert rest.splitlines()[-1] == "ERROR: Interrupted."
     assert "Traceback" not in rest
-    assert not (tmp_path / "out" / "graph.pb").exists()
+    assert {path.name for path in out.iterdir()} == {
+        *("logs", "checkpoint", "run.log", "settings.json")
+    }
+    lines = (out / "run.log").read_text().splitlines()
+    assert lines[-1].endswith(" ERROR Interrupted.")
+    assert json.loads((out / "settings.json").read_text())["finished"] is None
 
-    with start("out", "--resume") as process:
-        _, log = process.communicate()
-    assert process.returncode == 0, log
-    assert "Going on after step" in log
-    assert "Step 200:" not in log
+    with start("out", "--resume", "--logging_verbosity=ERROR") as process:
+        _, shown = process.communicate()
+    assert (process.returncode, shown) == (0, "")
+    log = (out / "run.log").read_text()
+    assert log.splitlines()[: len(lines)] == lines
+    rest = log.partition("Interrupted.")[2]
+    assert "Going on after step" in rest
+    assert "Step 200:" not in rest
+    assert "Step 1499: Train accuracy" in rest
+    assert "Save final result to" in rest
+    assert json.loads((out / "settings.json").read_text())["finished"]
     with start("whole") as process:
         process.communicate()
-    graphs = [(tmp_path / out / "graph.pb").read_bytes() for out in ("out", "whole")]
+    graphs = [(tmp_path / out / "model.pb").read_bytes() for out in ("out", "whole")]
     assert graphs[0] == graphs[1]
+
+    # What is finished is not replaced unless that is wanted.
+    with start("out", "--resume") as process:
+        _, shown = process.communicate()
+    assert process.returncode == 2
+    assert shown.startswith("ERROR: --output_dir must not hold a finished run. Got ")
+    assert (out / "run.log").read_text() == log
 
 
 def test_a_url_is_downloaded_into_tensorflow_hubs_cache(
