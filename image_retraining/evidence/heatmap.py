@@ -1,7 +1,6 @@
 """Evidence of a photo → a picture of it: the photo, greyer and darker, glows where evidence is."""
 
 import hashlib
-import io
 import os
 from pathlib import Path
 
@@ -51,12 +50,12 @@ def write(folder: str | os.PathLike[str], photo: str, evidence: Floats) -> Path:
     target = Path(folder) / file_name(photo)
     picture = blended(pixels.in_full(pixels.read(photo)), evidence)
     with replacing(target) as temporary:
-        temporary.write_bytes(picture)
+        picture.save(temporary, "PNG")
     return target
 
 
-def blended(photo: Pixels, evidence: Floats) -> bytes:
-    """Returns a PNG file of a photo with its evidence over it, of at most 1600 pixels a side.
+def blended(photo: Pixels, evidence: Floats) -> Image.Image:
+    """Returns the picture of a photo with its evidence over it, of at most 1600 pixels a side.
 
     The evidence is scaled to its own maximum: pictures tell where, not how much. Where it is 0 or
     less there is only the photo.
@@ -78,9 +77,7 @@ def blended(photo: Pixels, evidence: Floats) -> bytes:
     dull = _LIGHT_KEPT * (greys + _COLOUR_KEPT * (colours - greys))
     opacity = _OPACITY * strength[..., np.newaxis]
     mixed = dull + opacity * (glow(strength) - dull)
-    buffer = io.BytesIO()
-    Image.fromarray(mixed.round().astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return Image.fromarray(mixed.round().astype(np.uint8))
 
 
 def glow(strength: Floats) -> Floats:

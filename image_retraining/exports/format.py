@@ -36,6 +36,7 @@ class Format(abc.ABC):
     Attributes:
         name: what it is called in the middle of a sentence.
         flag: the setting that says where one is to be written; '' writes none.
+        ending: of the names of such files; '' for folders.
         least_proof: on how many photos one is proven even where nobody asked for a proof.
         packages: what must be installed to write one, besides what this project needs anyway.
         requirements: the requirements file that installs these packages; '' where there are none.
@@ -43,6 +44,7 @@ class Format(abc.ABC):
 
     name: ClassVar[str]
     flag: ClassVar[str]
+    ending: ClassVar[str]
     least_proof: ClassVar[int] = 0
     packages: ClassVar[tuple[str, ...]] = ()
     requirements: ClassVar[str] = ""

@@ -188,6 +188,7 @@ class SavedModelFormat(Format):
 
     name = "SavedModel"
     flag = "saved_model_dir"
+    ending = ""
 
     def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - no other is a folder
         """Whether it is a folder."""

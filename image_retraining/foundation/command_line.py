@@ -3,20 +3,22 @@
 Exit codes: 0 done, 2 the user can put it right, 130 interrupted, 1 a defect of this project.
 """
 
+import contextlib
 import dataclasses
 import importlib
+import logging as python_logging
 import os
 import re
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
 from image_retraining.foundation.errors import RetrainError, VerificationError
-from image_retraining.foundation.interruption import note_interruptions
+from image_retraining.foundation.interruption import interruptions_noted, note_interruptions
 from image_retraining.foundation.quiet import stderr_into
 
 _Result = TypeVar("_Result")
@@ -57,6 +59,41 @@ def run_script(
 
     _define_flags(config_class)
     app.run(main, flags_parser=parse)
+
+
+@contextlib.contextmanager
+def as_a_library(verbosity: str) -> Iterator[None]:
+    """Lets the same work be done for a Python program, and leaves its process as it was.
+
+    Args:
+        verbosity: least severe lines to show, as --logging_verbosity has it. They go to the
+            handlers that the program has set up; without any, to stderr.
+    """
+    environment, before = dict(os.environ), logging.get_verbosity()
+    root, handler = python_logging.getLogger(), python_logging.StreamHandler()
+    if not root.handlers:
+        root.addHandler(handler)
+    logging.set_verbosity(verbosity)
+    try:
+        with interruptions_noted():
+            yield
+    finally:
+        logging.set_verbosity(before)
+        root.removeHandler(handler)
+        for name in [name for name in os.environ if name.startswith("TFHUB_")]:
+            if name in environment:
+                os.environ[name] = environment[name]
+            else:
+                del os.environ[name]
+
+
+def as_text(value: Any) -> Any:
+    """Returns the value of a setting: paths as text, with the home folder for a tilde."""
+    if isinstance(value, tuple):
+        return tuple(as_text(part) for part in value)
+    if isinstance(value, str | os.PathLike):
+        return os.path.expanduser(os.fspath(value))
+    return value
 
 
 def import_tensorflow() -> None:
@@ -161,12 +198,8 @@ def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -
         values[positional] = (*(values[positional] or ()), *rest)
     elif rest:
         raise flags.Error(f"Every argument must be a flag. Got '{rest[0]}'.")
-    for name, value in values.items():
-        # The shell leaves the tilde in --image_dir=~/photos as it is.
-        if isinstance(value, str):
-            values[name] = os.path.expanduser(value)
-        elif isinstance(value, tuple):
-            values[name] = tuple(os.path.expanduser(path) for path in value)
+    # The shell leaves the tilde in --image_dir=~/photos as it is.
+    values = {name: as_text(value) for name, value in values.items()}
     config = config_class(**values, named=named)
     if "logging_verbosity" in values:
         logging.set_verbosity(values["logging_verbosity"])

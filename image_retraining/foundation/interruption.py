@@ -5,8 +5,11 @@ TensorFlow it is often a callback of a weak reference, whose exceptions Python r
 other libraries drop them while they are imported. So Ctrl-C is noted as well, and long work asks.
 """
 
+import contextlib
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -28,6 +31,22 @@ def note_interruptions() -> None:
         signal.signal(signal.SIGINT, _note_and_raise)
         report = sys.unraisablehook
         sys.unraisablehook = lambda dropped: _report(dropped, report)
+
+
+@contextlib.contextmanager
+def interruptions_noted() -> Iterator[None]:
+    """Notes Ctrl-C until this is left; in threads, which never get it, does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler, report = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    note_interruptions()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        sys.unraisablehook = report
+        _note.is_made = False
 
 
 def raise_if_interrupted() -> None:

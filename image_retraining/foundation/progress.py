@@ -6,7 +6,7 @@ import time
 from typing import Self
 
 from absl import logging
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -14,13 +14,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Shows how many of a known number of things are done, how fast, and how long it will take."""
 
-    def __init__(self, title: str, total: int, *, unit: str = "photos") -> None:
+    def __init__(self, title: str, total: int, *, unit: str = "photos", shown: bool = True) -> None:
         """Starts at none of `total`.
 
         Args:
             title: what is going on.
             total: how many things there are to do.
             unit: what they are, in the plural.
+            shown: whether they take long enough for a bar.
         """
         self._title = title
         self._total = total
@@ -28,14 +29,18 @@ class Progress:
         self._done = 0
         self._lock = threading.Lock()
         self._started = self._last_line = time.monotonic()
-        on_terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", disable=not on_terminal)
-        self._in_lines = not on_terminal
+        has_bar = shown and _shows_bars()
+        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", disable=not has_bar)
+        self._in_lines = not has_bar
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar, as leaving does."""
         self._bar.close()
 
     def advance(self, count: int = 1) -> None:
@@ -67,3 +72,8 @@ class Progress:
             self._unit,
             tqdm.format_interval((self._total - self._done) / rate) if rate else "unknown time",
         )
+
+
+def _shows_bars() -> bool:
+    """Whether a person looks at a terminal or a notebook."""
+    return sys.stderr.isatty() or type(sys.stderr).__module__.partition(".")[0] == "ipykernel"

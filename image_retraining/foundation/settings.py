@@ -1,9 +1,11 @@
 """What settings are made of: fields that become flags, and rules that values must keep."""
 
+import difflib
 import numbers
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -76,6 +78,19 @@ _KINDS: dict[type, tuple[Any, str]] = {
     str: (str, "text"),
     tuple: (tuple, "a tuple of names"),
 }
+
+
+def no_such_setting(name: str, known: Sequence[str], script: str) -> SettingError:
+    """Returns the error for a setting that there is not.
+
+    Args:
+        name: of the setting.
+        known: those that there are.
+        script: whose flags these are.
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"{script} -h lists them."
+    return SettingError(f"A setting must be one of {script}'s. Got {name}. {hint}")
 
 
 def check_at_least(config: object, least: int, *names: str) -> None:

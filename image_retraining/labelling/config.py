@@ -19,7 +19,7 @@ class LabelConfig:
         COMMON: those that most people need, which the help lists first.
 
     Raises:
-        SettingError: a value is out of its range, or no photo is named.
+        SettingError: a value is out of its range.
     """
 
     COMMON: ClassVar[tuple[str, ...]] = ("image", "graph", "labels", "top_k", "output")
@@ -101,11 +101,15 @@ class LabelConfig:
             "--input_std must be finite and not 0",
             self.input_std,
         )
-        require(
-            bool(self.image) and all(self.image),
-            "--image must name a photo or a folder of photos, as in --image=rose.jpg",
-            "nothing" if not self.image else "an empty name",
-        )
+
+
+def check_photos(config: LabelConfig) -> None:
+    """Raises SettingError unless photos are named."""
+    require(
+        bool(config.image) and all(config.image),
+        "--image must name a photo or a folder of photos, as in --image=rose.jpg",
+        "nothing" if not config.image else "an empty name",
+    )
 
 
 def _number(text: str) -> float:

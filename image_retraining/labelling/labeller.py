@@ -1,26 +1,28 @@
 """Photos + graph + labels file → labels with scores: what label_image.py does."""
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.evaluation.calibration import with_temperature
 from image_retraining.evidence import heatmap
 from image_retraining.evidence.evidence import Evidence
 from image_retraining.exports import run_folder
 from image_retraining.exports.classifier import Classifier, Layers
-from image_retraining.exports.facts import ModelFacts, facts_path
+from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.formats import open_classifier
 from image_retraining.exports.labels_file import read_labels
 from image_retraining.exports.predictions import in_range, predict, predict_files, top
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.labelling.answers import Answer
-from image_retraining.labelling.config import AUTO, LabelConfig
+from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.unknown import unknown_rule
 from image_retraining.photos import pixels
 from image_retraining.photos.folder import photos_below
 
@@ -54,7 +56,12 @@ def photo_paths(named: Sequence[str], listed: Iterable[str]) -> list[str]:
 
 
 class Labeller:
-    """A classifier with its labels."""
+    """A classifier with its labels.
+
+    Attributes:
+        labels: C names, in the order of the scores.
+        facts: what its maker says of the classifier; None where nothing is said.
+    """
 
     def __init__(self, config: LabelConfig) -> None:
         """Reads the classifier and the labels.
@@ -65,14 +72,18 @@ class Labeller:
         layers = Layers(config.input_layer, config.output_layer)
         self._classifier = open_classifier(config.graph, layers)
         self._named = config.graph
-        self._labels, self._labels_source = _labels(config, self._classifier)
+        self.facts: ModelFacts | None = self._classifier.facts
+        self.labels, self._labels_source = _labels(config, self._classifier)
         if self._classifier.output_size is not None:
-            self._check_count(self._classifier.output_size)
+            self.check_count(self._classifier.output_size)
         self._pixels = _pixels(config, self._classifier)
-        self._unknown = _unknown_rule(config, self._classifier.facts)
+        self._unknown = unknown_rule(config.unknown_threshold, self.facts, config.graph)
         self._top_k = config.top_k
-        self._heatmap_dir = config.heatmap_dir
-        self._evidence = _evidence(config, self._classifier) if config.heatmap_dir else None
+        self._config = config
+        if config.heatmap_dir:
+            logging.info("Pictures of the evidence, by Grad-CAM, go to %s", config.heatmap_dir)
+            # A classifier without a map is told before any photo is labelled.
+            _ = self._evidence
 
     def predictions(self, paths: Sequence[str]) -> Iterator[Prediction]:
         """Yields a prediction for each photo, in their order."""
@@ -84,6 +95,33 @@ class Labeller:
             self._classifier, paths, image_size=wanted.size, mean=wanted.mean, std=wanted.std
         )
 
+    def photo_scores(self, photo: Any) -> Floats:
+        """Returns float32 [C] for a photo in memory.
+
+        Args:
+            photo: uint8 [h, w, 3], RGB, or float32 of 0 to 1; of any size.
+        """
+        scores_of_file = self._classifier.scores_of_file
+        if scores_of_file is not None:
+            return scores_of_file(pixels.as_png(photo))
+        resized = pixels.of_array(photo, self._pixels.size)
+        scores: Floats = self._classifier.scores(self._fed(resized))[0]
+        return scores
+
+    def evidence(self, resized: Any, label_id: int) -> Floats:
+        """Returns float32 [h, w], over the whole of a photo: where the evidence for a label is.
+
+        Args:
+            resized: float32 [H, W, 3], RGB, 0 to 1, of the size that the classifier takes.
+            label_id: the label.
+
+        Raises:
+            GraphError: the classifier has no map of features, or only its own reader knows it.
+        """
+        label_ids = np.array([label_id], np.int32)
+        found: Floats = self._evidence.explain(self._fed(resized), label_ids).maps[0]
+        return found
+
     def draw_evidence(self, path: str, scores: Floats) -> None:
         """Draws where the evidence for a photo's best label is, if asked to.
 
@@ -91,16 +129,13 @@ class Labeller:
             PhotoError: the photo cannot be read any more.
             OutputError: the picture cannot be written.
         """
-        if self._evidence is None:
+        if not self._config.heatmap_dir:
             return
-        wanted = self._pixels
         try:
-            photo = pixels.pixels(pixels.read(path), wanted.size).numpy()[np.newaxis]
+            resized = pixels.pixels(pixels.read(path), self.image_size)
         except (OSError, tf.errors.InvalidArgumentError) as error:
             raise PhotoError(f"{path} cannot be read any more. Run again.") from error
-        label_ids = np.array([scores.argmax()], np.int32)
-        maps = self._evidence.explain(in_range(photo, wanted.mean, wanted.std), label_ids).maps
-        heatmap.write(self._heatmap_dir, path, maps[0])
+        heatmap.write(self._config.heatmap_dir, path, self.evidence(resized, int(scores.argmax())))
 
     def answer(self, prediction: Prediction) -> Answer:
         """Returns what to say of a photo.
@@ -111,22 +146,37 @@ class Labeller:
         if prediction.scores is None:
             return Answer(prediction.path, (), error=prediction.reason)
         scores = prediction.scores
-        self._check_count(len(scores))
+        self.check_count(len(scores))
         sureness = self._unknown.sureness(scores)
         return Answer(
             prediction.path,
-            tuple(
-                (self._labels[place], float(scores[place])) for place in top(scores, self._top_k)
-            ),
+            tuple((self.labels[place], float(scores[place])) for place in top(scores, self._top_k)),
             unknown=sureness if sureness < self._unknown.threshold else None,
         )
 
-    def _check_count(self, outputs: int) -> None:
-        if outputs != len(self._labels):
+    def check_count(self, outputs: int) -> None:
+        """Raises GraphError unless there is a label for each of so many scores."""
+        if outputs != len(self.labels):
             raise GraphError(
-                f"--labels must name each of the graph's outputs. Got {len(self._labels)} labels "
+                f"--labels must name each of the graph's outputs. Got {len(self.labels)} labels "
                 f"in {self._labels_source} for {outputs} outputs of {self._named}."
             )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the photos that the classifier takes; (0, 0) of one that takes files."""
+        return self._pixels.size
+
+    def _fed(self, resized: Any) -> Floats:
+        """Returns float32 [1, H, W, 3] as the classifier wants it, from [H, W, 3] of 0 to 1."""
+        return in_range(np.asarray(resized)[np.newaxis], self._pixels.mean, self._pixels.std)
+
+    @functools.cached_property
+    def _evidence(self) -> Evidence:
+        if self._classifier.scores_of_file is not None:
+            raise GraphError(f"--heatmap_dir is for graphs of pixels. {_of_files(self._config)}")
+        network = self._classifier.network()
+        return Evidence(network.graph_def, network.input_name, network.output_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,42 +207,6 @@ def _of_files(config: LabelConfig) -> str:
         f"{config.graph} decodes photo files itself. Name its layer of pixels with --input_layer, "
         "as in --input_layer=Mul --input_mean=128 --input_std=128 for the Inception of 2015."
     )
-
-
-def _evidence(config: LabelConfig, classifier: Classifier) -> Evidence:
-    if classifier.scores_of_file is not None:
-        raise GraphError(f"--heatmap_dir is for graphs of pixels. {_of_files(config)}")
-    network = classifier.network()
-    evidence = Evidence(network.graph_def, network.input_name, network.output_name)
-    logging.info("Pictures of the evidence, by Grad-CAM, go to %s", config.heatmap_dir)
-    return evidence
-
-
-@dataclass(frozen=True, slots=True)
-class _UnknownRule:
-    """An answer is unknown if its probability, by the temperature, is below the threshold."""
-
-    threshold: float
-    temperature: float
-
-    def sureness(self, scores: Floats) -> float:
-        # Graphs of other makers may give what is no probability.
-        if self.temperature == 1:
-            return float(scores.max())
-        return float(with_temperature(scores[np.newaxis], self.temperature).max())
-
-
-def _unknown_rule(config: LabelConfig, facts: ModelFacts | None) -> _UnknownRule:
-    if config.unknown_threshold != AUTO:
-        return _UnknownRule(float(config.unknown_threshold or 0), 1.0)
-    if facts is None or facts.calibration is None:
-        raise GraphError(
-            f"--unknown_threshold={AUTO} needs a graph with {facts_path('its name')} beside it, "
-            f"written by retrain.py with validation photos. {config.graph} has none. Give a "
-            "probability, as in --unknown_threshold=0.6."
-        )
-    temperature = 1.0 if facts.temperature_in_graph else facts.calibration.temperature
-    return _UnknownRule(facts.calibration.threshold, temperature)
 
 
 def _labels(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, ...], str]:

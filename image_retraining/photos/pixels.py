@@ -90,13 +90,34 @@ def _varied(image: Any, image_size: tuple[int, int], row: Any) -> Any:
     return tf.cond(mirrored > 0, lambda: crop[:, ::-1], lambda: crop) * brightness
 
 
+def of_array(photo: Any, image_size: tuple[int, int]) -> Any:
+    """Returns float32 [H, W, 3], RGB, 0 to 1, of a photo in memory, as `pixels` does of a file.
+
+    Args:
+        photo: uint8 [h, w, 3], RGB, or float32 of 0 to 1.
+        image_size: (H, W).
+    """
+    return _resize(tf.image.convert_image_dtype(photo, tf.float32), image_size)
+
+
+def as_png(photo: Any) -> bytes:
+    """Returns the file of a photo in memory, uint8 [h, w, 3], RGB, or float32 of 0 to 1."""
+    contents: bytes = tf.io.encode_png(as_uint8(photo)).numpy()
+    return contents
+
+
+def as_uint8(photo: Any) -> npt.NDArray[np.uint8]:
+    """Returns uint8 [h, w, 3] of a photo in memory, which is that or float32 of 0 to 1."""
+    return np.asarray(tf.image.convert_image_dtype(photo, tf.uint8))
+
+
 def in_full(contents: bytes) -> npt.NDArray[np.uint8]:
     """Returns uint8 [h, w, 3], RGB: a photo in its own size, to be looked at.
 
     Raises:
         tf.errors.InvalidArgumentError: as for `pixels`.
     """
-    return np.asarray(tf.image.convert_image_dtype(_decode(contents), tf.uint8))
+    return as_uint8(_decode(contents))
 
 
 def read(path: str | os.PathLike[str]) -> bytes:

@@ -157,6 +157,7 @@ class Ended:
 
     Attributes:
         catalog: the photos.
+        backbone: the module that looked at them, frozen.
         extraction: their feature vectors.
         copies: which of them are one and the same.
         trained: what the training ended with.
@@ -170,6 +171,7 @@ class Ended:
     """
 
     catalog: Catalog
+    backbone: Any
     extraction: Extraction
     copies: Copies
     trained: Trained

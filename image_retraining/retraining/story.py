@@ -30,18 +30,19 @@ _Finding = TypeVar("_Finding")
 _FIELDS = {field.name for field in fields(Ended)}
 
 
-def run(config: RetrainConfig, *, label_image: str) -> Ended:
+def run(config: RetrainConfig, *, label_image: str, also: Sequence[Reporter] = ()) -> Ended:
     """Returns what came of doing what the settings say, from photos to proven files.
 
     Args:
         config: the settings.
         label_image: what the command is called that labels photos.
+        also: who else is told what the stages find.
     """
     config = run_folder.placed(config)
     run_folder.check(config)
     check_outputs(config)
     wanted = partial(part_of, config)
-    with _log_of(config), Reporters(*_reporters(config)) as tell:
+    with _log_of(config), Reporters(*also, *_reporters(config)) as tell:
         stages = _Stages(tell)
         catalog = stages.done("catalog", scan(config.image_dir, **config.percentages))
         with open_cache(config.bottleneck_dir) as cache:

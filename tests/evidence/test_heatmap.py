@@ -21,6 +21,11 @@ def opened(png: bytes) -> Any:
     return np.asarray(image, np.float64)
 
 
+def drawn(picture: Image.Image) -> Any:
+    assert picture.mode == "RGB"
+    return np.asarray(picture, np.float64)
+
+
 def lightness(colours: Any) -> Any:
     """Returns CIE L* of sRGB colours, 0 to 255, by the formulas of IEC 61966-2-1 and CIE 15."""
     shares = np.float64(colours) / 255
@@ -40,7 +45,7 @@ def test_equal_steps_of_evidence_look_equal() -> None:
 def test_the_glow_is_where_the_evidence_is(row: int, column: int) -> None:
     evidence = NOTHING.copy()
     evidence[row, column] = 0.01
-    glow = opened(heatmap.blended(PHOTO, evidence)) - opened(heatmap.blended(PHOTO, NOTHING))
+    glow = drawn(heatmap.blended(PHOTO, evidence)) - drawn(heatmap.blended(PHOTO, NOTHING))
     change = np.abs(glow).sum(axis=2)
     assert change.shape == (30, 50)
     # Cells of 10 x 12.5 pixels: far from the place nothing changes, within it all does.
@@ -57,7 +62,7 @@ def test_the_photo_stays_visible() -> None:
     photo = np.zeros([20, 20, 3], np.uint8)
     photo[:, 10:] = 255
     for evidence in (NOTHING, NOTHING + 1):
-        picture = lightness(opened(heatmap.blended(photo, evidence)))
+        picture = lightness(drawn(heatmap.blended(photo, evidence)))
         assert picture[:, 10:].min() - picture[:, :10].max() > 15
 
 
@@ -79,7 +84,7 @@ def test_evidence_counts_relative_to_its_maximum_and_above_0() -> None:
     ],
 )
 def test_large_photos_are_reduced(size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    picture = opened(heatmap.blended(np.zeros([*size, 3], np.uint8), NOTHING + 1))
+    picture = drawn(heatmap.blended(np.zeros([*size, 3], np.uint8), NOTHING + 1))
     assert picture.shape == (*wanted, 3)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from image_retraining.foundation.errors import SettingError
-from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.config import LabelConfig, check_photos
 from image_retraining.retraining.config import VERBOSITIES, RetrainConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -164,9 +164,6 @@ def test_broken_settings_of_retrain(changes: dict[str, Any], rule: str, got: str
 @pytest.mark.parametrize(
     ("changes", "rule", "got"),
     [
-        ({"image": ()}, "--image must name a photo or a folder", "nothing"),
-        ({"image": ("",)}, "--image must name a photo or a folder", "an empty name"),
-        ({"image": ("a.jpg", "")}, "--image must name a photo or a folder", "an empty name"),
         ({"input_height": -1}, "--input_height must be at least 0", "-1"),
         ({"input_width": -1}, "--input_width must be at least 0", "-1"),
         *(
@@ -208,6 +205,15 @@ def test_settings_of_a_wrong_kind(changes: dict[str, Any], rule: str, got: str) 
     with pytest.raises(SettingError) as caught:
         RetrainConfig(**changes)
     assert str(caught.value).startswith(f"--{name} {rule}")
+    assert str(caught.value).endswith(f"Got {got}.")
+
+
+@pytest.mark.parametrize(
+    ("image", "got"), [((), "nothing"), (("",), "an empty name"), (("a.jpg", ""), "an empty name")]
+)
+def test_the_command_needs_photos_to_label(image: tuple[str, ...], got: str) -> None:
+    with pytest.raises(SettingError, match="--image must name a photo or a folder") as caught:
+        check_photos(LabelConfig(image=image))
     assert str(caught.value).endswith(f"Got {got}.")
 
 

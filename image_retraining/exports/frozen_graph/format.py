@@ -19,6 +19,7 @@ class FrozenGraphFormat(Format):
 
     name = "graph"
     flag = "output_graph"
+    ending = ".pb"
 
     def recognises(self, path: str, start: bytes) -> bool:
         """Whether it is a file that is not empty: nothing marks a GraphDef."""

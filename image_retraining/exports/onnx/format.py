@@ -21,6 +21,7 @@ class OnnxFormat(Format):
 
     name = "ONNX file"
     flag = "onnx_output_file"
+    ending = ".onnx"
     # What is written is not the converter's own file, for its names are made anew.
     least_proof = 1
     packages = ("tf2onnx", "onnx", "onnxruntime")

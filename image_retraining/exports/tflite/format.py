@@ -24,6 +24,7 @@ class TFLiteFormat(Format):
 
     name = "TensorFlow Lite file"
     flag = "tflite_output_file"
+    ending = ".tflite"
     # TensorFlow Lite writes files that it cannot run.
     least_proof = 1
 

@@ -1,0 +1,243 @@
+"""Training from Python: `train` does what retrain.py does, and gives what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from image_retraining.evaluation import wrong_labels
+from image_retraining.evaluation.intervals import wilson
+from image_retraining.foundation.command_line import as_a_library, as_text
+from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.records import FeatureSet, Split
+from image_retraining.foundation.settings import check_writable_file, no_such_setting, part_of
+from image_retraining.head.softmax import softmax
+from image_retraining.reports.findings import Ended
+from image_retraining.reports.history import History
+from image_retraining.reports.log import Log
+from image_retraining.reports.reporter import Reporters
+from image_retraining.reports.training_bar import TrainingBar
+from image_retraining.retraining import evaluating, run_folder, story
+from image_retraining.retraining.config import RetrainConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from image_retraining.exports.format import Format
+
+Path: TypeAlias = str | os.PathLike[str]
+
+# What the command does instead of training.
+_NOT_HERE = ("cache_info", "cache_prune")
+
+
+def train(image_dir: Path, *, module: Path = "", output_dir: Path = "", **settings: Any) -> Run:
+    """Returns a classifier trained on a folder of photos, with all that was found on the way.
+
+    Args:
+        image_dir: folder of photos, one sub-folder a class.
+        module: turns photos into feature vectors; as --tfhub_module. Its default is that flag's.
+        output_dir: folder for all results; as --output_dir.
+        settings: others, called as the flags of retrain.py. Only --logging_verbosity has another
+            default: WARN.
+
+    Raises:
+        RetrainError: something that the caller can put right, in retrain.py's words.
+        VerificationError: an export does not answer as the training did, a defect of this project.
+    """
+    given = {"image_dir": image_dir, "output_dir": output_dir, **settings}
+    if module:
+        given["tfhub_module"] = module
+    config = _config(given)
+    history = History()
+    bar = TrainingBar(config.how_many_training_steps)
+    with as_a_library(config.logging_verbosity):
+        ended = story.run(config, label_image="label-image", also=(history, bar))
+    return Run(run_folder.placed(config), ended, history)
+
+
+class Run:
+    """What came of a training.
+
+    Attributes:
+        labels: C class names, in the order of the outputs.
+        path: what image_retraining.load() takes: the folder of the run, or its graph.
+        found: all that the stages found, as they hand it on.
+    """
+
+    def __init__(self, config: RetrainConfig, found: Ended, history: History) -> None:
+        """Takes what `train` knows of a run that has ended."""
+        self._config = config
+        self._history = history
+        self.found = found
+        self.labels = found.catalog.labels
+        graph = run_folder.graph_to_name(config)[0]
+        self.path = graph.partition("=")[2]
+
+    def __repr__(self) -> str:
+        if self.accuracy is None or self.accuracy_interval is None:
+            figures = "no test photos"
+        else:
+            low, high = (f"{end * 100:.0f}" for end in self.accuracy_interval)
+            count = len(self.found.judged.paths)
+            figures = (
+                f"{self.accuracy * 100:.1f}% of {count} test photos right, likely {low} to {high}%"
+            )
+        return f"<Run: {figures}; {len(self.labels)} labels; {self.path}>"
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of test photos that are answered rightly, 0 to 1; None without test photos."""
+        metrics = self.found.judged.metrics
+        return metrics.accuracy if metrics else None
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float] | None:
+        """Where the true accuracy is with 95% confidence, by the number of test photos alone."""
+        metrics = self.found.judged.metrics
+        return wilson(int(metrics.confusion.trace()), metrics.count) if metrics else None
+
+    @property
+    def per_class(self) -> pd.DataFrame:
+        """A row a label: precision, recall and f1 (0 to 1), support (test photos of the class)."""
+        pandas = _pandas()
+        metrics = self.found.judged.metrics
+        names = ("precision", "recall", "f1", "support")
+        columns = {name: getattr(metrics, name) if metrics else [] for name in names}
+        index = pandas.Index(self.labels if metrics else (), name="label")
+        return pandas.DataFrame(columns, index=index)
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """The test photos that are answered wrongly, the surest first.
+
+        Columns: path, label, answer, probability (of the answer, 0 to 1).
+        """
+        judged, rows = self.found.judged, []
+        if judged.evaluation is not None:
+            probabilities = softmax(judged.evaluation.logits).max(axis=1)
+            answers = (judged.evaluation.label_ids, judged.evaluation.predicted_ids)
+            rows = [
+                (path, self.labels[true], self.labels[predicted], float(probability))
+                for path, true, predicted, probability in zip(
+                    judged.paths, *answers, probabilities, strict=True
+                )
+                if true != predicted
+            ]
+        columns = ["path", "label", "answer", "probability"]
+        table = _pandas().DataFrame(rows, columns=columns)
+        return table.sort_values("probability", ascending=False, ignore_index=True)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row an evaluation of the training, with the figures of the head then.
+
+        Columns: step; accuracy (0 to 1) and cross_entropy (nats) on a batch of training photos;
+        validation_accuracy and validation_cross_entropy on the validation photos; l2 where
+        strengths of regularisation were tried.
+        """
+        return _pandas().DataFrame(self._history.rows)
+
+    def features(self, split: str) -> FeatureSet:
+        """Returns the feature vectors of a split, with label_ids and paths.
+
+        Args:
+            split: "training", "validation" or "testing".
+
+        Raises:
+            SettingError: it is none of them.
+        """
+        names = [one.value for one in Split]
+        if split not in names:
+            raise SettingError(f"split must be one of {', '.join(names)}. Got {split}.")
+        return self._sets[Split(split)]
+
+    def label_issues(self) -> pd.DataFrame:
+        """Returns the photos whose label looks wrong, the worst first.
+
+        Columns: path, given_label, likely_label, score (the given label's probability, 0 to 1).
+        """
+        issues = wrong_labels.find(self._sets, seed=self._config.seed)
+        rows = [
+            (issue.path, self.labels[issue.label_id], self.labels[issue.likely_id], issue.score)
+            for issue in issues
+        ]
+        columns = ["path", "given_label", "likely_label", "score"]
+        return _pandas().DataFrame(rows, columns=columns)
+
+    def export(self, path: Path, *, quantize: str = "none") -> str:
+        """Writes the classifier once more, proves it on test photos, and returns where it is.
+
+        Args:
+            path: its ending says what to write: .pb a frozen graph, .tflite a TensorFlow Lite file,
+                .onnx an ONNX file; without an ending a folder, a SavedModel.
+            quantize: of a TensorFlow Lite file: none, float16 or int8.
+
+        Raises:
+            SettingError: the name has another ending, or cannot be written to.
+            RetrainError: as for `train`.
+            VerificationError: likewise.
+        """
+        from image_retraining.exports.formats import FORMATS  # noqa: PLC0415 - imports TensorFlow
+        from image_retraining.retraining import exporting  # noqa: PLC0415 - likewise
+
+        target: str = as_text(path)
+        kind = _by_ending(target, FORMATS)
+        changes: dict[str, Any] = {kind.flag: target, "tflite_quantize": quantize}
+        config = replace(self._config, **changes)
+        if kind.ending:
+            check_writable_file(kind.flag, target)
+        settings = replace(
+            part_of(config, exporting.ExportSettings),
+            export_places={one.flag: target if one is kind else "" for one in FORMATS},
+            output_labels=f"{os.path.splitext(target)[0]}_labels.txt",
+        )
+        exporting.check(settings)
+        found, tell = self.found, Reporters(Log(max_accuracy_drop=config.max_accuracy_drop))
+        facts = exporting.facts(found.backbone, found.judged, found.calibrated, settings)
+        head = found.calibrated.head
+        with as_a_library(config.logging_verbosity):
+            (written,) = exporting.export(head, found.backbone, self._sets, facts, settings, tell)
+        return written.path
+
+    @property
+    def _sets(self) -> Mapping[Split, FeatureSet]:
+        return evaluating.without_copies(self.found.extraction.sets, self.found.copies)
+
+
+def _config(given: Mapping[str, Any]) -> RetrainConfig:
+    """Returns the settings of retrain.py that are given here.
+
+    Raises:
+        SettingError: there is no such setting, or its value cannot be used.
+    """
+    known = [field.name for field in fields(RetrainConfig) if field.metadata]
+    known = [name for name in known if name not in _NOT_HERE]
+    for name in given:
+        if name not in known:
+            raise no_such_setting(name, known, "retrain.py")
+    values = {name: as_text(value) for name, value in given.items()}
+    named = frozenset(name for name, value in values.items() if value != "")
+    return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=named)
+
+
+def _by_ending(path: str, formats: Sequence[Format]) -> Format:
+    """Returns the format that a name asks for by its ending."""
+    ending = os.path.splitext(path)[1].lower()
+    for kind in formats:
+        if kind.ending == ending:
+            return kind
+    endings = ", ".join(kind.ending for kind in formats if kind.ending)
+    raise SettingError(
+        f"An export's name must end in one of {endings}, or have no ending for the folder of a "
+        f"SavedModel. Got {path}."
+    )
+
+
+def _pandas() -> Any:
+    """Returns the module, which takes half a second that a training need not wait for."""
+    import pandas as pd  # noqa: PLC0415
+
+    return pd

@@ -1,0 +1,258 @@
+"""Labelling from Python, with a classifier that retrain.py has written."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import COLOURS, encoded, solid
+from PIL import Image
+
+import image_retraining
+from image_retraining.foundation.errors import GraphError, PhotoError, SettingError
+from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.story import run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Path:
+    """The folder of a run on solid colours."""
+    base = tmp_path_factory.mktemp("trained")
+    for label, colour in COLOURS.items():
+        (base / "photos" / label).mkdir(parents=True)
+        for number in range(30):
+            photo = base / "photos" / label / f"{label}_{number:02}.png"
+            photo.write_bytes(encoded(solid(colour, noise=9, seed=number)))
+    config = RetrainConfig(
+        image_dir=str(base / "photos"),
+        tfhub_module=str(colour_module),
+        bottleneck_dir=str(base / "cache"),
+        output_dir=str(base / "run"),
+        saved_model_dir="saved",
+        optimizer="lbfgs",
+        named=frozenset({"tfhub_module"}),
+    )
+    run(config, label_image="label-image")
+    return base / "run"
+
+
+@pytest.fixture(scope="module")
+def classifier(folder: Path) -> Any:
+    return image_retraining.load(folder)
+
+
+def test_a_program_gets_what_the_script_prints(folder: Path, classifier: Any) -> None:
+    paths = sorted(map(str, (folder.parent / "photos").rglob("*_0[0-4].png")))
+    printed = subprocess.run(
+        [sys.executable, "label_image.py", f"--graph={folder}", "--format=csv", *paths],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()[1:]
+    labelled = classifier.predict(paths)
+    assert [photo.path for photo in labelled] == paths
+    for photo, row in zip(labelled, printed, strict=True):
+        path, error, unknown, label, score = row.split(",")[:5]
+        assert (path, error, label) == (photo.path, "", photo.label)
+        assert float(score) == pytest.approx(photo.score, abs=1e-6)
+        assert unknown == ""
+        assert photo.scores.shape == (3,)
+        assert photo.scores.dtype == np.float32
+        assert photo.scores[classifier.labels.index(photo.label)] == photo.score
+        assert photo.scores.sum() == pytest.approx(1, abs=1e-5)
+    assert [photo.label for photo in labelled] == [Path(path).parent.name for path in paths]
+
+
+RED = solid(COLOURS["red"], noise=9, seed=99)
+
+
+def test_a_photo_may_be_a_file_a_picture_or_an_array(classifier: Any, tmp_path: Path) -> None:
+    # Sizes other than the module's, so that all have to be resized alike.
+    picture = np.random.default_rng(5).integers(0, 256, [37, 50, 3]).astype(np.uint8)
+    file = tmp_path / "photo.png"
+    file.write_bytes(encoded(picture))
+    kinds = {
+        "text": str(file),
+        "path": file,
+        "array": picture,
+        "floats": np.float64(picture) / 255,
+        "Pillow": Image.fromarray(picture),
+        "with transparency": Image.fromarray(picture).convert("RGBA"),
+    }
+    answers = {name: classifier.predict(photo) for name, photo in kinds.items()}
+    wanted = answers["text"][0]
+    for name, (answer,) in answers.items():
+        np.testing.assert_allclose(answer.scores, wanted.scores, atol=1e-6, err_msg=name)
+        assert answer.path == (str(file) if name in ("text", "path") else "")
+    together = classifier.predict(list(kinds.values()))
+    assert [answer.path for answer in together] == [str(file)] * 2 + [""] * 4
+    assert [a.scores.tolist() for a in together] == [
+        pytest.approx(a.scores.tolist(), abs=1e-6) for (a,) in answers.values()
+    ]
+
+
+def test_several_arrays_are_several_photos(classifier: Any) -> None:
+    photos = np.stack([solid(colour) for colour in COLOURS.values()])
+    assert [photo.label for photo in classifier.predict(photos)] == list(COLOURS)
+    assert classifier.predict([]) == []
+    assert len(classifier.predict(iter([RED, RED]))) == 2
+
+
+def test_folders_are_the_photos_in_them(classifier: Any, folder: Path) -> None:
+    red = folder.parent / "photos/red"
+    labelled = classifier.predict([red, RED])
+    assert len(labelled) == 31
+    assert {Path(photo.path).parent for photo in labelled[:-1]} == {red}
+    assert {photo.label for photo in labelled} == {"red"}
+
+
+@pytest.mark.parametrize(
+    ("photo", "got"),
+    [
+        (np.zeros([8, 8], np.uint8), r"uint8 \[8, 8\]"),
+        ([np.zeros([8, 8, 4], np.uint8)], r"uint8 \[8, 8, 4\]"),
+        ([np.zeros([3, 8, 8], np.uint8)], r"uint8 \[3, 8, 8\]"),
+        ([np.zeros([8, 8, 3], np.int64)], r"int64 \[8, 8, 3\], 0 to 0"),
+        ([np.full([8, 8, 3], 255.0)], r"float64 \[8, 8, 3\], 255 to 255"),
+        ([np.full([8, 8, 3], -0.1)], r"-0\.1 to -0\.1"),
+        ([np.full([8, 8, 3], np.nan)], "nan"),
+        ([np.zeros([0, 8, 3], np.uint8)], r"uint8 \[0, 8, 3\]"),
+        ([None], "None"),
+        ([b"rose.jpg"], "rose"),
+    ],
+)
+def test_what_is_no_photo_is_told(classifier: Any, photo: Any, got: str) -> None:
+    with pytest.raises(SettingError, match=f"A photo must be a file, a picture.*Got .*{got}"):
+        classifier.predict(photo)
+
+
+def test_a_photo_that_cannot_be_read(classifier: Any, tmp_path: Path) -> None:
+    (tmp_path / "good.png").write_bytes(encoded(RED))
+    (tmp_path / "bad.jpg").write_bytes(b"no photo")
+    paths = [tmp_path / name for name in ("good.png", "bad.jpg", "missing.jpg", "good.png")]
+    with pytest.raises(PhotoError, match=r"bad\.jpg cannot be read: .*on_bad_image='skip'"):
+        classifier.predict(paths)
+    labelled = classifier.predict(paths, on_bad_image="skip")
+    assert [photo.label for photo in labelled] == ["red", None, None, "red"]
+    assert labelled[2].error == "No such file or directory"
+    assert labelled[1].scores.shape == (0,)
+    assert labelled[1].unknown
+    with pytest.raises(SettingError, match="on_bad_image must be one of fail, skip"):
+        classifier.predict(paths, on_bad_image="ignore")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PhotoError, match="has none"):
+        classifier.predict(tmp_path / "empty")
+
+
+def test_what_is_unsure_is_unknown(folder: Path) -> None:
+    grey = np.full([8, 8, 3], 128, np.uint8)
+    never = image_retraining.load(folder, unknown_threshold=0.0)
+    always = image_retraining.load(folder, unknown_threshold=1.0)
+    assert [c.predict(grey)[0].unknown for c in (never, always)] == [False, True]
+    # The threshold that came with the graph, as --unknown_threshold=auto has it.
+    printed = subprocess.run(
+        [
+            *(sys.executable, "label_image.py", f"--graph={folder}", "--unknown_threshold=auto"),
+            *("--format=csv", str(folder.parent / "photos")),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()[1:]
+    labelled = image_retraining.load(folder).predict(folder.parent / "photos")
+    unknown = {photo.path for photo in labelled if photo.unknown}
+    assert unknown == {row.split(",")[0] for row in printed if row.split(",")[2]}
+
+
+def test_all_formats_are_opened_and_agree(folder: Path) -> None:
+    scores = [
+        image_retraining.load(path).predict(RED)[0].scores
+        for path in (folder, folder / "model.pb", folder / "saved")
+    ]
+    for other in scores[1:]:
+        np.testing.assert_allclose(other, scores[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"labels": "none.txt"}, "--labels must be a labels file"),
+        ({"input_height": 9}, "--input_height must fit the graph"),
+        ({"unknown_threshold": 2}, "--unknown_threshold must be a probability"),
+        ({"output_layr": "x"}, r"Got output_layr\. Did you mean output_layer\?"),
+        ({"top_k": 3}, r"A setting must be one of label_image\.py's\. Got top_k\."),
+    ],
+)
+def test_settings_that_cannot_be_used(folder: Path, settings: Any, words: str) -> None:
+    with pytest.raises(image_retraining.RetrainError, match=words):
+        image_retraining.load(folder, **settings)
+
+
+def test_nothing_to_open(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match="--graph must be"):
+        image_retraining.load(tmp_path / "none")
+
+
+def test_a_heat_map_is_a_picture(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # The colours' module has no map; the built-in one has.
+    base = tmp_path_factory.mktemp("shapes")
+    config = RetrainConfig(
+        image_dir=str(ROOT / "sample_images"),
+        tfhub_module="builtin",
+        bottleneck_dir=str(base / "cache"),
+        output_dir=str(base / "run"),
+        optimizer="lbfgs",
+        verify_images=0,
+        named=frozenset({"tfhub_module"}),
+    )
+    run(config, label_image="label-image")
+    classifier = image_retraining.load(base / "run")
+    file = ROOT / "sample_images/star/star_124.jpg"
+    subprocess.run(
+        [
+            *(sys.executable, "label_image.py", f"--graph={base / 'run'}"),
+            *(f"--heatmap_dir={base / 'maps'}", str(file)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    (written,) = (base / "maps").iterdir()
+    picture = classifier.heatmap(file)
+    with Image.open(file) as photo, Image.open(written) as of_script:
+        assert picture.size == photo.size
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(of_script))
+    best = classifier.predict(file)[0].label
+    assert classifier.heatmap(file, best) == picture
+    other = next(label for label in classifier.labels if label != best)
+    assert classifier.heatmap(file, other) != picture
+    with pytest.raises(SettingError, match=r"label must be one of circle, .* Got moon"):
+        classifier.heatmap(file, "moon")
+    with pytest.raises(PhotoError, match="cannot be read"):
+        classifier.heatmap(base / "none.jpg")
+
+
+def test_a_classifier_without_a_map_says_so(classifier: Any) -> None:
+    with pytest.raises(GraphError, match="map"):
+        classifier.heatmap(RED)
+
+
+def test_importing_the_package_costs_nothing() -> None:
+    code = (
+        "import sys, image_retraining; assert not {'numpy', 'absl'} & set(sys.modules); "
+        "print(image_retraining.__version__); image_retraining.train; "
+        "assert 'tensorflow' not in sys.modules; image_retraining.load; "
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{image_retraining.__version__}\n"
+    with pytest.raises(AttributeError, match="has no attribute 'fit'"):
+        _ = image_retraining.fit

@@ -1,0 +1,274 @@
+"""Training from Python: what train() gives, against what the same run told and wrote."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import COLOURS, encoded, solid
+
+import image_retraining
+from image_retraining.foundation.errors import PhotoError, SettingError
+from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.run import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Solid colours, some of which lie in the wrong folder; equal ones do not exist."""
+    folder = tmp_path_factory.mktemp("python") / "photos"
+    names = list(COLOURS)
+    for place, label in enumerate(names):
+        (folder / label).mkdir(parents=True)
+        for number in range(40):
+            colour = COLOURS[names[place - 1] if number in (6, 13) else label]
+            seed = 100 * place + number
+            photo = folder / label / f"{label}_{number:02}.png"
+            photo.write_bytes(encoded(solid(colour, noise=30, seed=seed)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(photos: Path, colour_module: Path) -> dict[str, Any]:
+    return {
+        "image_dir": photos,
+        "module": colour_module,
+        "bottleneck_dir": photos.parent / "cache",
+        "how_many_training_steps": 60,
+    }
+
+
+@pytest.fixture(scope="module")
+def run(settings: dict[str, Any], photos: Path) -> Run:
+    return image_retraining.train(**settings, output_dir=photos.parent / "run")
+
+
+def test_it_says_how_good_it_is(run: Run, photos: Path) -> None:
+    told = json.loads((photos.parent / "run/settings.json").read_text())
+    assert run.labels == ("blue", "green", "red")
+    assert run.accuracy == told["test_accuracy"]
+    assert run.accuracy is not None
+    assert run.accuracy_interval
+    low, high = run.accuracy_interval
+    assert 0 < low < run.accuracy < high <= 1
+    assert run.path == str(photos.parent / "run")
+    assert repr(run) == (
+        f"<Run: {run.accuracy * 100:.1f}% of {told['test_count']} test photos right, likely "
+        f"{low * 100:.0f} to {high * 100:.0f}%; 3 labels; {run.path}>"
+    )
+
+
+def test_classes_and_errors_are_tables(run: Run) -> None:
+    tests = run.features("testing")
+    wrong = run.errors
+    assert list(wrong.columns) == ["path", "label", "answer", "probability"]
+    assert 0 < len(wrong) < len(tests)
+    assert 1 - len(wrong) / len(tests) == pytest.approx(run.accuracy)
+    # Only what lies in the wrong folder is taken for something else, and rightly so.
+    assert {Path(path).stem.split("_")[1] for path in wrong.path} <= {"06", "13"}
+    assert list(wrong.label) == [Path(path).parent.name for path in wrong.path]
+    assert (wrong.label != wrong.answer).all()
+    assert wrong.probability.is_monotonic_decreasing
+    classes = run.per_class
+    assert list(classes.index) == ["blue", "green", "red"]
+    assert list(classes.columns) == ["precision", "recall", "f1", "support"]
+    counts = pd.Series([Path(path).parent.name for path in tests.paths]).value_counts()
+    assert classes.support.to_dict() == counts.to_dict()
+    missed = wrong.label.value_counts().reindex(classes.index, fill_value=0)
+    np.testing.assert_allclose(classes.recall, 1 - missed / classes.support)
+
+
+def test_the_history_is_what_the_log_says(run: Run, photos: Path) -> None:
+    table = run.history
+    assert list(table.step) == [0, 10, 20, 30, 40, 50, 59]
+    log = (photos.parent / "run/run.log").read_text()
+    for row in table.itertuples():
+        assert f"Step {row.step}: Train accuracy = {row.accuracy * 100:.1f}%" in log
+        assert f"Step {row.step}: Cross entropy = {row.cross_entropy:f}" in log
+    assert run.found.trained.kept
+    best = table.validation_cross_entropy.idxmin()
+    assert table.step[best] == run.found.trained.kept.step
+    assert ((table.validation_accuracy >= 0) & (table.validation_accuracy <= 1)).all()
+
+
+def test_the_history_of_a_solved_head_has_its_strengths(settings: dict[str, Any]) -> None:
+    solved = image_retraining.train(
+        **settings, output_dir=settings["image_dir"].parent / "solved", optimizer="lbfgs"
+    )
+    assert solved.history.l2.is_monotonic_decreasing
+    assert list(solved.history.step) == list(range(len(solved.history)))
+
+
+def test_feature_vectors_are_there_by_split(run: Run, photos: Path) -> None:
+    sets = [run.features(split) for split in ("training", "validation", "testing")]
+    paths = [path for one in sets for path in one.paths]
+    assert sorted(paths) == sorted(map(str, photos.rglob("*.png")))
+    for one in sets:
+        assert one.features.shape == (len(one), 6)
+        assert one.features.dtype == np.float32
+        labels = [run.labels[number] for number in one.label_ids]
+        assert labels == [Path(path).parent.name for path in one.paths]
+    with pytest.raises(SettingError, match=r"split must be one of .*testing.*Got test\."):
+        run.features("test")
+
+
+def test_labels_that_look_wrong_are_a_table(run: Run) -> None:
+    table = run.label_issues()
+    assert list(table.columns) == ["path", "given_label", "likely_label", "score"]
+    assert {Path(path).stem.split("_")[1] for path in table.path} == {"06", "13"}
+    assert len(table) == 6
+    assert (table.given_label != table.likely_label).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "quantize"),
+    [("m.tflite", "none"), ("m8.tflite", "float16"), ("m.pb", "none"), ("saved", "none")],
+)
+def test_it_can_be_exported_later(run: Run, tmp_path: Path, name: str, quantize: str) -> None:
+    written = run.export(tmp_path / name, quantize=quantize)
+    assert written == str(tmp_path / name)
+    classifier = image_retraining.load(written)
+    assert classifier.labels == run.labels
+    photo = solid(COLOURS["red"], seed=1)
+    first, second = (image_retraining.load(p).predict(photo)[0] for p in (written, run.path))
+    np.testing.assert_allclose(
+        first.scores, second.scores, atol=1e-2 if quantize == "float16" else 1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("m.h5", {}, r"must end in one of \.pb, \.tflite, \.onnx, or have no ending.*Got .*m\.h5"),
+        ("m.tflite", {"quantize": "int4"}, "--tflite_quantize must be one of none, float16, int8"),
+        ("file/m.pb", {}, "--output_graph must lie in a folder"),
+    ],
+)
+def test_exports_that_cannot_be(
+    run: Run, tmp_path: Path, name: str, options: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingError, match=words):
+        run.export(tmp_path / name, **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimizer": "sgd"}, "--optimizer must be one of gradient_descent, adam, lbfgs. Got sgd"),
+        ({"optimiser": "adam"}, r"retrain\.py's\. Got optimiser\. Did you mean optimizer\?"),
+        ({"cache_info": True}, r"retrain\.py's\. Got cache_info\."),
+        ({"seed": "1"}, "--seed must be a whole number. Got '1'"),
+        ({"overwrite": True}, "it needs --output_dir"),
+    ],
+)
+def test_settings_are_checked_as_the_flags_are(
+    settings: dict[str, Any], tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(image_retraining.RetrainError, match=words):
+        image_retraining.train(**settings | {"summaries_dir": tmp_path}, **changes)
+
+
+def test_errors_have_the_words_of_the_script(settings: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(PhotoError) as caught:
+        image_retraining.train(**settings | {"image_dir": "~none"}, output_dir=tmp_path / "run")
+    assert str(caught.value) == "--image_dir must be a folder. Got ~none, which does not exist."
+    log = (tmp_path / "run/run.log").read_text()
+    assert log.splitlines()[-1].endswith(f"ERROR {caught.value}")
+
+
+def test_without_test_photos_nobody_knows(settings: dict[str, Any], tmp_path: Path) -> None:
+    run = image_retraining.train(
+        **settings, output_dir=tmp_path, testing_percentage=0, verify_images=0
+    )
+    assert run.accuracy is None
+    assert run.accuracy_interval is None
+    assert len(run.per_class) == len(run.errors) == 0
+    assert list(run.errors.columns) == ["path", "label", "answer", "probability"]
+    assert "no test photos" in repr(run)
+
+
+def test_the_process_is_left_as_it_was(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    before = (signal.getsignal(signal.SIGINT), sys.unraisablehook, list(logging.root.handlers))
+    environment = {k: v for k, v in os.environ.items() if k.startswith("TFHUB")}
+    image_retraining.train(**settings, output_dir=tmp_path / "a", tfhub_cache_dir=tmp_path)
+    assert (
+        signal.getsignal(signal.SIGINT), sys.unraisablehook, list(logging.root.handlers)
+    ) == before  # fmt: skip
+    assert {k: v for k, v in os.environ.items() if k.startswith("TFHUB")} == environment
+    # Lines of less than WARN are in run.log alone.
+    assert not [line for line in logged.messages if "Step" in line]
+    image_retraining.train(**settings, output_dir=tmp_path / "b", logging_verbosity="INFO")
+    assert [line for line in logged.messages if "Step 59: Train accuracy" in line]
+
+
+def test_it_trains_in_a_thread_too(settings: dict[str, Any], tmp_path: Path) -> None:
+    runs: list[Run] = []
+
+    def train() -> None:
+        runs.append(image_retraining.train(**settings, output_dir=tmp_path))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert runs[0].accuracy is not None
+
+
+def test_ctrl_c_is_an_exception(settings: dict[str, Any], tmp_path: Path) -> None:
+    code = f"""
+import image_retraining
+try:
+    image_retraining.train({str(settings["image_dir"])!r}, module={str(settings["module"])!r},
+        bottleneck_dir={str(tmp_path / "cache")!r}, output_dir={str(tmp_path / "run")!r},
+        how_many_training_steps=10**7, logging_verbosity="INFO")
+except KeyboardInterrupt:
+    print("interrupted")
+image_retraining.train({str(settings["image_dir"])!r}, module={str(settings["module"])!r},
+    bottleneck_dir={str(tmp_path / "cache")!r}, output_dir={str(tmp_path / "run2")!r},
+    how_many_training_steps=5)
+print("and trained")
+"""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        assert process.stderr
+        assert process.stdout
+        for line in process.stderr:
+            if "Step 300:" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.stdout.read() == "interrupted\nand trained\n"
+    assert process.returncode == 0
+    assert "--resume goes on" in rest
+    assert "Traceback" not in rest
+
+
+def test_every_setting_of_the_script_is_one_here() -> None:
+    defaults = RetrainConfig().settings
+    for name in ("cache_info", "cache_prune"):
+        del defaults[name]
+    # All are known: it is the value of the seed that cannot be used.
+    with pytest.raises(SettingError, match="--seed must be at least 0"):
+        image_retraining.train(**defaults | {"seed": -1})
