@@ -1,17 +1,17 @@
-# make demo: retrain on the drawn photos.   make test: all checks.   Both make .venv first.
+# make demo: retrain on the drawn photos.   make test: all checks.   make test-wheel: the package in
+# an environment of its own.   All make .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+WHEEL := $(CURDIR)/build/wheel
 
-.PHONY: demo test clean
+.PHONY: demo test test-wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python retrain.py --image_dir sample_images --tfhub_module builtin \
-	    --output_graph $(DEMO)/output_graph.pb --output_labels $(DEMO)/output_labels.txt \
-	    --summaries_dir $(DEMO)/retrain_logs --checkpoint_path $(DEMO)/checkpoint
-	$(BIN)/python label_image.py --graph $(DEMO)/output_graph.pb \
-	    --labels $(DEMO)/output_labels.txt --image sample_images/star/star_124.jpg
+	    --output_dir $(DEMO) --overwrite
+	$(BIN)/python label_image.py --graph $(DEMO) --image sample_images/star/star_124.jpg
 
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -22,6 +22,22 @@ test: $(VENV)/.installed-dev
 
 # Needs the processor to itself, after the others, of which two files run at a time.
 ALONE := tests/whole/test_crowds.py
+
+# Its commands, from a folder with nothing in it.
+test-wheel: $(VENV)/.installed-dev
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)/empty
+	$(BIN)/python -m build --outdir $(WHEEL)/dist
+	$(BIN)/python -m venv $(WHEEL)/venv
+	$(WHEEL)/venv/bin/python -m pip install --quiet --no-compile -c requirements.txt \
+	    $(WHEEL)/dist/*.whl
+	cd $(WHEEL)/empty && XDG_CACHE_HOME=$(WHEEL)/cache ../venv/bin/retrain \
+	    --image_dir $(CURDIR)/sample_images --tfhub_module builtin --output_dir run \
+	    --optimizer lbfgs --logging_verbosity WARN
+	test -f $(WHEEL)/cache/image-retraining/bottlenecks.sqlite3
+	cd $(WHEEL)/empty && ../venv/bin/label-image --graph run \
+	    $(CURDIR)/sample_images/star/star_124.jpg | grep '^star '
+	cd $(WHEEL)/empty && ../venv/bin/python -c \
+	    "import image_retraining; print(image_retraining.load('run'))"
 
 clean:
 	rm -rf $(VENV) build

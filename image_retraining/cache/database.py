@@ -1,6 +1,6 @@
 """The SQLite file of the bottleneck cache: opened, versioned, shared. The only importer of sqlite3.
 
-Its tables are described in bottleneck_cache/README.md. A file that turns out to be damaged is set
+Its tables are described in docs/cache.md. A file that turns out to be damaged is set
 aside under another name, never removed, and a new one takes its place.
 """
 

@@ -1,6 +1,6 @@
 """The tables of the cache file, version after version, and the checksum of their rows: a promise.
 
-bottleneck_cache/README.md describes them. Whoever changes them adds a script that brings files of
+docs/cache.md describes them. Whoever changes them adds a script that brings files of
 the version before up to date, for they hold what took people weeks to compute.
 """
 

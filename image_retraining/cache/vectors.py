@@ -7,7 +7,7 @@ decide nothing, so renaming, moving or copying photos finds their vectors again,
 or a module does not. Breaking this would mix vectors of different photos or modules, which no later
 stage could see.
 
-The file format is written down in bottleneck_cache/README.md.
+The file format is written down in docs/cache.md.
 """
 
 import time

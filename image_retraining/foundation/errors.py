@@ -32,10 +32,11 @@ class DownloadError(ModuleError):
 
     def __init__(self, url: str, reason: str) -> None:
         """Takes the module's address and why it cannot be downloaded."""
+        end = "" if reason.endswith("?") else "."
         super().__init__(
-            f"{url} cannot be downloaded: {reason}. Check the address and the connection (a proxy "
-            "is taken from HTTPS_PROXY), or download the module elsewhere and name its folder or "
-            ".tar.gz file with --tfhub_module."
+            f"{url} cannot be downloaded: {reason}{end} Check the address and the connection (a "
+            "proxy is taken from HTTPS_PROXY), or download the module elsewhere and name its "
+            "folder or .tar.gz file with --tfhub_module."
         )
         self.reason = reason
 

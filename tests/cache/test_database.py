@@ -79,7 +79,7 @@ def damaged_files(folder: Path) -> list[Path]:
 
 
 def documented_crc(recipe: Recipe, photo: bytes, vector: bytes) -> int:
-    """Returns the CRC that bottleneck_cache/README.md describes."""
+    """Returns the CRC that docs/cache.md describes."""
     columns = [recipe.fingerprint, recipe.height, recipe.width]
     columns += [recipe.pixels, recipe.precision, recipe.view]
     return zlib.crc32(b"".join(f"{column}\n".encode() for column in columns) + photo + vector)
