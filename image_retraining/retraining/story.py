@@ -93,7 +93,7 @@ class _Stages:
         return self._tell(finding)
 
     def told(self, **more: Any) -> Ended:
-        """Returns all of it: the stages are called as the fields of a Ended."""
+        """Returns all of it: the stages are called as the fields of Ended."""
         found = {name: value for name, value in self._found.items() if name in _FIELDS}
         return Ended(**found, seconds=self._seconds, **more)
 
