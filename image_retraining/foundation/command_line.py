@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
 from absl import app, flags, logging
 
 from image_retraining.foundation.errors import RetrainError, VerificationError
@@ -87,10 +88,15 @@ def as_a_library(verbosity: str) -> Iterator[None]:
                 del os.environ[name]
 
 
-def as_text(value: Any) -> Any:
-    """Returns the value of a setting: paths as text, with the home folder for a tilde."""
+def plain(value: Any) -> Any:
+    """Returns the value of a setting: paths as text, with the home folder for a tilde.
+
+    Numbers of NumPy become those of Python.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, tuple):
-        return tuple(as_text(part) for part in value)
+        return tuple(plain(part) for part in value)
     if isinstance(value, str | os.PathLike):
         return os.path.expanduser(os.fspath(value))
     return value
@@ -199,7 +205,7 @@ def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -
     elif rest:
         raise flags.Error(f"Every argument must be a flag. Got '{rest[0]}'.")
     # The shell leaves the tilde in --image_dir=~/photos as it is.
-    values = {name: as_text(value) for name, value in values.items()}
+    values = {name: plain(value) for name, value in values.items()}
     config = config_class(**values, named=named)
     if "logging_verbosity" in values:
         logging.set_verbosity(values["logging_verbosity"])

@@ -1,7 +1,6 @@
 """What settings are made of: fields that become flags, and rules that values must keep."""
 
 import difflib
-import numbers
 import os
 import re
 import stat
@@ -73,8 +72,8 @@ def check_kinds(config: Any) -> None:
 # Kind of a default → the kinds that such a setting may be of, and what these are called.
 _KINDS: dict[type, tuple[Any, str]] = {
     bool: (bool, "true or false"),
-    int: (numbers.Integral, "a whole number"),
-    float: (numbers.Real, "a number"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
     str: (str, "text"),
     tuple: (tuple, "a tuple of names"),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from image_retraining.foundation.command_line import as_text, import_tensorflow
+from image_retraining.foundation.command_line import import_tensorflow, plain
 from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
@@ -75,9 +75,9 @@ def load(
             raise no_such_setting(name, known, "label_image.py")
     threshold = "" if unknown_threshold is None else str(unknown_threshold)
     config = LabelConfig(
-        graph=as_text(path),
+        graph=plain(path),
         unknown_threshold=threshold,
-        **{name: as_text(value) for name, value in settings.items()},
+        **{name: plain(value) for name, value in settings.items()},
         named=frozenset({"graph", *settings}),
     )
     import_tensorflow()
@@ -134,7 +134,7 @@ class Classifier:
 
         several = [photos] if _is_one(photos) else list(photos)
         arrays = {n: _pixels_of(photo) for n, photo in enumerate(several) if not _is_path(photo)}
-        paths = {n: photo_paths([as_text(p)], ()) for n, p in enumerate(several) if _is_path(p)}
+        paths = {n: photo_paths([plain(p)], ()) for n, p in enumerate(several) if _is_path(p)}
         labelled: list[LabelledPhoto] = []
         files = self._labeller.predictions([path for some in paths.values() for path in some])
         total = len(arrays) + sum(map(len, paths.values()))
@@ -245,7 +245,7 @@ def _in_full(photo: Photo) -> Any:
 
     if not _is_path(photo):
         return _pixels_of(photo)
-    path = as_text(photo)
+    path = plain(photo)
     try:
         contents = pixels.read(path)
     except OSError as error:

@@ -9,6 +9,7 @@ from image_retraining.foundation.settings import (
     require,
 )
 from image_retraining.reports.event_files import RUNS
+from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
 
 
@@ -31,6 +32,13 @@ def check_outputs(config: RetrainConfig) -> None:
         f"{', '.join(f'--{name}' for name in files)} must be different files",
         ", ".join(getattr(config, name) for name in files),
     )
+    for what, path in run_folder.derived(config).items():
+        for name in files:
+            require(
+                os.path.abspath(getattr(config, name)) != os.path.abspath(path),
+                f"--{name} must be another file than {what}",
+                path,
+            )
     check_writable_folder("summaries_dir", config.summaries_dir)
     for run in RUNS:
         check_writable_folder("summaries_dir", os.path.join(config.summaries_dir, run))

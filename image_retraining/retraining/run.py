@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from image_retraining.evaluation import wrong_labels
 from image_retraining.evaluation.intervals import wilson
-from image_retraining.foundation.command_line import as_a_library, as_text
+from image_retraining.foundation.command_line import as_a_library, plain
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.records import FeatureSet, Split
 from image_retraining.foundation.settings import check_writable_file, no_such_setting, part_of
@@ -33,7 +33,9 @@ Path: TypeAlias = str | os.PathLike[str]
 _NOT_HERE = ("cache_info", "cache_prune")
 
 
-def train(image_dir: Path, *, module: Path = "", output_dir: Path = "", **settings: Any) -> Run:
+def train(
+    image_dir: Path, *, module: Path | None = None, output_dir: Path | None = None, **settings: Any
+) -> Run:
     """Returns a classifier trained on a folder of photos, with all that was found on the way.
 
     Args:
@@ -47,9 +49,9 @@ def train(image_dir: Path, *, module: Path = "", output_dir: Path = "", **settin
         RetrainError: something that the caller can put right, in retrain.py's words.
         VerificationError: an export does not answer as the training did, a defect of this project.
     """
-    given = {"image_dir": image_dir, "output_dir": output_dir, **settings}
-    if module:
-        given["tfhub_module"] = module
+    named = {"tfhub_module": module, "output_dir": output_dir}
+    given = {"image_dir": image_dir, **settings}
+    given |= {name: value for name, value in named.items() if value}
     config = _config(given)
     history = History()
     bar = TrainingBar(config.how_many_training_steps)
@@ -183,7 +185,7 @@ class Run:
         from image_retraining.exports.formats import FORMATS  # noqa: PLC0415 - imports TensorFlow
         from image_retraining.retraining import exporting  # noqa: PLC0415 - likewise
 
-        target: str = as_text(path)
+        target: str = plain(path)
         kind = _by_ending(target, FORMATS)
         changes: dict[str, Any] = {kind.flag: target, "tflite_quantize": quantize}
         config = replace(self._config, **changes)
@@ -218,9 +220,8 @@ def _config(given: Mapping[str, Any]) -> RetrainConfig:
     for name in given:
         if name not in known:
             raise no_such_setting(name, known, "retrain.py")
-    values = {name: as_text(value) for name, value in given.items()}
-    named = frozenset(name for name, value in values.items() if value != "")
-    return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=named)
+    values = {name: plain(value) for name, value in given.items()}
+    return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=frozenset(values))
 
 
 def _by_ending(path: str, formats: Sequence[Format]) -> Format:

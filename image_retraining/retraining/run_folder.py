@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from image_retraining.exports import run_folder
+from image_retraining.exports.facts import facts_path
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.settings import check_writable_folder, require
 from image_retraining.reports.settings_file import tells_of_a_finished_run
@@ -61,6 +62,12 @@ def check(config: RetrainConfig) -> None:
     )
     if not config.output_dir:
         return
+    photos, folder = (os.path.realpath(path) for path in (config.image_dir, config.output_dir))
+    require(
+        not config.image_dir or os.path.commonpath([photos, folder]) != photos,
+        "--output_dir must not lie in --image_dir, whose folders are classes",
+        config.output_dir,
+    )
     check_writable_folder("output_dir", config.output_dir)
     graph = os.path.join(config.output_dir, run_folder.GRAPH)
     has_run = os.path.lexists(graph) or tells_of_a_finished_run(settings_path(config))
@@ -74,6 +81,19 @@ def check(config: RetrainConfig) -> None:
 def settings_path(config: RetrainConfig) -> str:
     """Returns where the settings of the run are kept; --output_dir is given."""
     return os.path.join(config.output_dir, run_folder.SETTINGS)
+
+
+def derived(config: RetrainConfig) -> dict[str, str]:
+    """Returns what is written besides the results that settings name → where.
+
+    Args:
+        config: the settings, `placed`.
+    """
+    places = {
+        "what is written beside --output_graph": facts_path(config.output_graph),
+        "the log of the run": log_path(config),
+    }
+    return places | ({"its settings": settings_path(config)} if config.output_dir else {})
 
 
 def log_path(config: RetrainConfig) -> str:

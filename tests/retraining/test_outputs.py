@@ -8,6 +8,7 @@ import pytest
 from conftest import as_nobody, mode_of
 
 from image_retraining.foundation.errors import SettingError
+from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.outputs import check_outputs
 
@@ -105,6 +106,24 @@ def test_an_output_needs_a_name(tmp_path: Path, name: str) -> None:
 def test_an_output_folder_needs_a_name(tmp_path: Path) -> None:
     config = dataclasses.replace(config_in(tmp_path), summaries_dir="")
     with pytest.raises(SettingError, match="--summaries_dir must name a folder"):
+        check_outputs(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"metrics_file": "model.pb.json"}, "what is written beside --output_graph"),
+        ({"output_graph": "run.log"}, "the log of the run"),
+        ({"label_issues_file": "./settings.json"}, "its settings"),
+        ({"checkpoint_path": "model.pb.json"}, "what is written beside --output_graph"),
+    ],
+)
+def test_no_result_takes_the_place_of_what_no_flag_names(
+    tmp_path: Path, changes: dict[str, Any], what: str
+) -> None:
+    # Once: one of the two is overwritten by the other, without a word.
+    config = run_folder.placed(RetrainConfig(output_dir=str(tmp_path), **changes))
+    with pytest.raises(SettingError, match=f"must be another file than {what}"):
         check_outputs(config)
 
 

@@ -214,6 +214,22 @@ def test_the_process_is_left_as_it_was(
     assert [line for line in logged.messages if "Step 59: Train accuracy" in line]
 
 
+def test_numbers_of_numpy_and_none_are_settings(settings: dict[str, Any], tmp_path: Path) -> None:
+    numbers = {
+        "how_many_training_steps": np.int64(5),
+        "learning_rate": np.float32(0.5),
+        "flip_left_right": np.bool_(False),  # noqa: FBT003
+    }
+    run = image_retraining.train(**settings | numbers, output_dir=tmp_path)
+    assert run.history.step.iloc[-1] == 4
+    told = json.loads((tmp_path / "settings.json").read_text())["settings"]
+    assert {name: told[name] for name in numbers} == numbers
+    with pytest.raises(PhotoError, match="none, which does not exist"):
+        image_retraining.train(
+            tmp_path / "none", module=None, output_dir=None, summaries_dir=tmp_path / "logs"
+        )
+
+
 def test_it_trains_in_a_thread_too(settings: dict[str, Any], tmp_path: Path) -> None:
     runs: list[Run] = []
 

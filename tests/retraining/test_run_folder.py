@@ -122,6 +122,19 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         run_folder.check(config_in(tmp_path / "file"))
 
 
+@pytest.mark.parametrize("below", ["", "runs", "runs/birds"])
+def test_results_do_not_go_among_the_photos(tmp_path: Path, below: str) -> None:
+    # Once: logs/ and the folders of later runs are taken for classes.
+    (tmp_path / "photos/daisy").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("photos")
+    photos = str(tmp_path / "photos")
+    with pytest.raises(SettingError, match="--output_dir must not lie in --image_dir"):
+        run_folder.check(config_in(tmp_path / "link" / below, image_dir=photos))
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["daisy"]
+    for other in (tmp_path, tmp_path / "photos of runs"):
+        run_folder.check(config_in(other, image_dir=photos))
+
+
 def test_overwriting_needs_a_folder() -> None:
     with pytest.raises(SettingError, match="it needs --output_dir"):
         run_folder.check(RetrainConfig(overwrite=True))
