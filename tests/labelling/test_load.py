@@ -12,6 +12,8 @@ from PIL import Image
 
 import image_retraining
 from image_retraining.foundation.errors import GraphError, PhotoError, SettingError
+from image_retraining.labelling import command
+from image_retraining.labelling.config import LabelConfig
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
 
@@ -45,15 +47,18 @@ def classifier(folder: Path) -> Any:
     return image_retraining.load(folder)
 
 
-def test_a_program_gets_what_the_script_prints(folder: Path, classifier: Any) -> None:
+def rows(capsys: Any, folder: Path, *photos: str, **settings: Any) -> list[str]:
+    """Returns the rows of CSV that label_image.py prints."""
+    assert command.run(LabelConfig(graph=str(folder), image=photos, format="csv", **settings)) == 0
+    printed: str = capsys.readouterr().out
+    return printed.splitlines()[1:]
+
+
+def test_a_program_gets_what_the_script_prints(
+    folder: Path, classifier: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths = sorted(map(str, (folder.parent / "photos").rglob("*_0[0-4].png")))
-    printed = subprocess.run(
-        [sys.executable, "label_image.py", f"--graph={folder}", "--format=csv", *paths],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()[1:]
+    printed = rows(capsys, folder, *paths)
     labelled = classifier.predict(paths)
     assert [photo.path for photo in labelled] == paths
     for photo, row in zip(labelled, printed, strict=True):
@@ -149,22 +154,13 @@ def test_a_photo_that_cannot_be_read(classifier: Any, tmp_path: Path) -> None:
         classifier.predict(tmp_path / "empty")
 
 
-def test_what_is_unsure_is_unknown(folder: Path) -> None:
+def test_what_is_unsure_is_unknown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grey = np.full([8, 8, 3], 128, np.uint8)
     never = image_retraining.load(folder, unknown_threshold=0.0)
     always = image_retraining.load(folder, unknown_threshold=1.0)
     assert [c.predict(grey)[0].unknown for c in (never, always)] == [False, True]
     # The threshold that came with the graph, as --unknown_threshold=auto has it.
-    printed = subprocess.run(
-        [
-            *(sys.executable, "label_image.py", f"--graph={folder}", "--unknown_threshold=auto"),
-            *("--format=csv", str(folder.parent / "photos")),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()[1:]
+    printed = rows(capsys, folder, str(folder.parent / "photos"), unknown_threshold="auto")
     labelled = image_retraining.load(folder).predict(folder.parent / "photos")
     unknown = {photo.path for photo in labelled if photo.unknown}
     assert unknown == {row.split(",")[0] for row in printed if row.split(",")[2]}
@@ -199,7 +195,9 @@ def test_nothing_to_open(tmp_path: Path) -> None:
         image_retraining.load(tmp_path / "none")
 
 
-def test_a_heat_map_is_a_picture(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_heat_map_is_a_picture(
+    tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
     # The colours' module has no map; the built-in one has.
     base = tmp_path_factory.mktemp("shapes")
     config = RetrainConfig(
@@ -214,15 +212,7 @@ def test_a_heat_map_is_a_picture(tmp_path_factory: pytest.TempPathFactory) -> No
     run(config, label_image="label-image")
     classifier = image_retraining.load(base / "run")
     file = ROOT / "sample_images/star/star_124.jpg"
-    subprocess.run(
-        [
-            *(sys.executable, "label_image.py", f"--graph={base / 'run'}"),
-            *(f"--heatmap_dir={base / 'maps'}", str(file)),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
+    rows(capsys, base / "run", str(file), heatmap_dir=str(base / "maps"))
     (written,) = (base / "maps").iterdir()
     picture = classifier.heatmap(file)
     with Image.open(file) as photo, Image.open(written) as of_script:
