@@ -219,7 +219,7 @@ def _config(given: Mapping[str, Any]) -> RetrainConfig:
     known = [name for name in known if name not in _NOT_HERE]
     for name in given:
         if name not in known:
-            raise no_such_setting(name, known, "retrain.py")
+            raise no_such_setting(name, [*known, "module"], "retrain.py")
     values = {name: plain(value) for name, value in given.items()}
     return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=frozenset(values))
 

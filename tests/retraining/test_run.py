@@ -167,6 +167,7 @@ def test_exports_that_cannot_be(
     [
         ({"optimizer": "sgd"}, "--optimizer must be one of gradient_descent, adam, lbfgs. Got sgd"),
         ({"optimiser": "adam"}, r"retrain\.py's\. Got optimiser\. Did you mean optimizer\?"),
+        ({"modul": "builtin"}, r"Got modul\. Did you mean module\?"),
         ({"cache_info": True}, r"retrain\.py's\. Got cache_info\."),
         ({"seed": "1"}, "--seed must be a whole number. Got '1'"),
         ({"overwrite": True}, "it needs --output_dir"),
