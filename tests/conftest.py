@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -154,6 +155,16 @@ def as_nobody(folder: Path) -> Iterator[None]:
         os.setresuid(0, 0, 0)
         for parent, mode in modes.items():
             parent.chmod(mode)
+
+
+@contextlib.contextmanager
+def hearing_sigint() -> Iterator[None]:
+    """Lets what is started meanwhile hear SIGINT, which a shell's background job ignores."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

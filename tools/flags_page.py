@@ -7,6 +7,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from image_retraining.foundation.settings import settings_of
 from image_retraining.labelling.config import LabelConfig
 from image_retraining.retraining.config import RetrainConfig
 
@@ -35,9 +36,8 @@ def page() -> str:
             names = ", ".join(f"`--{name}`" for name in config.COMMON)
             parts.append(f"What most people need: {names}.\n")
         groups: dict[str, list[str]] = {}
-        for field in dataclasses.fields(config):
-            if field.metadata:
-                groups.setdefault(field.metadata["group"], []).append(_row(field))
+        for field in settings_of(config):
+            groups.setdefault(field.metadata["group"], []).append(_row(field))
         for group, rows in groups.items():
             head = "| flag | default | meaning |\n| --- | --- | --- |"
             parts.append("\n".join([f"### {group}\n", head, *rows]) + "\n")

@@ -15,12 +15,12 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
-import numpy as np
 from absl import app, flags, logging
 
 from image_retraining.foundation.errors import RetrainError, VerificationError
 from image_retraining.foundation.interruption import interruptions_noted, note_interruptions
 from image_retraining.foundation.quiet import stderr_into
+from image_retraining.foundation.settings import settings_of
 
 _Result = TypeVar("_Result")
 
@@ -88,15 +88,10 @@ def as_a_library(verbosity: str) -> Iterator[None]:
                 del os.environ[name]
 
 
-def plain(value: Any) -> Any:
-    """Returns the value of a setting: paths as text, with the home folder for a tilde.
-
-    Numbers of NumPy become those of Python.
-    """
-    if isinstance(value, np.generic):
-        return value.item()
+def as_text(value: Any) -> Any:
+    """Returns the value of a setting: paths as text, with the home folder for a tilde."""
     if isinstance(value, tuple):
-        return tuple(plain(part) for part in value)
+        return tuple(as_text(part) for part in value)
     if isinstance(value, str | os.PathLike):
         return os.path.expanduser(os.fspath(value))
     return value
@@ -179,12 +174,8 @@ def _print_any_name() -> None:
     sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
 
 
-def _settings(config_class: type[Any]) -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(config_class) if field.metadata]
-
-
 def _define_flags(config_class: type[Any]) -> None:
-    for field in _settings(config_class):
+    for field in settings_of(config_class):
         default: Any = field.default
         # tensorflow_hub defines flags of its own on import; ours of that name stand until then.
         common = {"help": field.metadata["meaning"], "allow_override": True}
@@ -197,7 +188,7 @@ def _define_flags(config_class: type[Any]) -> None:
 def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -> Any:
     rest = flags.FLAGS(arguments)[1:]
     values: dict[str, Any] = {
-        field.name: flags.FLAGS[field.name].value for field in _settings(config_class)
+        field.name: flags.FLAGS[field.name].value for field in settings_of(config_class)
     }
     named = frozenset(name for name in values if flags.FLAGS[name].present)
     if positional:
@@ -205,7 +196,7 @@ def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -
     elif rest:
         raise flags.Error(f"Every argument must be a flag. Got '{rest[0]}'.")
     # The shell leaves the tilde in --image_dir=~/photos as it is.
-    values = {name: plain(value) for name, value in values.items()}
+    values = {name: as_text(value) for name, value in values.items()}
     config = config_class(**values, named=named)
     if "logging_verbosity" in values:
         logging.set_verbosity(values["logging_verbosity"])
@@ -220,7 +211,7 @@ def _asks_for_help(arguments: Sequence[str]) -> bool:
 def _help(config_class: type[Any], about: str) -> str:
     groups: dict[str, list[dataclasses.Field[Any]]] = {}
     common = getattr(config_class, "COMMON", ())
-    for field in sorted(_settings(config_class), key=lambda field: _place(field.name, common)):
+    for field in sorted(settings_of(config_class), key=lambda field: _place(field.name, common)):
         is_common = field.name in common
         heading = "What most people need" if is_common else field.metadata["group"]
         groups.setdefault(heading, []).append(field)

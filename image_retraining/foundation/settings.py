@@ -1,11 +1,9 @@
 """What settings are made of: fields that become flags, and rules that values must keep."""
 
-import difflib
 import os
 import re
 import stat
-from collections.abc import Sequence
-from dataclasses import field, fields
+from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +26,11 @@ def setting(
     """Returns a dataclass field that the scripts turn into a flag."""
     metadata = {"meaning": meaning, "group": group, "choices": choices, "repeatable": repeatable}
     return field(default=default, metadata=metadata)
+
+
+def settings_of(config: Any) -> list[Field[Any]]:
+    """Returns the fields of a dataclass, or of one of its instances, that are settings."""
+    return [one for one in fields(config) if one.metadata]
 
 
 def part_of(config: object, kind: type[_Part]) -> _Part:
@@ -56,9 +59,7 @@ def check_kinds(config: Any) -> None:
     Raises:
         SettingError: one is not.
     """
-    for one in fields(config):
-        if not one.metadata:
-            continue
+    for one in settings_of(config):
         value, choices = getattr(config, one.name), one.metadata["choices"]
         kinds, noun = _KINDS[type(one.default)]
         # A bool is an int to Python, but nobody means 1 by True.
@@ -77,19 +78,6 @@ _KINDS: dict[type, tuple[Any, str]] = {
     str: (str, "text"),
     tuple: (tuple, "a tuple of names"),
 }
-
-
-def no_such_setting(name: str, known: Sequence[str], script: str) -> SettingError:
-    """Returns the error for a setting that there is not.
-
-    Args:
-        name: of the setting.
-        known: those that there are.
-        script: whose flags these are.
-    """
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"{script} -h lists them."
-    return SettingError(f"A setting must be one of {script}'s. Got {name}. {hint}")
 
 
 def check_at_least(config: object, least: int, *names: str) -> None:

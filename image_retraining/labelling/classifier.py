@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from image_retraining.foundation.command_line import import_tensorflow, plain
+from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
+from image_retraining.foundation.python_settings import given, plain
 from image_retraining.foundation.records import Floats
-from image_retraining.foundation.settings import no_such_setting, require
+from image_retraining.foundation.settings import require, settings_of
 from image_retraining.labelling.config import AUTO, LabelConfig
 
 if TYPE_CHECKING:
@@ -68,16 +69,13 @@ def load(
     Raises:
         RetrainError: it cannot be opened, in label_image.py's words.
     """
-    known = [field.name for field in fields(LabelConfig) if field.metadata]
-    known = [name for name in known if name not in _NOT_HERE]
-    for name in settings:
-        if name not in known:
-            raise no_such_setting(name, known, "label_image.py")
+    known = {one.name for one in settings_of(LabelConfig)} - set(_NOT_HERE)
+    values = given(settings, known, script="label_image.py")
     threshold = "" if unknown_threshold is None else str(unknown_threshold)
     config = LabelConfig(
         graph=plain(path),
         unknown_threshold=threshold,
-        **{name: plain(value) for name, value in settings.items()},
+        **values,
         named=frozenset({"graph", *settings}),
     )
     import_tensorflow()
@@ -241,16 +239,14 @@ def _in_full(photo: Photo) -> Any:
     Raises:
         PhotoError: it cannot be read.
     """
+    import tensorflow as tf  # noqa: PLC0415 - takes seconds
+
     from image_retraining.photos import pixels  # noqa: PLC0415
 
     if not _is_path(photo):
         return _pixels_of(photo)
     path = plain(photo)
     try:
-        contents = pixels.read(path)
-    except OSError as error:
-        raise PhotoError(f"{path} cannot be read: {error.strerror or error}.") from error
-    reason = pixels.why_unreadable(contents)
-    if reason:
-        raise PhotoError(f"{path} cannot be read: {reason}.")
-    return pixels.in_full(contents)
+        return pixels.in_full(pixels.read(path))
+    except (OSError, UnicodeDecodeError, tf.errors.InvalidArgumentError) as error:
+        raise PhotoError(f"{path} cannot be read: {pixels.why_left_out(path)}.") from error

@@ -4,7 +4,7 @@ The script makes one flag of each field marked with `setting`; nothing else repe
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from image_retraining.foundation.settings import (
     image_size,
     require,
     setting,
+    settings_of,
 )
 from image_retraining.photos.distortions import Distortion, Views
 from image_retraining.reports.metrics_tables import check_metrics_file
@@ -26,7 +27,7 @@ EXPORT_FLAGS = ("output_graph", "tflite_output_file", "saved_model_dir", "onnx_o
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
-def default_bottleneck_dir() -> str:
+def _default_bottleneck_dir() -> str:
     """Returns where feature vectors are kept: beside the scripts, or with no scripts the user's."""
     beside = Path(__file__).resolve().parents[2]
     if (beside / "retrain.py").is_file():
@@ -101,7 +102,7 @@ class RetrainConfig:
         group="Module",
     )
     bottleneck_dir: str = setting(
-        default_bottleneck_dir(),
+        _default_bottleneck_dir(),
         "Folder that keeps the photos' feature vectors for the next run.",
         group="Module",
     )
@@ -358,7 +359,7 @@ class RetrainConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """All settings by their names."""
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.metadata}
+        return {one.name: getattr(self, one.name) for one in settings_of(self)}
 
     @property
     def open_image_size(self) -> tuple[int, int] | None:

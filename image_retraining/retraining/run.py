@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from image_retraining.evaluation import wrong_labels
 from image_retraining.evaluation.intervals import wilson
-from image_retraining.foundation.command_line import as_a_library, plain
+from image_retraining.foundation.command_line import as_a_library
 from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.python_settings import given, plain
 from image_retraining.foundation.records import FeatureSet, Split
-from image_retraining.foundation.settings import check_writable_file, no_such_setting, part_of
+from image_retraining.foundation.settings import check_writable_file, part_of, settings_of
 from image_retraining.head.softmax import softmax
 from image_retraining.reports.findings import Ended
 from image_retraining.reports.history import History
@@ -50,9 +51,8 @@ def train(
         VerificationError: an export does not answer as the training did, a defect of this project.
     """
     named = {"tfhub_module": module, "output_dir": output_dir}
-    given = {"image_dir": image_dir, **settings}
-    given |= {name: value for name, value in named.items() if value}
-    config = _config(given)
+    settings |= {"image_dir": image_dir} | {name: to for name, to in named.items() if to}
+    config = _config(settings)
     history = History()
     bar = TrainingBar(config.how_many_training_steps)
     with as_a_library(config.logging_verbosity):
@@ -75,8 +75,7 @@ class Run:
         self._history = history
         self.found = found
         self.labels = found.catalog.labels
-        graph = run_folder.graph_to_name(config)[0]
-        self.path = graph.partition("=")[2]
+        self.path = run_folder.to_open(config)
 
     def __repr__(self) -> str:
         if self.accuracy is None or self.accuracy_interval is None:
@@ -209,18 +208,15 @@ class Run:
         return evaluating.without_copies(self.found.extraction.sets, self.found.copies)
 
 
-def _config(given: Mapping[str, Any]) -> RetrainConfig:
+def _config(settings: Mapping[str, Any]) -> RetrainConfig:
     """Returns the settings of retrain.py that are given here.
 
     Raises:
         SettingError: there is no such setting, or its value cannot be used.
     """
-    known = [field.name for field in fields(RetrainConfig) if field.metadata]
-    known = [name for name in known if name not in _NOT_HERE]
-    for name in given:
-        if name not in known:
-            raise no_such_setting(name, [*known, "module"], "retrain.py")
-    values = {name: plain(value) for name, value in given.items()}
+    # A setting here under its short name alone, which a mistyped one may be near to.
+    known = {"module", *(one.name for one in settings_of(RetrainConfig))} - set(_NOT_HERE)
+    values = given(settings, known, script="retrain.py")
     return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=frozenset(values))
 
 

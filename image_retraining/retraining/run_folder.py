@@ -107,8 +107,18 @@ def graph_to_name(config: RetrainConfig) -> tuple[str, ...]:
     Args:
         config: the settings, `placed`.
     """
+    place = to_open(config)
+    labels = () if place == config.output_dir else (f"--labels={config.output_labels}",)
+    return (f"--graph={place}", *labels)
+
+
+def to_open(config: RetrainConfig) -> str:
+    """Returns what a reader opens: the folder of the run, or the graph where it is elsewhere.
+
+    Args:
+        config: the settings, `placed`.
+    """
     folder = config.output_dir
     usual = [os.path.join(folder, name) for name in (run_folder.GRAPH, run_folder.LABELS)]
-    if folder and usual == [config.output_graph, config.output_labels]:
-        return (f"--graph={folder}",)
-    return (f"--graph={config.output_graph}", f"--labels={config.output_labels}")
+    is_usual = usual == [config.output_graph, config.output_labels]
+    return folder if folder and is_usual else config.output_graph

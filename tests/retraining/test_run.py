@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLOURS, encoded, solid
+from conftest import COLOURS, encoded, hearing_sigint, solid
 
 import image_retraining
 from image_retraining.foundation.errors import PhotoError, SettingError
@@ -257,8 +257,7 @@ image_retraining.train({str(settings["image_dir"])!r}, module={str(settings["mod
     how_many_training_steps=5)
 print("and trained")
 """
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
+    with hearing_sigint():
         process = subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=ROOT,
@@ -266,8 +265,6 @@ print("and trained")
             stderr=subprocess.PIPE,
             text=True,
         )
-    finally:
-        signal.signal(signal.SIGINT, before)
     with process:
         assert process.stderr
         assert process.stdout

@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
-from conftest import encoded, save_module, solid
+from conftest import encoded, hearing_sigint, save_module, solid
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.lock import computing_alone
@@ -693,15 +693,12 @@ def test_ctrl_c_keeps_the_bottlenecks_and_the_same_command_goes_on(
         "checkpoint_path": str(tmp_path / "checkpoint"),
         "how_many_training_steps": 1,
     }
-    # A shell's background job ignores SIGINT, and hands that on.
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with (tmp_path / "log").open("w") as log_file:
+    with hearing_sigint(), (tmp_path / "log").open("w") as log_file:
         process = subprocess.Popen(
             [sys.executable, "retrain.py", *(f"--{name}={to}" for name, to in settings.items())],
             cwd=ROOT,
             stderr=log_file,
         )
-    signal.signal(signal.SIGINT, before)
     try:
         wait_until(lambda: vector_count(cache) > 2 * BATCH_SIZE or process.poll() is not None)
         process.send_signal(signal.SIGINT)
@@ -734,15 +731,13 @@ def test_ctrl_c_ends_retrain_py_while_it_waits(
     cache.mkdir()
     line = [sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"]
     log = tmp_path / "log"
-    # A shell's background job ignores SIGINT, and hands that on.
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     with computing_alone(cache, str(photos), recipe), log.open("w") as log_file:
-        process = subprocess.Popen(
-            [*line, f"--bottleneck_dir={cache}", f"--output_graph={tmp_path / 'graph.pb'}"],
-            cwd=ROOT,
-            stderr=log_file,
-        )
-        signal.signal(signal.SIGINT, before)
+        with hearing_sigint():
+            process = subprocess.Popen(
+                [*line, f"--bottleneck_dir={cache}", f"--output_graph={tmp_path / 'graph.pb'}"],
+                cwd=ROOT,
+                stderr=log_file,
+            )
         try:
             wait_until(lambda: WAITING in log.read_text() or process.poll() is not None)
             process.send_signal(signal.SIGINT)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import COLOURS, encoded, solid
+from conftest import COLOURS, encoded, hearing_sigint, solid
 from modules_made_here import packed, served
 from tensorboard.backend.event_processing import event_accumulator
 
@@ -539,9 +539,7 @@ def test_ctrl_c_keeps_the_training_and_resume_goes_on(
     tmp_path: Path, colour_photos: Path, colour_module: Path
 ) -> None:
     def start(out: str, *more: str) -> subprocess.Popen[str]:
-        # A background job of a shell ignores SIGINT, and hands that on to what it starts.
-        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-        try:
+        with hearing_sigint():
             return subprocess.Popen(
                 [
                     *(sys.executable, "retrain.py", f"--image_dir={colour_photos}"),
@@ -553,8 +551,6 @@ def test_ctrl_c_keeps_the_training_and_resume_goes_on(
                 stderr=subprocess.PIPE,
                 text=True,
             )
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     with start("out") as process:
         assert process.stderr
