@@ -50,7 +50,8 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.installed: requirements.txt $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
+	@echo "Installing requirements.txt into $(VENV): 1.9 GB on disk, some minutes"
+	@$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

@@ -34,7 +34,7 @@ OWNERS = {
     "tensorflow_hub": {"backbone/sources/library.py"},
     "sqlite3": {"cache/database.py"},
     "openvino": {"features/engines/openvino.py"},
-    "filelock": {"cache/lock.py"},
+    "filelock": {"foundation/lock.py"},
     "onnxruntime": {"exports/onnx/reader.py"},
     "tf2onnx": {"exports/onnx/writer.py"},
     "absl.flags": {"foundation/command_line.py"},

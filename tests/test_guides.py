@@ -14,7 +14,7 @@ from image_retraining.labelling.config import LabelConfig
 from image_retraining.retraining.config import RetrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("[!.]*/README.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 CONFIGS: dict[str, type[Any]] = {
     "retrain.py": RetrainConfig,

@@ -79,9 +79,23 @@ class Format(abc.ABC):
             OutputError: it cannot be written.
         """
 
-    def target(self, named: str) -> str:
-        """Returns where a classifier will be that goes to what a person named."""
+    def target(self, named: str, *, overwrite: bool = False) -> str:  # noqa: ARG002 - of files
+        """Returns where a classifier will be that goes to what a person named.
+
+        Args:
+            named: by the person.
+            overwrite: whether a folder that this tool has written may be replaced, as files are.
+        """
         return named
+
+    def files(self, target: str, labels_file: str) -> tuple[str, ...]:  # noqa: ARG002 - few do
+        """Returns the files that one is written to; none of a format that is a folder.
+
+        Args:
+            target: where it will be.
+            labels_file: where a labels file goes, for formats that hold no labels themselves.
+        """
+        return (target,) if self.ending else ()
 
     def quantization(self, finished: Finished) -> str:  # noqa: ARG002 - few have a choice
         """Returns in which numbers it will compute, '' if there is no choice.

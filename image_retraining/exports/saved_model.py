@@ -18,13 +18,17 @@ from image_retraining.exports.facts import facts_in_file
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function
 from image_retraining.exports.labels_file import read_labels, write_labels
-from image_retraining.exports.versions import newest_version, version_folder
+from image_retraining.exports.versions import (
+    FACTS_ASSET,
+    LABELS_ASSET,
+    newest_version,
+    version_folder,
+)
 from image_retraining.foundation.errors import GraphError, OutputError, first_line
-from image_retraining.foundation.quiet import quiet_absl
+from image_retraining.foundation.quiet import quiet_loggers
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import pixels
 
-_LABELS_FILE, _FACTS_FILE = "labels.txt", "model.json"
 # How JPEG, PNG, GIF and BMP files begin.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 
@@ -49,7 +53,7 @@ def writing_saved_model(
     string [None], the most probable label of each. The labels are the asset `labels.txt`.
 
     Args:
-        folder: new or empty.
+        folder: new or empty, or a SavedModel that this tool has written.
         graph_def: as frozen_graph.writer.build_graph gives it.
         output_layer: its softmax node.
         image_size: (H, W).
@@ -66,16 +70,17 @@ def writing_saved_model(
         parent = Path(folder).absolute().parent
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{Path(folder).name}.", dir=parent) as temporary:
-            asset = Path(temporary) / _LABELS_FILE
-            write_labels(asset, labels)
-            module.labels = tf.saved_model.Asset(str(asset))
-            (Path(temporary) / _FACTS_FILE).write_text(facts)
-            module.facts = tf.saved_model.Asset(str(Path(temporary) / _FACTS_FILE))
+            assets = [Path(temporary, Path(name).name) for name in (LABELS_ASSET, FACTS_ASSET)]
+            write_labels(assets[0], labels)
+            assets[1].write_text(facts)
+            module.labels, module.facts = (tf.saved_model.Asset(str(path)) for path in assets)
             made = Path(temporary) / "model"
-            with quiet_absl():
+            with quiet_loggers():
                 tf.saved_model.save(module, str(made), signatures=signatures)
             yield made
-            if os.path.isdir(folder):
+            if Path(folder, FACTS_ASSET).is_file():
+                os.rename(folder, Path(temporary) / "replaced")
+            elif os.path.isdir(folder):
                 os.rmdir(folder)
             shutil.move(made, folder)
     except OSError as error:
@@ -150,8 +155,7 @@ class SavedModel:
         shape = photo_shape(spec)
         self.image_size = tuple(shape[1:3]) if len(shape) == 4 else (None, None)
         self.output_size = scores.shape[-1] if scores.shape.rank else None
-        assets = Path(folder) / "assets"
-        labels, facts = assets / _LABELS_FILE, assets / _FACTS_FILE
+        labels, facts = Path(folder, LABELS_ASSET), Path(folder, FACTS_ASSET)
         self.labels = read_labels(labels) if labels.exists() else ()
         self.facts = facts_in_file(facts)
         self.labels_source = str(folder)
@@ -198,9 +202,9 @@ class SavedModelFormat(Format):
         """Returns the SavedModel, the newest one of a folder of versions."""
         return SavedModel(newest_version(path))
 
-    def target(self, named: str) -> str:
+    def target(self, named: str, *, overwrite: bool = False) -> str:
         """Returns the folder that was named, or that of the next version in it."""
-        return version_folder(named)
+        return version_folder(named, overwrite=overwrite)
 
     def writing(self, target: str, finished: Finished) -> contextlib.AbstractContextManager[Path]:
         """Gives the SavedModel, with labels and facts in it."""

@@ -6,12 +6,19 @@ from pathlib import Path
 
 from image_retraining.foundation.errors import SettingError
 
+# What lies in a SavedModel that this tool has written, besides TensorFlow's own files.
+LABELS_ASSET, FACTS_ASSET = "assets/labels.txt", "assets/model.json"
 
-def version_folder(folder: str) -> str:
+
+def version_folder(folder: str, *, overwrite: bool = False) -> str:
     """Returns the folder to write a SavedModel to, as --saved_model_dir names it.
 
     A new or an empty folder is taken as it is, whatever its name. A folder of numbered versions, as
     TF Serving watches, gets the next number.
+
+    Args:
+        folder: as named.
+        overwrite: whether a SavedModel that this tool has written there may be replaced.
 
     Raises:
         SettingError: the folder holds something else.
@@ -24,7 +31,7 @@ def version_folder(folder: str) -> str:
             "--saved_model_dir must lie in a folder that can be made and written to. "
             f"Got {folder}: {error.strerror}."
         ) from error
-    if not names:
+    if not names or (overwrite and (path / FACTS_ASSET).is_file()):
         return folder
     others = [name for name in names if not re.fullmatch(r"\d{1,18}", name)]
     if others:

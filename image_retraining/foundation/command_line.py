@@ -12,14 +12,15 @@ import re
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
-from image_retraining.foundation.errors import RetrainError, VerificationError
+from image_retraining.foundation.errors import RetrainError, SettingError, VerificationError
 from image_retraining.foundation.interruption import interruptions_noted, note_interruptions
-from image_retraining.foundation.quiet import stderr_into
+from image_retraining.foundation.quiet import stderr_into, write_to_stderr
 from image_retraining.foundation.settings import settings_of
 
 _Result = TypeVar("_Result")
@@ -32,6 +33,8 @@ _DEFINERS: dict[type, Callable[..., Any]] = {
 }
 _TYPE_NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 _INTERRUPTED = 130
+# Levels, handlers and the environment are those of the whole process.
+_only_one = threading.Lock()
 _CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog")
 
 
@@ -69,23 +72,28 @@ def as_a_library(verbosity: str) -> Iterator[None]:
     Args:
         verbosity: least severe lines to show, as --logging_verbosity has it. They go to the
             handlers that the program has set up; without any, to stderr.
+
+    Raises:
+        SettingError: another thread is doing such work.
     """
-    environment, before = dict(os.environ), logging.get_verbosity()
-    root, handler = python_logging.getLogger(), python_logging.StreamHandler()
-    if not root.handlers:
-        root.addHandler(handler)
-    logging.set_verbosity(verbosity)
-    try:
+    if not _only_one.acquire(blocking=False):
+        raise SettingError(
+            "A program must train or export one classifier at a time. Got a second one, while "
+            "another thread is at it. Wait until that has ended, or use another process."
+        )
+    with contextlib.ExitStack() as undo:
+        undo.callback(_only_one.release)
+        logger, root = logging.get_absl_logger(), python_logging.getLogger()
+        undo.callback(logger.setLevel, logger.level)
+        undo.callback(logging.set_verbosity, logging.get_verbosity())
+        undo.callback(_restore_hub_settings, dict(os.environ))
+        if not root.handlers:
+            handler = python_logging.StreamHandler()
+            root.addHandler(handler)
+            undo.callback(root.removeHandler, handler)
+        logging.set_verbosity(verbosity)
         with interruptions_noted():
             yield
-    finally:
-        logging.set_verbosity(before)
-        root.removeHandler(handler)
-        for name in [name for name in os.environ if name.startswith("TFHUB_")]:
-            if name in environment:
-                os.environ[name] = environment[name]
-            else:
-                del os.environ[name]
 
 
 def as_text(value: Any) -> Any:
@@ -115,7 +123,9 @@ def import_tensorflow() -> None:
             held_back.seek(0)
             for line in held_back.read().decode(errors="replace").splitlines(keepends=True):
                 if not _CHATTER.match(line):
-                    sys.stderr.write(line)
+                    write_to_stderr(line)
+            # It is read once; processes that are started from here have their own.
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
 
 
 def tell_tensorflow_hub(cache_dir: str, load_format: str) -> None:
@@ -128,7 +138,7 @@ def tell_tensorflow_hub(cache_dir: str, load_format: str) -> None:
     settings = {"TFHUB_CACHE_DIR": cache_dir}
     if load_format != "AUTO":
         settings["TFHUB_MODEL_LOAD_FORMAT"] = load_format
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         settings["TFHUB_DOWNLOAD_PROGRESS"] = "1"
     for name, value in settings.items():
         # As tensorflow_hub has it, what is in the environment already goes before a flag.
@@ -142,6 +152,15 @@ def keep_onnxruntime_silent() -> None:
     it in the environment stands.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def _restore_hub_settings(environment: Mapping[str, str]) -> None:
+    """Puts what tensorflow_hub was told back to what it was in an environment."""
+    for name in [name for name in os.environ if name.startswith("TFHUB_")]:
+        if name in environment:
+            os.environ[name] = environment[name]
+        else:
+            del os.environ[name]
 
 
 def _guarded(work: Callable[[], _Result]) -> _Result:

@@ -76,4 +76,7 @@ class Progress:
 
 def _shows_bars() -> bool:
     """Whether a person looks at a terminal or a notebook."""
+    # Programs with windows have no stderr.
+    if sys.stderr is None:
+        return False
     return sys.stderr.isatty() or type(sys.stderr).__module__.partition(".")[0] == "ipykernel"

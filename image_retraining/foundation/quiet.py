@@ -1,13 +1,12 @@
 """Libraries' chatter, of which no log level stops all, kept off the screen."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from typing import IO
-
-from absl import logging
 
 from image_retraining.foundation.errors import RetrainError
 
@@ -15,13 +14,13 @@ from image_retraining.foundation.errors import RetrainError
 @contextlib.contextmanager
 def stderr_into(file: IO[bytes]) -> Iterator[None]:
     """Lets a file have what the block writes to stderr, from C++ too; it stands at its end then."""
-    sys.stderr.flush()
+    _flush_stderr()
     kept = os.dup(2)
     os.dup2(file.fileno(), 2)
     try:
         yield
     finally:
-        sys.stderr.flush()
+        _flush_stderr()
         os.dup2(kept, 2)
         os.close(kept)
 
@@ -37,16 +36,27 @@ def quiet_stderr() -> Iterator[None]:
             raise
         except Exception:
             held_back.seek(0)
-            sys.stderr.write(held_back.read().decode(errors="replace"))
+            write_to_stderr(held_back.read().decode(errors="replace"))
             raise
 
 
 @contextlib.contextmanager
-def quiet_absl() -> Iterator[None]:
-    """Drops what the block logs below warnings, as TensorFlow does while it saves."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.WARNING)
-    try:
+def quiet_loggers() -> Iterator[None]:
+    """Drops what absl and TensorFlow log below warnings in the block, as they save."""
+    with contextlib.ExitStack() as undo:
+        for name in ("absl", "tensorflow"):
+            logger = logging.getLogger(name)
+            undo.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.WARNING)
         yield
-    finally:
-        logging.set_verbosity(verbosity)
+
+
+def write_to_stderr(text: str) -> None:
+    """Writes there, if there is such a thing: programs with windows have none."""
+    if sys.stderr is not None:
+        sys.stderr.write(text)
+
+
+def _flush_stderr() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()

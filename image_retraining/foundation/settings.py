@@ -64,6 +64,7 @@ def check_kinds(config: Any) -> None:
         kinds, noun = _KINDS[type(one.default)]
         # A bool is an int to Python, but nobody means 1 by True.
         fits = isinstance(value, kinds) and isinstance(value, bool) == (kinds is bool)
+        fits = fits and (noun != "a number" or _is_float(value))
         require(fits, f"--{one.name} must be {noun}", repr(value))
         if choices:
             rule = f"--{one.name} must be one of {', '.join(choices)}"
@@ -78,6 +79,15 @@ _KINDS: dict[type, tuple[Any, str]] = {
     str: (str, "text"),
     tuple: (tuple, "a tuple of names"),
 }
+
+
+def _is_float(number: float) -> bool:
+    """Whether a number is none of those whole ones that are too large for a float."""
+    try:
+        float(number)
+    except OverflowError:
+        return False
+    return True
 
 
 def check_at_least(config: object, least: int, *names: str) -> None:

@@ -68,7 +68,8 @@ class CheckpointFile:
         step = self._unsaved.state.step if self._unsaved else 0
         self._save()
         if kind is KeyboardInterrupt and step:
-            logging.info(
+            # Notebooks show warnings only.
+            logging.warning(
                 "The first %d steps are kept in %s; the same command with --resume goes on.",
                 step,
                 self._path,

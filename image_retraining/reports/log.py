@@ -143,6 +143,17 @@ class Log:
     def _(self, finding: Ended) -> None:
         for line in left_out(finding.extraction.unreadable, len(finding.catalog.records)):
             logging.warning("%s", line)
+        if finding.stands_in_for:
+            logging.warning(
+                "WARNING: the built-in module stood in for %s, which could not be downloaded; with "
+                "that, or another one, results are likely to be better (docs/modules.md).",
+                finding.stands_in_for,
+            )
+        if finding.left_over:
+            logging.warning(
+                "WARNING: an earlier run left what this one did not write anew: %s",
+                ", ".join(map(shown, finding.left_over)),
+            )
         logging.info("Curves of the training: tensorboard --logdir %s", finding.summaries_dir)
         logging.info("Try it: %s", shlex.join(finding.example))
 
@@ -193,8 +204,9 @@ def left_out(unreadable: Sequence[Unreadable], photo_count: int) -> list[str]:
     if not unreadable:
         return []
     count = len(unreadable)
+    was = "was" if count == 1 else "were"
     return [
-        f"WARNING: {count} of {photo_count} photos could not be read and were left out:",
+        f"WARNING: {count} of {photo_count} photos could not be read and {was} left out:",
         *(f"  {shown(photo.path)}: {photo.reason}" for photo in unreadable),
     ]
 

@@ -31,12 +31,11 @@ def copies_lines(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool
         lines += _group_lines(group, labels)
     if len(groups) > _LISTED_GROUPS:
         lines.append(f"  ... and {len(groups) - _LISTED_GROUPS} more groups")
+    left_out = f"{duplicates.copy_count} {'is' if duplicates.copy_count == 1 else 'are'} left out."
     if dropped:
-        lines.append(f"One photo of each group stays; {duplicates.copy_count} are left out.")
+        lines.append(f"One photo of each group stays; {left_out}")
     else:
-        lines.append(
-            f"With --drop_duplicates one photo of each stays; {duplicates.copy_count} are left out."
-        )
+        lines.append(f"With --drop_duplicates one photo of each stays; {left_out}")
     return lines
 
 

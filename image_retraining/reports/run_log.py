@@ -24,23 +24,21 @@ class RunLog:
     severe as absl's verbosity asks for.
     """
 
-    def __init__(self, path: str, settings: Sequence[str], *, goes_on: bool) -> None:
+    def __init__(self, path: str, settings: Sequence[str]) -> None:
         """Takes where to write.
 
         Args:
-            path: of the file.
-            settings: what was asked for, to stand at its beginning.
-            goes_on: whether the run resumes another, whose lines stay then.
+            path: of the file; the lines of earlier runs stay in it.
+            settings: what was asked for, to stand before the lines of this one.
         """
         self._path = path
         self._settings = settings
-        self._mode = "a" if goes_on else "w"
         self._logger = absl_logging.get_absl_logger()
 
     def __enter__(self) -> Self:
         try:
             # Names that are not UTF-8 are written as escapes.
-            file = open(self._path, self._mode, encoding="utf-8", errors="backslashreplace")
+            file = open(self._path, "a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise _unwritable(self._path, error) from error
         self._file = _FileHandler(file, self._path)

@@ -5,28 +5,39 @@ import platform
 import time
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from image_retraining import __version__
 from image_retraining.foundation.files import replacing
-from image_retraining.reports.findings import Ended
+from image_retraining.reports.findings import Ended, Judged, TrainingStarted
 
 _PACKAGES = ("tensorflow", "tensorflow-hub", "keras", "numpy", "scipy", "scikit-learn", "openvino")
 
 
 class SettingsFile:
-    """Keeps the settings of a run in its folder: from its beginning, and anew at its end."""
+    """Keeps the settings of a run in its folder: when its training starts, and when it has ended.
 
-    def __init__(self, path: str, settings: Mapping[str, Any], named: frozenset[str]) -> None:
-        """Takes what to write.
+    A finished run that is replaced stays one until its files are, which is after the training.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        settings: Mapping[str, Any],
+        named: frozenset[str],
+        *,
+        replaces_finished: bool,
+    ) -> None:
+        """Takes what to write; nothing is written yet.
 
         Args:
             path: of the file.
             settings: all settings, by their names.
             named: those that the person gave.
+            replaces_finished: whether a finished run lies where this one goes.
         """
         self._path = path
+        self._begins_with = Judged if replaces_finished else TrainingStarted
         self._content: dict[str, Any] = {
             "started": _now(),
             "finished": None,
@@ -34,12 +45,18 @@ class SettingsFile:
             "settings": dict(settings),
             "versions": _versions(),
         }
-        self._write()
 
     def tell(self, finding: object) -> None:
-        """Writes how long the run took and what came of it, when it has ended."""
-        if not isinstance(finding, Ended):
-            return
+        """Writes that the run has begun, and when it has ended what came of it."""
+        if isinstance(finding, self._begins_with):
+            self._write()
+        elif isinstance(finding, Ended):
+            self._write_end(finding)
+
+    def close(self) -> None:
+        """Does nothing: the file is written at once."""
+
+    def _write_end(self, finding: Ended) -> None:
         metrics = finding.judged.metrics
         self._content |= {
             "finished": _now(),
@@ -50,22 +67,10 @@ class SettingsFile:
         }
         self._write()
 
-    def close(self) -> None:
-        """Does nothing: the file is written at once."""
-
     def _write(self) -> None:
         text = json.dumps(self._content, indent=2, ensure_ascii=False) + "\n"
         with replacing(self._path) as temporary:
             temporary.write_bytes(text.encode(errors="backslashreplace"))
-
-
-def tells_of_a_finished_run(path: str) -> bool:
-    """Whether the file is there and says that its run has finished."""
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and bool(content.get("finished"))
 
 
 def _versions() -> dict[str, str]:

@@ -30,6 +30,7 @@ class ExportSettings:
     verify_images: int
     testing_percentage: int
     validation_percentage: int
+    overwrite: bool
 
 
 def check(settings: ExportSettings) -> None:
@@ -99,9 +100,9 @@ def export(
     split = next(split for split in JUDGING_ORDER if len(sets[split]))
     judges = _Judges(head, split, sets[split], settings.verify_images)
     return tuple(
-        tell(_written(kind, settings.export_places[kind.flag], finished, judges))
+        tell(_written(kind, kind.target(place, overwrite=settings.overwrite), finished, judges))
         for kind in FORMATS
-        if settings.export_places[kind.flag]
+        if (place := settings.export_places[kind.flag])
     )
 
 
@@ -115,9 +116,9 @@ class _Judges:
     at_most: int
 
 
-def _written(kind: Format, named: str, finished: Finished, judges: _Judges) -> Exported:
+def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> Exported:
     """Returns an export that is written and proven."""
-    target, quantization, proof = kind.target(named), kind.quantization(finished), None
+    quantization, proof = kind.quantization(finished), None
     count = max(judges.at_most, kind.least_proof)
     with kind.writing(target, finished) as temporary:
         if count:

@@ -8,6 +8,7 @@ from image_retraining.foundation.settings import (
     check_writable_folder,
     require,
 )
+from image_retraining.foundation.text import shown
 from image_retraining.reports.event_files import RUNS
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
@@ -19,6 +20,7 @@ def check_outputs(config: RetrainConfig) -> None:
     Raises:
         SettingError: a folder is missing and cannot be made, or a path is of the wrong kind.
     """
+    _check_folders(config)
     files = ["output_graph", "output_labels", "checkpoint_path"]
     files += [
         name
@@ -33,12 +35,26 @@ def check_outputs(config: RetrainConfig) -> None:
         ", ".join(getattr(config, name) for name in files),
     )
     for what, path in run_folder.derived(config).items():
+        require(
+            not os.path.isdir(path),
+            f"There must be no folder where {what} goes",
+            f"{path}, which is one",
+        )
         for name in files:
             require(
                 os.path.abspath(getattr(config, name)) != os.path.abspath(path),
                 f"--{name} must be another file than {what}",
                 path,
             )
+
+
+def _check_folders(config: RetrainConfig) -> None:
+    """Makes them, so that a file of the same name is noticed as well."""
+    require(
+        config.summaries_dir.encode(errors="ignore").decode() == config.summaries_dir,
+        "--summaries_dir must be a name in UTF-8, for TensorBoard takes no other",
+        shown(config.summaries_dir),
+    )
     check_writable_folder("summaries_dir", config.summaries_dir)
     for run in RUNS:
         check_writable_folder("summaries_dir", os.path.join(config.summaries_dir, run))
@@ -46,7 +62,7 @@ def check_outputs(config: RetrainConfig) -> None:
         name = "intermediate_output_graphs_dir"
         check_writable_folder(name, config.intermediate_output_graphs_dir)
     if config.saved_model_dir:
-        folder = os.path.abspath(version_folder(config.saved_model_dir))
+        folder = os.path.abspath(version_folder(config.saved_model_dir, overwrite=config.overwrite))
         # Servers take up what has a number, even while it is empty.
         is_numbered = os.path.basename(folder).isdecimal()
         check_writable_folder("saved_model_dir", os.path.dirname(folder) if is_numbered else folder)

@@ -13,7 +13,12 @@ from image_retraining.foundation.command_line import as_a_library
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.python_settings import given, plain
 from image_retraining.foundation.records import FeatureSet, Split
-from image_retraining.foundation.settings import check_writable_file, part_of, settings_of
+from image_retraining.foundation.settings import (
+    check_writable_file,
+    part_of,
+    require,
+    settings_of,
+)
 from image_retraining.head.softmax import softmax
 from image_retraining.reports.findings import Ended
 from image_retraining.reports.history import History
@@ -50,8 +55,14 @@ def train(
         RetrainError: something that the caller can put right, in retrain.py's words.
         VerificationError: an export does not answer as the training did, a defect of this project.
     """
+    require(
+        module is None or "tfhub_module" not in settings,
+        "module and tfhub_module are one setting, to be given once",
+        f"{module} and {settings.get('tfhub_module')}",
+    )
     named = {"tfhub_module": module, "output_dir": output_dir}
-    settings |= {"image_dir": image_dir} | {name: to for name, to in named.items() if to}
+    settings |= {"image_dir": image_dir}
+    settings |= {name: value for name, value in named.items() if value is not None}
     config = _config(settings)
     history = History()
     bar = TrainingBar(config.how_many_training_steps)
@@ -168,16 +179,18 @@ class Run:
         columns = ["path", "given_label", "likely_label", "score"]
         return _pandas().DataFrame(rows, columns=columns)
 
-    def export(self, path: Path, *, quantize: str = "none") -> str:
+    def export(self, path: Path, *, quantize: str = "none", overwrite: bool = False) -> str:
         """Writes the classifier once more, proves it on test photos, and returns where it is.
 
         Args:
-            path: its ending says what to write: .pb a frozen graph, .tflite a TensorFlow Lite file,
-                .onnx an ONNX file; without an ending a folder, a SavedModel.
+            path: its ending says what to write: .pb a frozen graph, with its labels and facts
+                beside it, .tflite a TensorFlow Lite file, .onnx an ONNX file; without an ending a
+                folder, a SavedModel.
             quantize: of a TensorFlow Lite file: none, float16 or int8.
+            overwrite: whether what is there may be replaced.
 
         Raises:
-            SettingError: the name has another ending, or cannot be written to.
+            SettingError: the name has another ending, is taken, or cannot be written to.
             RetrainError: as for `train`.
             VerificationError: likewise.
         """
@@ -188,12 +201,24 @@ class Run:
         kind = _by_ending(target, FORMATS)
         changes: dict[str, Any] = {kind.flag: target, "tflite_quantize": quantize}
         config = replace(self._config, **changes)
-        if kind.ending:
-            check_writable_file(kind.flag, target)
+        require(
+            quantize == "none" or kind.flag == "tflite_output_file",
+            f"quantize is for TensorFlow Lite files, whose name ends in .tflite, not for {target}",
+            quantize,
+        )
+        labels = f"{os.path.splitext(target)[0]}_labels.txt"
+        for place in kind.files(target, labels):
+            check_writable_file(kind.flag, place)
+            require(
+                overwrite or not os.path.lexists(place),
+                "An export must have a new name, unless overwrite=True",
+                f"{place}, which is there",
+            )
         settings = replace(
             part_of(config, exporting.ExportSettings),
             export_places={one.flag: target if one is kind else "" for one in FORMATS},
-            output_labels=f"{os.path.splitext(target)[0]}_labels.txt",
+            output_labels=labels,
+            overwrite=overwrite,
         )
         exporting.check(settings)
         found, tell = self.found, Reporters(Log(max_accuracy_drop=config.max_accuracy_drop))
@@ -223,13 +248,14 @@ def _config(settings: Mapping[str, Any]) -> RetrainConfig:
 def _by_ending(path: str, formats: Sequence[Format]) -> Format:
     """Returns the format that a name asks for by its ending."""
     ending = os.path.splitext(path)[1].lower()
+    is_named = os.path.basename(path).lower() not in ["", *(kind.ending for kind in formats)]
     for kind in formats:
-        if kind.ending == ending:
+        if is_named and kind.ending == ending:
             return kind
     endings = ", ".join(kind.ending for kind in formats if kind.ending)
     raise SettingError(
         f"An export's name must end in one of {endings}, or have no ending for the folder of a "
-        f"SavedModel. Got {path}."
+        f"SavedModel. Got {path or 'an empty name'}."
     )
 
 

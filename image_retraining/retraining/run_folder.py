@@ -1,14 +1,18 @@
 """A run is one folder, if one likes: which result lies where in --output_dir."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NoReturn
+
+from absl import logging
 
 from image_retraining.exports import run_folder
 from image_retraining.exports.facts import facts_path
 from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.lock import lock
 from image_retraining.foundation.settings import check_writable_folder, require
-from image_retraining.reports.settings_file import tells_of_a_finished_run
 from image_retraining.retraining.config import RetrainConfig
 
 # Setting of a result → its name in the folder; '' of what is written only if it is named.
@@ -24,7 +28,9 @@ NAMES = {
     "metrics_file": "",
     "label_issues_file": "",
 }
-_LOG = "run.log"
+_LOG, _LOCK = "run.log", ".lock"
+# Results that an earlier run may have left where this one writes none; the others are no results.
+_KEPT = ("summaries_dir", "checkpoint_path", "intermediate_output_graphs_dir")
 
 
 def placed(config: RetrainConfig) -> RetrainConfig:
@@ -62,20 +68,102 @@ def check(config: RetrainConfig) -> None:
     )
     if not config.output_dir:
         return
-    photos, folder = (os.path.realpath(path) for path in (config.image_dir, config.output_dir))
-    require(
-        not config.image_dir or os.path.commonpath([photos, folder]) != photos,
-        "--output_dir must not lie in --image_dir, whose folders are classes",
-        config.output_dir,
-    )
+    folder = os.path.realpath(config.output_dir)
+    for photos in _photo_folders(config.image_dir):
+        require(
+            os.path.commonpath([photos, folder]) != photos,
+            "--output_dir must not lie in --image_dir, whose folders are classes",
+            config.output_dir,
+        )
     check_writable_folder("output_dir", config.output_dir)
-    graph = os.path.join(config.output_dir, run_folder.GRAPH)
-    has_run = os.path.lexists(graph) or tells_of_a_finished_run(settings_path(config))
-    if has_run and not config.overwrite:
+    if os.path.lexists(settings_path(config)) and run_folder.said_by(config.output_dir) is None:
+        raise SettingError(
+            f"--output_dir must not hold a {run_folder.SETTINGS} of another program, or a damaged "
+            f"one. Got {config.output_dir}, which does. Name another folder, or remove the file."
+        )
+    if holds_finished_run(config) and not config.overwrite:
         raise SettingError(
             f"--output_dir must not hold a finished run. Got {config.output_dir}, which does. Name "
             "another folder, or give --overwrite to replace what is in it."
         )
+
+
+@contextlib.contextmanager
+def held(config: RetrainConfig) -> Iterator[None]:
+    """Checks the folder, and keeps other runs from writing into it meanwhile.
+
+    Args:
+        config: the settings, `placed`.
+
+    Raises:
+        SettingError: as for `check`; or another run is writing into it.
+    """
+
+    def refuse(holder: str) -> NoReturn:
+        raise SettingError(
+            f"--output_dir must not be one that another run writes into. Got {config.output_dir}, "
+            f"where {holder}, does. Wait until it has ended, or name another folder."
+        )
+
+    check(config)
+    with contextlib.ExitStack() as undo:
+        if config.output_dir:
+            # Where nothing can be locked, as on some network folders, runs go on without.
+            with contextlib.suppress(OSError, NotImplementedError):
+                undo.callback(lock(os.path.join(config.output_dir, _LOCK), refuse))
+            # A run that has just ended has finished meanwhile.
+            check(config)
+        yield
+
+
+def holds_finished_run(config: RetrainConfig) -> bool:
+    """Whether there is a run in --output_dir, and it has finished."""
+    return bool(config.output_dir) and run_folder.holds_finished_run(config.output_dir)
+
+
+def warn_of_unfinished(config: RetrainConfig) -> None:
+    """Warns if a training that was interrupted would be started anew, unasked.
+
+    Args:
+        config: the settings, `placed`.
+    """
+    run = run_folder.said_by(config.output_dir) if config.output_dir else None
+    is_unfinished = run is not None and not run["finished"]
+    if is_unfinished and not config.resume and os.path.isfile(config.checkpoint_path):
+        logging.warning(
+            "WARNING: %s holds an interrupted training, which this run starts anew. To go on with "
+            "it, stop now and give the same command with --resume.",
+            config.output_dir,
+        )
+
+
+def left_over(config: RetrainConfig) -> tuple[str, ...]:
+    """Returns the results of the run in --output_dir that this one will not replace.
+
+    Args:
+        config: the settings, `placed`.
+    """
+    run = run_folder.said_by(config.output_dir) if config.output_dir else None
+    if run is None:
+        return ()
+    results = [name for name in NAMES if name not in _KEPT]
+    now = {os.path.abspath(getattr(config, name)) for name in results if getattr(config, name)}
+    before = [str(run["settings"].get(name) or "") for name in results]
+    return tuple(
+        path
+        for path in before
+        if path and os.path.exists(path) and os.path.abspath(path) not in now
+    )
+
+
+def _photo_folders(image_dir: str) -> list[str]:
+    """Returns where photos really lie: --image_dir, and what links in it lead to."""
+    if not image_dir:
+        return []
+    links: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(image_dir) as entries:
+        links = [entry.path for entry in entries if entry.is_symlink()]
+    return [os.path.realpath(path) for path in (image_dir, *links)]
 
 
 def settings_path(config: RetrainConfig) -> str:

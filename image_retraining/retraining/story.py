@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from absl import logging
 
+from image_retraining.backbone.handles import check_handle
 from image_retraining.cache.opening import open_cache
 from image_retraining.foundation.command_line import import_tensorflow, tell_tensorflow_hub
 from image_retraining.foundation.interruption import raise_if_interrupted
@@ -39,41 +40,58 @@ def run(config: RetrainConfig, *, label_image: str, also: Sequence[Reporter] = (
         also: who else is told what the stages find.
     """
     config = run_folder.placed(config)
-    run_folder.check(config)
-    check_outputs(config)
-    wanted = partial(part_of, config)
-    with _log_of(config), Reporters(*also, *_reporters(config)) as tell:
-        stages = _Stages(tell)
-        catalog = stages.done("catalog", scan(config.image_dir, **config.percentages))
-        with open_cache(config.bottleneck_dir) as cache:
-            _start_tensorflow(config)
-            stages.done("start", None)
-            from image_retraining.retraining import evaluating, exporting, extracting, training  # noqa: PLC0415
+    check_handle(config.tfhub_module)
+    with run_folder.held(config):
+        check_outputs(config)
+        with _log_of(config), Reporters(*also, *_reporters(config)) as tell:
+            run_folder.warn_of_unfinished(config)
+            return _told(config, label_image, tell)
 
-            wishes = wanted(exporting.ExportSettings)
-            exporting.check(wishes)
-            backbone = extracting.load(cache, wanted(extracting.ModuleSettings))
-            stages.done("backbone", backbone)
-            how = wanted(extracting.ExtractionSettings)
-            extraction = extracting.extract(catalog, backbone, cache, how)
-            stages.done("extraction", extraction)
-        labels, judging = catalog.labels, wanted(evaluating.JudgingSettings)
-        copies = stages.done("copies", evaluating.find_copies(extraction.sets, labels, judging))
-        sets = evaluating.without_copies(extraction.sets, copies)
-        task = wanted(training.TrainingSettings)
-        trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
-        calibrated = evaluating.look_how_sure(trained.head, sets, judging)
-        validated = sets[Split.VALIDATION].paths
-        head = stages.done("calibrated", calibrated).head
-        judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
-        stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
-        raise_if_interrupted()
-        facts = exporting.facts(backbone, judged, calibrated, wishes)
-        stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
-        graph = run_folder.graph_to_name(config)
-        photo = _example([(judged.paths, judged.evaluation), (validated, calibrated.evaluation)])
-        example = (*label_image.split(), *graph, f"--image={photo}")
-        return tell(stages.told(example=example, summaries_dir=config.summaries_dir))
+
+def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
+    """Returns what came of all stages, each of which is told."""
+    stages, wanted, left_over = (
+        _Stages(tell),
+        partial(part_of, config),
+        run_folder.left_over(config),
+    )
+    catalog = stages.done("catalog", scan(config.image_dir, **config.percentages))
+    with open_cache(config.bottleneck_dir) as cache:
+        _start_tensorflow(config)
+        stages.done("start", None)
+        from image_retraining.retraining import evaluating, exporting, extracting, training  # noqa: PLC0415
+
+        wishes = wanted(exporting.ExportSettings)
+        exporting.check(wishes)
+        backbone = extracting.load(cache, wanted(extracting.ModuleSettings))
+        stages.done("backbone", backbone)
+        how = wanted(extracting.ExtractionSettings)
+        extraction = extracting.extract(catalog, backbone, cache, how)
+        stages.done("extraction", extraction)
+    labels, judging = catalog.labels, wanted(evaluating.JudgingSettings)
+    copies = stages.done("copies", evaluating.find_copies(extraction.sets, labels, judging))
+    sets = evaluating.without_copies(extraction.sets, copies)
+    task = wanted(training.TrainingSettings)
+    trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
+    calibrated = evaluating.look_how_sure(trained.head, sets, judging)
+    validated = sets[Split.VALIDATION].paths
+    head = stages.done("calibrated", calibrated).head
+    judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
+    stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
+    raise_if_interrupted()
+    facts = exporting.facts(backbone, judged, calibrated, wishes)
+    stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
+    graph = run_folder.graph_to_name(config)
+    photo = _example([(judged.paths, judged.evaluation), (validated, calibrated.evaluation)])
+    example = (*label_image.split(), *graph, f"--image={photo}")
+    return tell(
+        stages.told(
+            example=example,
+            summaries_dir=config.summaries_dir,
+            left_over=left_over,
+            stands_in_for="" if backbone.handle == config.tfhub_module else config.tfhub_module,
+        )
+    )
 
 
 class _Stages:
@@ -110,13 +128,18 @@ def _reporters(config: RetrainConfig) -> Iterator[Reporter]:
         yield WrongLabelsFile(config.label_issues_file)
     # Last, for it says that all else is done.
     if config.output_dir:
-        yield SettingsFile(run_folder.settings_path(config), config.settings, config.named)
+        yield SettingsFile(
+            run_folder.settings_path(config),
+            config.settings,
+            config.named,
+            replaces_finished=run_folder.holds_finished_run(config),
+        )
 
 
 def _log_of(config: RetrainConfig) -> RunLog:
     """Returns what keeps all lines of the run, with what was asked for at their beginning."""
     named = [f"--{name}={value}" for name, value in config.settings.items() if name in config.named]
-    return RunLog(run_folder.log_path(config), named, goes_on=config.resume)
+    return RunLog(run_folder.log_path(config), named)
 
 
 def _example(judged: Iterable[tuple[Sequence[str], Evaluation | None]]) -> str:

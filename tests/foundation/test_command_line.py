@@ -347,11 +347,12 @@ def noisy_tensorflow(tmp_path: Path) -> Path:
 
 def test_import_tensorflow_hides_its_chatter_alone(noisy_tensorflow: Path) -> None:
     code = (
-        f"{IMPORTS}import os\nos.write(2, b'after\\n')\nprint(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+        f"{IMPORTS}import os\nos.write(2, b'after\\n')\nprint('TF_CPP_MIN_LOG_LEVEL' in os.environ)"
     )
     process = python("-c", code, PYTHONPATH=str(noisy_tensorflow), PYTHONUTF8="1")
     assert process.stderr == TROUBLE + "after\n"
-    assert process.stdout == "3\n"
+    # Programs that are started later make up their own minds.
+    assert process.stdout == "False\n"
 
 
 @pytest.mark.parametrize("level", ["0", "1", "3"])

@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,35 @@ def test_no_result_takes_the_place_of_what_no_flag_names(
         check_outputs(config)
 
 
+@pytest.mark.parametrize("name", ["tflite_output_file", "metrics_file", "label_issues_file"])
+def test_a_file_and_a_folder_of_one_name_are_noticed_before_the_work(
+    tmp_path: Path, name: str
+) -> None:
+    # Once: told after the training, for the folder was not there before.
+    value = "logs/m.json" if name == "metrics_file" else "logs"
+    changes: dict[str, Any] = {name: value}
+    if name == "metrics_file":
+        changes["summaries_dir"] = "logs/m.json"
+    config = run_folder.placed(RetrainConfig(output_dir=str(tmp_path), **changes))
+    with pytest.raises(SettingError, match=f"--{name} must name a file.*which is a folder"):
+        check_outputs(config)
+
+
+@pytest.mark.parametrize("name", ["model.pb.json", "run.log", "settings.json"])
+def test_a_folder_where_something_goes_that_no_flag_names(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(SettingError, match="There must be no folder where"):
+        check_outputs(run_folder.placed(RetrainConfig(output_dir=str(tmp_path))))
+
+
+def test_tensorboard_s_folder_needs_a_name_in_utf_8(tmp_path: Path) -> None:
+    # Once: UnicodeEncodeError after all vectors were computed.
+    folder = os.fsdecode(b"caf\xe9")
+    config = run_folder.placed(RetrainConfig(output_dir=str(tmp_path / folder)))
+    with pytest.raises(SettingError, match=r"--summaries_dir must be a name in UTF-8.*caf.udce9"):
+        check_outputs(config)
+
+
 def test_a_saved_model_overwrites_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
@@ -143,6 +173,23 @@ def test_a_saved_model_overwrites_nothing(tmp_path: Path) -> None:
     )
     # Nothing is made before there is a model: servers would take it up.
     assert sorted(path.name for path in folder.iterdir()) == ["1", "precious"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(("fact", "is_ours"), [("model.json", True), ("vocabulary.txt", False)])
+def test_a_saved_model_of_ours_is_replaced_if_that_is_wanted(
+    tmp_path: Path, fact: str, *, overwrite: bool, is_ours: bool
+) -> None:
+    folder = tmp_path / "run/saved"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "assets" / fact).touch()
+    (folder / "saved_model.pb").touch()
+    config = RetrainConfig(
+        output_dir=str(tmp_path / "run"), saved_model_dir="saved", overwrite=overwrite
+    )
+    refused = pytest.raises(SettingError, match="must be a new or an empty folder")
+    with contextlib.nullcontext() if is_ours and overwrite else refused:
+        check_outputs(run_folder.placed(config))
 
 
 @pytest.mark.parametrize("name", [*FILES, *FOLDERS])
@@ -231,6 +278,8 @@ def test_a_file_of_another_user_in_a_folder_for_all_cannot_be_replaced(tmp_path:
     graph.chmod(0o666)
     config = config_in(others, output_graph=graph)
     check_outputs(config)
+    shutil.rmtree(others)
+    others.mkdir()
     with (
         mode_of(others, 0o777),
         as_nobody(tmp_path),

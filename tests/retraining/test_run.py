@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from absl import logging as absl_logging
 from conftest import COLOURS, encoded, hearing_sigint, solid
 
 import image_retraining
@@ -152,6 +154,11 @@ def test_it_can_be_exported_later(run: Run, tmp_path: Path, name: str, quantize:
         ("m.h5", {}, r"must end in one of \.pb, \.tflite, \.onnx, or have no ending.*Got .*m\.h5"),
         ("m.tflite", {"quantize": "int4"}, "--tflite_quantize must be one of none, float16, int8"),
         ("file/m.pb", {}, "--output_graph must lie in a folder"),
+        # Once: ValueError, a folder called .pb, and settings that were passed over.
+        ("", {}, "must end in one of .*Got an empty name"),
+        (".pb", {}, r"must end in one of .*Got .*\.pb"),
+        ("m.onnx", {"quantize": "int8"}, "quantize is for TensorFlow Lite files"),
+        ("m.pb", {"quantize": "float16"}, "quantize is for TensorFlow Lite files"),
     ],
 )
 def test_exports_that_cannot_be(
@@ -159,7 +166,29 @@ def test_exports_that_cannot_be(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match=words):
-        run.export(tmp_path / name, **options)
+        run.export(tmp_path / name if name else "", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("m.tflite", "m.tflite"),
+        ("m.pb", "m.pb"),
+        ("m.pb", "m_labels.txt"),
+        ("m.pb", "m.pb.json"),
+        ("saved", "saved/assets/model.json"),
+    ],
+)
+def test_an_export_replaces_nothing_unasked(
+    run: Run, tmp_path: Path, name: str, taken: str
+) -> None:
+    # Once: files were, the labels of another graph among them.
+    (tmp_path / taken).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / taken).write_text("mine")
+    with pytest.raises(SettingError):
+        run.export(tmp_path / name)
+    assert (tmp_path / taken).read_text() == "mine"
+    assert image_retraining.load(run.export(tmp_path / name, overwrite=True)).labels == run.labels
 
 
 @pytest.mark.parametrize(
@@ -171,6 +200,11 @@ def test_exports_that_cannot_be(
         ({"cache_info": True}, r"retrain\.py's\. Got cache_info\."),
         ({"seed": "1"}, "--seed must be a whole number. Got '1'"),
         ({"overwrite": True}, "it needs --output_dir"),
+        # Once: the second of the two was passed over.
+        ({"tfhub_module": "builtin"}, "are one setting.* and builtin"),
+        # Once: TypeError from TensorFlow.
+        ({"learning_rate": 10**400}, "--learning_rate must be a number. Got 1000"),
+        ({"output_dir": "a\0b"}, r"must hold no NUL character\. Got 'a.x00b'"),
     ],
 )
 def test_settings_are_checked_as_the_flags_are(
@@ -215,6 +249,40 @@ def test_the_process_is_left_as_it_was(
     assert [line for line in logged.messages if "Step 59: Train accuracy" in line]
 
 
+LEVELS = """
+import os, sys
+from absl import logging
+logger = logging.get_absl_logger()
+def state():
+    return logging.get_verbosity(), logger.level, logger.propagate, dict(os.environ)
+before, sys.stderr = state(), None
+import image_retraining
+run = image_retraining.train(sys.argv[1], module=sys.argv[2], bottleneck_dir=sys.argv[3],
+    output_dir=sys.argv[4], how_many_training_steps=5)
+image_retraining.load(run.path).predict(run.features("testing").paths[0])
+print(*(name for name, a, b in zip(("verbosity", "level", "propagate", "environ"), before, state())
+    if a != b))
+"""
+
+
+def test_a_fresh_process_is_left_as_it_was_even_without_stderr(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    # Once: absl's level was another, TF_CPP_MIN_LOG_LEVEL stayed, and a program with windows got
+    # an AttributeError.
+    places = (settings["image_dir"], settings["module"], tmp_path / "cache", tmp_path / "run")
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", LEVELS, *map(str, places)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
 def test_numbers_of_numpy_and_none_are_settings(settings: dict[str, Any], tmp_path: Path) -> None:
     numbers = {
         "how_many_training_steps": np.int64(5),
@@ -241,6 +309,47 @@ def test_it_trains_in_a_thread_too(settings: dict[str, Any], tmp_path: Path) -> 
     thread.start()
     thread.join()
     assert runs[0].accuracy is not None
+
+
+def test_one_training_at_a_time(
+    run: Run, settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once: absl's logger stayed cut off from the program's handlers, and logs were mixed.
+    errors: list[image_retraining.RetrainError] = []
+
+    class TryingAnother(logging.Handler):
+        """Does so in the middle of a training."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if "Step 10:" not in record.getMessage():
+                return
+            for work in (
+                lambda: image_retraining.train(**settings, output_dir=tmp_path / "b"),
+                lambda: run.export(tmp_path / "m.tflite"),
+            ):
+                thread = threading.Thread(target=attempt, args=[work])
+                thread.start()
+                thread.join()
+
+    def attempt(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except image_retraining.RetrainError as error:
+            errors.append(error)
+
+    handler = TryingAnother()
+    logging.root.addHandler(handler)
+    try:
+        image_retraining.train(**settings, output_dir=tmp_path / "a", logging_verbosity="INFO")
+    finally:
+        logging.root.removeHandler(handler)
+    assert len(errors) == 3 * 2
+    assert all("one classifier at a time" in str(error) for error in errors)
+    assert not (tmp_path / "b").exists()
+    image_retraining.train(**settings, output_dir=tmp_path / "b")
+    logged.clear()
+    absl_logging.info("heard")
+    assert logged.messages == ["heard"]
 
 
 def test_ctrl_c_is_an_exception(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 """--output_dir: where results lie in the folder of a run, and what is not overwritten."""
 
 import dataclasses
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +13,12 @@ import pytest
 
 from image_retraining.exports.run_folder import graph_in
 from image_retraining.foundation.errors import GraphError, SettingError
+from image_retraining.foundation.lock import lock
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import EXPORT_FLAGS, RetrainConfig
+from image_retraining.retraining.outputs import check_outputs
+
+ROOT = Path(__file__).resolve().parents[2]
 
 UNCHANGED = RetrainConfig()
 
@@ -90,30 +99,174 @@ def test_a_new_folder_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "runs/birds").is_dir()
 
 
+def settings_json(finished: str | None, **settings: str) -> str:
+    return json.dumps({"finished": finished, "settings": {"output_graph": "/srv/m.pb"} | settings})
+
+
+FINISHED, UNFINISHED = settings_json("2026-11-28T04:33:43+0000"), settings_json(None)
+
+
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize(
-    ("name", "content"),
-    [("model.pb", ""), ("settings.json", '{"finished": "2026-11-28T04:33:43+0000"}')],
+    ("files", "has_finished"),
+    [
+        ({"model.pb": ""}, True),
+        ({"settings.json": FINISHED}, True),
+        ({"settings.json": FINISHED, "model.pb": ""}, True),
+        ({"settings.json": UNFINISHED}, False),
+        # Once: a run that was stopped while it wrote its exports could not be resumed.
+        ({"settings.json": UNFINISHED, "model.pb": ""}, False),
+        ({"notes.txt": ""}, False),
+    ],
 )
 def test_a_finished_run_is_not_overwritten_unasked(
-    tmp_path: Path, name: str, content: str, *, resume: bool
+    tmp_path: Path, files: dict[str, str], *, has_finished: bool, resume: bool
 ) -> None:
-    (tmp_path / name).write_text(content)
-    with pytest.raises(SettingError) as caught:
-        run_folder.check(config_in(tmp_path, resume=resume))
-    assert str(caught.value) == (
-        f"--output_dir must not hold a finished run. Got {tmp_path}, which does. Name another "
-        "folder, or give --overwrite to replace what is in it."
-    )
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    config = config_in(tmp_path, resume=resume)
+    if has_finished:
+        with pytest.raises(SettingError) as caught:
+            run_folder.check(config)
+        assert str(caught.value) == (
+            f"--output_dir must not hold a finished run. Got {tmp_path}, which does. Name another "
+            "folder, or give --overwrite to replace what is in it."
+        )
+    else:
+        run_folder.check(config)
     run_folder.check(config_in(tmp_path, resume=resume, overwrite=True))
-    assert (tmp_path / name).read_text() == content
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
 
 
-@pytest.mark.parametrize("content", ['{"finished": null}', "{}", "[]", "no json", "\0"])
-def test_an_unfinished_run_is_no_obstacle(tmp_path: Path, content: str) -> None:
+OTHERS = ["{}", "[]", "no json", "\0", '{"editor.fontSize": 12}', "[" * 9999, '{"finished": null}']
+
+
+@pytest.mark.parametrize("content", OTHERS)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_settings_of_another_program_are_not_replaced(
+    tmp_path: Path, content: str, *, overwrite: bool
+) -> None:
     (tmp_path / "settings.json").write_text(content)
-    (tmp_path / "notes.txt").touch()
+    with pytest.raises(SettingError, match=r"must not hold a settings\.json of another program"):
+        run_folder.check(config_in(tmp_path, overwrite=overwrite))
+
+
+@pytest.mark.parametrize("content", OTHERS)
+def test_a_model_beside_them_can_be_read(tmp_path: Path, content: str) -> None:
+    # Once: a SavedModel in a folder with such a file was taken for an unfinished run.
+    (tmp_path / "settings.json").write_text(content)
+    assert graph_in(str(tmp_path)) == str(tmp_path)
+
+
+def test_a_folder_that_is_called_as_the_graph_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "model.pb").mkdir()
     run_folder.check(config_in(tmp_path))
+    with pytest.raises(SettingError, match=r"--output_graph must name a file.*which is a folder"):
+        check_outputs(config_in(tmp_path))
+
+
+HOLDER = """
+import sys
+from image_retraining.foundation.lock import lock
+from image_retraining.retraining import run_folder
+from image_retraining.retraining.config import RetrainConfig
+
+with run_folder.held(RetrainConfig(output_dir=sys.argv[1])):
+    print("holds", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("ending", [b"\n", signal.SIGKILL])
+def test_one_run_at_a_time_writes_into_a_folder(
+    tmp_path: Path, ending: bytes | signal.Signals
+) -> None:
+    # Once: both wrote, and of each result the later one stayed.
+    folder = tmp_path / "run"
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, folder],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with other:
+        assert other.stdout
+        assert other.stdout.readline() == b"holds\n"
+        with (
+            pytest.raises(SettingError) as caught,
+            run_folder.held(config_in(folder, overwrite=True)),
+        ):
+            raise AssertionError
+        assert f"another run writes into. Got {folder}, where process {other.pid}" in str(
+            caught.value
+        )
+        if isinstance(ending, bytes):
+            other.communicate(ending)
+        else:
+            other.send_signal(ending)
+            other.wait()
+    with run_folder.held(config_in(folder)):
+        pass
+    with run_folder.held(config_in(tmp_path / "another")):
+        assert not [path for path in folder.iterdir() if isinstance(ending, bytes)]
+
+
+def test_a_run_that_has_just_finished_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish_first(path: str, on_other: Callable[[str], None]) -> Callable[[], None]:
+        (tmp_path / "settings.json").write_text(FINISHED)
+        return lock(path, on_other)
+
+    monkeypatch.setattr(run_folder, "lock", finish_first)
+    with (
+        pytest.raises(SettingError, match="must not hold a finished run"),
+        run_folder.held(config_in(tmp_path)),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("content", "has_checkpoint", "resume", "is_told"),
+    [
+        (UNFINISHED, True, False, True),
+        (UNFINISHED, True, True, False),
+        (UNFINISHED, False, False, False),
+        (FINISHED, True, False, False),
+    ],
+)
+def test_whoever_starts_anew_is_told_of_what_is_given_up(
+    tmp_path: Path,
+    logged: pytest.LogCaptureFixture,
+    content: str,
+    *,
+    has_checkpoint: bool,
+    resume: bool,
+    is_told: bool,
+) -> None:
+    (tmp_path / "settings.json").write_text(content)
+    if has_checkpoint:
+        (tmp_path / "checkpoint").touch()
+    run_folder.warn_of_unfinished(config_in(tmp_path, resume=resume))
+    assert bool(logged.messages) == is_told
+    assert all("the same command with --resume" in line for line in logged.messages)
+
+
+def test_what_an_earlier_run_left_is_found(tmp_path: Path) -> None:
+    names = {"tflite_output_file": "m.tflite", "saved_model_dir": "saved", "metrics_file": "m.csv"}
+    earlier = {name: str(tmp_path / value) for name, value in names.items()}
+    gone = str(tmp_path / "gone.csv")
+    (tmp_path / "settings.json").write_text(
+        settings_json("2026", **earlier, label_issues_file=gone, checkpoint_path=str(tmp_path))
+    )
+    (tmp_path / "m.tflite").touch()
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "m.csv").touch()
+    assert set(run_folder.left_over(config_in(tmp_path))) == set(earlier.values())
+    now = config_in(tmp_path, tflite_output_file="./m.tflite", metrics_file="m.csv")
+    assert run_folder.left_over(now) == (str(tmp_path / "saved"),)
+    assert run_folder.left_over(config_in(tmp_path / "new")) == ()
+    assert run_folder.left_over(UNCHANGED) == ()
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -133,6 +286,11 @@ def test_results_do_not_go_among_the_photos(tmp_path: Path, below: str) -> None:
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["daisy"]
     for other in (tmp_path, tmp_path / "photos of runs"):
         run_folder.check(config_in(other, image_dir=photos))
+    # Once: a class may be a link, and its photos lie where that leads.
+    (tmp_path / "roses").mkdir()
+    (tmp_path / "photos/rose").symlink_to("../roses")
+    with pytest.raises(SettingError, match="--output_dir must not lie in --image_dir"):
+        run_folder.check(config_in(tmp_path / "roses" / below, image_dir=photos))
 
 
 def test_overwriting_needs_a_folder() -> None:
@@ -143,9 +301,10 @@ def test_overwriting_needs_a_folder() -> None:
 def test_the_graph_of_a_run_is_found_by_its_folder(tmp_path: Path) -> None:
     assert graph_in(str(tmp_path)) == str(tmp_path)
     assert graph_in(str(tmp_path / "g.pb")) == str(tmp_path / "g.pb")
-    (tmp_path / "settings.json").touch()
-    with pytest.raises(GraphError, match="the folder of a finished run") as caught:
-        graph_in(str(tmp_path))
-    assert "--resume" in str(caught.value)
+    for content, advice in [(UNFINISHED, "--resume goes on"), (FINISHED, "to /srv/m.pb: name")]:
+        (tmp_path / "settings.json").write_text(content)
+        with pytest.raises(GraphError, match="the folder of a finished run") as caught:
+            graph_in(str(tmp_path))
+        assert advice in str(caught.value)
     (tmp_path / "model.pb").touch()
     assert graph_in(str(tmp_path)) == str(tmp_path / "model.pb")

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from absl import logging
 
 from image_retraining.exports.formats import open_classifier
-from image_retraining.foundation.records import Split
+from image_retraining.foundation.errors import RetrainError, SettingError
+from image_retraining.foundation.records import Split, TrainingReport
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
-from image_retraining.reports.findings import Ended
+from image_retraining.reports.findings import Ended, Exported
 from image_retraining.retraining import evaluating, exporting, extracting, training
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
@@ -167,6 +169,103 @@ def test_a_run_in_one_folder_says_what_it_was(settings: dict[str, Any], tmp_path
     assert timedelta(0) <= finished - started < timedelta(minutes=5)
     assert found.example[:3] == ("python", "label_image.py", f"--graph={folder}")
     assert open_classifier(str(folder)).labels == ("blue", "green", "red")
+
+
+PLACES = ("output_graph", "output_labels", "summaries_dir", "checkpoint_path")
+
+
+@pytest.fixture
+def in_folder(settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """The settings of a run in one folder."""
+    free = {name: value for name, value in settings.items() if name not in PLACES}
+    return free | {"output_dir": str(tmp_path / "run")}
+
+
+def test_a_run_that_cannot_begin_leaves_what_it_would_replace(
+    in_folder: dict[str, Any], tmp_path: Path
+) -> None:
+    # Once: a mistyped --image_dir emptied the log, and the run counted as unfinished: the next one
+    # replaced it without being told to.
+    run = in_folder | {"output_graph": str(tmp_path / "mine.pb")}
+    told(**run)
+    log, said = (tmp_path / "run" / name for name in ("run.log", "settings.json"))
+    lines, settings = log.read_text(), said.read_text()
+    for mistyped in ({"image_dir": "none"}, {"tfhub_module": str(tmp_path / "none")}):
+        with pytest.raises(RetrainError):
+            told(**run | mistyped, overwrite=True)
+        assert said.read_text() == settings
+    assert log.read_text().startswith(lines)
+    with pytest.raises(SettingError, match="must not hold a finished run"):
+        told(**run)
+
+
+class Interrupting:
+    """Presses Ctrl-C when a finding of some kind is told."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def tell(self, finding: object) -> None:
+        if isinstance(finding, self._kind):
+            raise KeyboardInterrupt
+
+    def close(self) -> None:
+        """Has nothing to finish."""
+
+
+@pytest.mark.parametrize("kind", [TrainingReport, Exported])
+def test_a_run_that_is_stopped_can_be_resumed_whenever_that_was(
+    in_folder: dict[str, Any], tmp_path: Path, kind: type
+) -> None:
+    # Once: refused as finished if the graph was there already.
+    with pytest.raises(KeyboardInterrupt):
+        run(RetrainConfig(**in_folder), label_image="l", also=[Interrupting(kind)])
+    folder = tmp_path / "run"
+    assert (folder / "model.pb").exists() == (kind is Exported)
+    assert json.loads((folder / "settings.json").read_text())["finished"] is None
+    told(**in_folder, resume=True)
+    assert json.loads((folder / "settings.json").read_text())["finished"]
+
+
+@pytest.mark.parametrize(("kind", "is_kept"), [(TrainingReport, True), (Exported, False)])
+def test_a_finished_run_stays_one_until_its_files_are_replaced(
+    in_folder: dict[str, Any], tmp_path: Path, kind: type, *, is_kept: bool
+) -> None:
+    told(**in_folder)
+    again = RetrainConfig(**in_folder, overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(again, label_image="l", also=[Interrupting(kind)])
+    said = json.loads((tmp_path / "run/settings.json").read_text())
+    assert bool(said["finished"]) == is_kept
+
+
+def test_all_that_is_overwritten_is_replaced_or_told(
+    in_folder: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once: refused, for the folder of the SavedModel was not empty.
+    told(**in_folder, saved_model_dir="saved", metrics_file="m.csv")
+    saved = tmp_path / "run/saved"
+    before = (saved / "assets/model.json").read_text()
+    (tmp_path / "photos/red").rename(tmp_path / "photos/rouge")
+    logged.clear()
+    told(**in_folder, saved_model_dir="saved", overwrite=True)
+    assert open_classifier(str(saved)).labels == ("blue", "green", "rouge")
+    assert (saved / "assets/model.json").read_text() != before
+    assert [path.name for path in (tmp_path / "run").iterdir() if path.name[0] == "."] == []
+    left = [line for line in logged.messages if "did not write anew" in line]
+    assert [line.rpartition(" ")[2] for line in left] == [str(tmp_path / "run/m.csv")]
+
+
+def test_the_log_has_what_comes_after_a_saved_model(
+    in_folder: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once: lost where the screen shows warnings alone.
+    logging.set_verbosity(logging.WARNING)
+    told(**in_folder, saved_model_dir="saved")
+    log = (tmp_path / "run/run.log").read_text()
+    assert "Save SavedModel to" in log
+    assert "Try it:" in log
+    assert not [line for line in logged.messages if "Assets written" in line]
 
 
 def test_the_example_is_a_photo_that_is_answered_rightly(

@@ -385,7 +385,7 @@ def test_copies_are_told_and_dropped_on_request(
             f"{split.value} +red +{re.escape(str(colour_photos / 'red' / name))}", text
         )
     run("some", drop_duplicates=True, duplicate_cosine=1.0)
-    assert "One photo of each group stays; 1 are left out." in logged.messages
+    assert "One photo of each group stays; 1 is left out." in logged.messages
 
 
 def split_by_name(name: str) -> Split:
@@ -439,7 +439,7 @@ def test_a_bad_photo_is_left_out_and_listed(
     bad = colour_photos / "green" / "bad.jpg"
     bad.write_bytes(b"<html>")
     run()
-    assert "WARNING: 1 of 91 photos could not be read and were left out:" in logged.messages
+    assert "WARNING: 1 of 91 photos could not be read and was left out:" in logged.messages
     assert any(line.startswith(f"  {bad}: ") for line in logged.messages)
     with pytest.raises(PhotoError, match=re.escape(str(bad))):
         run("strict", on_bad_image="fail")
@@ -520,8 +520,11 @@ def test_nobodys_choice_of_module_falls_back_and_a_persons_does_not(
     url = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
     run(tfhub_module=url, named=frozenset({"image_dir"}), how_many_training_steps=5)
     warnings = [line for line in logged.messages if "built-in" in line]
-    assert len(warnings) == 1
+    assert len(warnings) == 2
     assert "--tfhub_module" in warnings[0]
+    # Told again at the end, where nobody has scrolled past it.
+    assert logged.messages.index(warnings[1]) == len(logged.messages) - 3
+    assert f"stood in for {url}" in warnings[1]
     with pytest.raises(DownloadError):
         run("named", tfhub_module=url)
 

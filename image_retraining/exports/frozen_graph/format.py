@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from image_retraining.exports.classifier import Classifier, Layers
-from image_retraining.exports.facts import read_facts, write_facts
+from image_retraining.exports.facts import facts_path, read_facts, write_facts
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import write_graph
@@ -20,6 +20,10 @@ class FrozenGraphFormat(Format):
     name = "graph"
     flag = "output_graph"
     ending = ".pb"
+
+    def files(self, target: str, labels_file: str) -> tuple[str, ...]:
+        """Returns the graph, and what is written beside it."""
+        return target, labels_file, facts_path(target)
 
     def recognises(self, path: str, start: bytes) -> bool:
         """Whether it is a file that is not empty: nothing marks a GraphDef."""
