@@ -12,16 +12,15 @@ from absl import logging
 
 from image_retraining.evidence import heatmap
 from image_retraining.evidence.evidence import Evidence
-from image_retraining.exports import run_folder
 from image_retraining.exports.classifier import Classifier, Layers
 from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.formats import open_classifier
-from image_retraining.exports.labels_file import read_labels
 from image_retraining.exports.predictions import in_range, predict, predict_files, top
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.labelling.answers import Answer
 from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.labels import labels_of
 from image_retraining.labelling.unknown import unknown_rule
 from image_retraining.photos import pixels
 from image_retraining.photos.folder import photos_below
@@ -73,7 +72,7 @@ class Labeller:
         self._classifier = open_classifier(config.graph, layers)
         self._named = config.graph
         self.facts: ModelFacts | None = self._classifier.facts
-        self.labels, self._labels_source = _labels(config, self._classifier)
+        self.labels, self._labels_source = labels_of(config, self._classifier)
         if self._classifier.output_size is not None:
             self.check_count(self._classifier.output_size)
         self._pixels = _pixels(config, self._classifier)
@@ -207,15 +206,6 @@ def _of_files(config: LabelConfig) -> str:
         f"{config.graph} decodes photo files itself. Name its layer of pixels with --input_layer, "
         "as in --input_layer=Mul --input_mean=128 --input_std=128 for the Inception of 2015."
     )
-
-
-def _labels(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, ...], str]:
-    """Returns the labels, and where they come from: a file that is named goes before all else."""
-    if "labels" not in config.named and classifier.labels:
-        return classifier.labels, classifier.labels_source
-    of_run = os.path.join(config.graph, run_folder.LABELS)
-    path = of_run if "labels" not in config.named and os.path.isfile(of_run) else config.labels
-    return read_labels(path), path
 
 
 def _side(name: str, of_graph: int | None, wanted: int) -> int:

@@ -225,6 +225,54 @@ def test_a_graph_brings_its_labels_along(exported: Path, tmp_path: Path, photos:
     assert Labeller(named).answer(prediction).ranked[0][0] == "红 red"
 
 
+DEFAULT, OWN, BESIDE, NAMED = "default", "own", "beside", "named"
+NEW_GRAPH = {"run/labels.txt": BESIDE, "run/model.pb.json": OWN}
+
+
+@pytest.mark.parametrize(
+    ("graph", "files", "named", "first"),
+    [
+        pytest.param("run", {"run/labels.txt": BESIDE}, False, BESIDE, id="folder"),
+        pytest.param("run/model.pb", {"run/labels.txt": BESIDE}, False, BESIDE, id="its graph"),
+        pytest.param("run", NEW_GRAPH, False, OWN, id="folder, facts"),
+        pytest.param("run/model.pb", NEW_GRAPH, False, OWN, id="its graph, facts"),
+        pytest.param("run", NEW_GRAPH, True, NAMED, id="folder, named"),
+        pytest.param("run/model.pb", NEW_GRAPH, True, NAMED, id="its graph, named"),
+        pytest.param("run", {}, True, NAMED, id="folder without, named"),
+        pytest.param("run", {}, False, None, id="folder without"),
+        pytest.param("run/model.pb", {"run/settings.json": "{"}, False, None, id="run's without"),
+        pytest.param("run/model.pb", {}, False, DEFAULT, id="of others"),
+        pytest.param("run/mine.pb", {"run/labels.txt": BESIDE}, False, DEFAULT, id="elsewhere"),
+    ],
+)
+def test_whose_labels_are_taken(
+    exported: Path,
+    tmp_path: Path,
+    graph: str,
+    files: dict[str, str],
+    named: bool,  # noqa: FBT001 - a row of the table
+    first: str | None,
+) -> None:
+    (tmp_path / "run").mkdir()
+    is_folder = graph == "run"
+    file = tmp_path / graph / "model.pb" if is_folder else tmp_path / graph
+    shutil.copy(exported / "graph.pb", file)
+    for name, label in files.items():
+        if name.endswith(".pb.json"):
+            write_facts(str(file), replace(FACTS, labels=(label, *"bcdef")))
+        else:
+            write_labels(tmp_path / name, (label, *"bcdef"))
+    where = NAMED if named else DEFAULT
+    write_labels(tmp_path / where, (where, *"bcdef"))
+    settings = {"graph": str(tmp_path / graph), "labels": str(tmp_path / where)}
+    wanted = config(exported, **settings, named=frozenset({"labels"} if named else ()))
+    if first is None:
+        with pytest.raises(GraphError, match=r"run.*, which has no labels\.txt\. .*--labels"):
+            Labeller(wanted)
+    else:
+        assert Labeller(wanted).labels == (first, *"bcdef")
+
+
 @pytest.mark.parametrize("place", ["model", "model/1", "model/12"])
 def test_a_saved_model_is_read(exported: Path, tmp_path: Path, photos: Path, place: str) -> None:
     graph_def = tf.compat.v1.GraphDef.FromString((exported / "graph.pb").read_bytes())

@@ -1,0 +1,44 @@
+"""Which labels the scores of a classifier get: named ones, its own, or those beside it."""
+
+import os
+
+from image_retraining.exports.classifier import Classifier
+from image_retraining.exports.labels_file import read_labels
+from image_retraining.exports.run_folder import GRAPH, LABELS, SETTINGS
+from image_retraining.foundation.errors import GraphError
+from image_retraining.labelling.config import LabelConfig
+
+
+def labels_of(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, ...], str]:
+    """Returns the labels, and where they stand.
+
+    A file that is named goes before all else. The default place, which may hold another run's
+    labels, comes last, and never for a run's folder.
+
+    Raises:
+        GraphError: they cannot be read, or a run's folder has none.
+    """
+    if "labels" in config.named:
+        return read_labels(config.labels), config.labels
+    if classifier.labels:
+        return classifier.labels, classifier.labels_source
+    path = _beside(config.graph) or config.labels
+    return read_labels(path), path
+
+
+def _beside(graph: str) -> str:
+    """Returns the labels file in a folder, or beside a run's graph; '' without."""
+    is_folder = os.path.isdir(graph)
+    folder = graph if is_folder else os.path.dirname(graph)
+    if not is_folder and os.path.basename(graph) != GRAPH:
+        return ""
+    labels = os.path.join(folder, LABELS)
+    if os.path.isfile(labels):
+        return labels
+    # A lone file of that name may be anybody's.
+    if os.path.isfile(os.path.join(folder, GRAPH if is_folder else SETTINGS)):
+        raise GraphError(
+            f"The folder of a run must hold its labels. Got {graph}, which has no {LABELS}. Name "
+            "its labels file with --labels."
+        )
+    return ""
