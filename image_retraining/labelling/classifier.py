@@ -17,6 +17,7 @@ from image_retraining.foundation.python_settings import given, plain
 from image_retraining.foundation.records import Floats
 from image_retraining.foundation.settings import require, settings_of
 from image_retraining.labelling.config import AUTO, LabelConfig
+from image_retraining.photos.pictures import of_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -214,7 +215,7 @@ def _pixels_of(photo: Photo) -> Any:
     Raises:
         SettingError: it is neither.
     """
-    array = np.asarray(photo.convert("RGB") if _is_picture(photo) else photo)
+    array = of_picture(photo) if _is_picture(photo) else np.asarray(photo)
     is_rgb = array.ndim == _CHANNELS and array.shape[-1] == _CHANNELS and array.size > 0
     if is_rgb and array.dtype == np.uint8:
         return array

@@ -154,6 +154,16 @@ def test_a_photo_that_cannot_be_read(classifier: Any, tmp_path: Path) -> None:
         classifier.predict(tmp_path / "empty")
 
 
+def test_a_deep_picture_is_answered_as_its_file(classifier: Any, tmp_path: Path) -> None:
+    file = tmp_path / "deep.png"
+    deep = np.random.default_rng(5).integers(0, 65536, [37, 50]).astype(np.uint16)
+    Image.fromarray(deep).save(file)
+    with Image.open(file) as picture:
+        assert picture.mode == "I;16"
+        of_file, of_picture = classifier.predict([file, picture])
+    np.testing.assert_allclose(of_picture.scores, of_file.scores, atol=1e-6)
+
+
 def test_what_is_unsure_is_unknown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grey = np.full([8, 8, 3], 128, np.uint8)
     never = image_retraining.load(folder, unknown_threshold=0.0)
