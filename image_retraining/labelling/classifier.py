@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from image_retraining.foundation.command_line import import_tensorflow
-from image_retraining.foundation.errors import PhotoError, SettingError
+from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.python_settings import given, plain
 from image_retraining.foundation.records import Floats
 from image_retraining.foundation.settings import require, settings_of
+from image_retraining.foundation.text import shown
 from image_retraining.labelling.config import AUTO, LabelConfig
-from image_retraining.photos.pictures import of_picture
+from image_retraining.labelling.given_photos import GivenPhoto, Photo, given_photo, in_full, is_one
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from image_retraining.labelling.labeller import Labeller
 
-# A file, a picture of Pillow, or an array: uint8 [h, w, 3], RGB, or float of 0 to 1.
-Photo: TypeAlias = Any
-
-_CHANNELS = 3
 # More photos than these take long enough to show how far they are.
 _A_FEW = 32
 _NOT_HERE = ("image", "graph", "top_k", "format", "output", "heatmap_dir")
@@ -38,7 +36,7 @@ class LabelledPhoto:
     """What a classifier says of a photo.
 
     Attributes:
-        path: the file; '' of a photo in memory.
+        path: the file, or a folder that cannot be read or has no photos; '' of a photo in memory.
         label: the best one; None where the photo could not be read.
         score: of this label, 0 to 1 for what this tool has trained.
         scores: float32 [C], in the order of the classifier's labels; empty where it could not.
@@ -120,8 +118,8 @@ class Classifier:
             on_bad_image: fail, or skip, which leaves the label of what cannot be read None.
 
         Raises:
-            PhotoError: a photo cannot be read.
-            SettingError: something is no photo.
+            PhotoError: a photo cannot be read, or a folder has none; not with skip.
+            SettingError: something is no photo, whatever on_bad_image says.
         """
         choices = ("fail", "skip")
         require(
@@ -129,28 +127,21 @@ class Classifier:
             f"on_bad_image must be one of {', '.join(choices)}",
             on_bad_image,
         )
-        from image_retraining.labelling.labeller import photo_paths  # noqa: PLC0415
-
-        several = [photos] if _is_one(photos) else list(photos)
-        arrays = {n: _pixels_of(photo) for n, photo in enumerate(several) if not _is_path(photo)}
-        paths = {n: photo_paths([plain(p)], ()) for n, p in enumerate(several) if _is_path(p)}
+        several = [photos] if is_one(photos) else list(photos)
+        given = [given_photo(photo) for photo in several]
+        if on_bad_image == "fail":
+            for place, one in enumerate(given, 1):
+                if one.error:
+                    name = one.path or f"Picture {place} of {len(given)}"
+                    raise _unreadable(name, one.error)
         labelled: list[LabelledPhoto] = []
-        files = self._labeller.predictions([path for some in paths.values() for path in some])
-        total = len(arrays) + sum(map(len, paths.values()))
+        total = sum(len(one.files) or 1 for one in given)
         with Progress("Labelling", total, shown=total > _A_FEW) as progress:
-            for place in range(len(several)):
-                if place in arrays:
-                    labelled.append(self._labelled("", self._labeller.photo_scores(arrays[place])))
-                    progress.advance()
-                for _ in paths.get(place, ()):
-                    found = next(files)
-                    labelled.append(self._labelled(found.path, found.scores, found.reason))
-                    if found.scores is None and on_bad_image == "fail":
-                        raise PhotoError(
-                            f"{found.path} cannot be read: {found.reason}. Leave it out, or give "
-                            "on_bad_image='skip'."
-                        )
-                    progress.advance()
+            for answer in self._answers(given):
+                labelled.append(answer)
+                if answer.error and on_bad_image == "fail":
+                    raise _unreadable(answer.path, answer.error)
+                progress.advance()
                 raise_if_interrupted()
         return labelled
 
@@ -174,7 +165,7 @@ class Classifier:
             f"label must be one of {', '.join(self.labels)}",
             label,
         )
-        whole = _in_full(photo)
+        whole = in_full(photo)
         label_id = (
             int(self._labeller.photo_scores(whole).argmax())
             if label is None
@@ -182,6 +173,17 @@ class Classifier:
         )
         resized = pixels.of_array(whole, self.image_size)
         return heatmap.blended(pixels.as_uint8(whole), self._labeller.evidence(resized, label_id))
+
+    def _answers(self, given: list[GivenPhoto]) -> Iterator[LabelledPhoto]:
+        """Yields what is said of each photo, in their order."""
+        files = self._labeller.predictions([path for one in given for path in one.files])
+        for one in given:
+            if one.error:
+                yield self._labelled(one.path, None, one.error)
+            elif one.pixels is not None:
+                yield self._labelled("", self._labeller.photo_scores(one.pixels))
+            for found in itertools.islice(files, len(one.files)):
+                yield self._labelled(found.path, found.scores, found.reason)
 
     def _labelled(self, path: str, scores: Floats | None, error: str = "") -> LabelledPhoto:
         if scores is None:
@@ -196,58 +198,7 @@ class Classifier:
         )
 
 
-def _is_path(photo: Photo) -> bool:
-    return isinstance(photo, str | os.PathLike)
-
-
-def _is_picture(photo: Photo) -> bool:
-    return hasattr(photo, "convert") and hasattr(photo, "getbands")
-
-
-def _is_one(photos: Any) -> bool:
-    # An array of names, or of several photos, has another number of axes.
-    return _is_path(photos) or _is_picture(photos) or getattr(photos, "ndim", 0) in (2, 3)
-
-
-def _pixels_of(photo: Photo) -> Any:
-    """Returns uint8 or float32 [h, w, 3] of a picture of Pillow or an array.
-
-    Raises:
-        SettingError: it is neither.
-    """
-    array = of_picture(photo) if _is_picture(photo) else np.asarray(photo)
-    is_rgb = array.ndim == _CHANNELS and array.shape[-1] == _CHANNELS and array.size > 0
-    if is_rgb and array.dtype == np.uint8:
-        return array
-    if is_rgb and array.dtype.kind == "f" and array.min() >= 0 and array.max() <= 1:
-        return array.astype(np.float32)
-    raise SettingError(
-        "A photo must be a file, a picture of Pillow, or an array [h, w, 3], RGB, uint8 or float "
-        f"of 0 to 1. Got {_described(photo, array)}."
+def _unreadable(name: str, reason: str) -> PhotoError:
+    return PhotoError(
+        f"{shown(name)} cannot be read: {reason}. Leave it out, or give on_bad_image='skip'."
     )
-
-
-def _described(photo: Photo, array: Any) -> str:
-    if array.dtype.kind not in "iufb":
-        return repr(photo)
-    extent = f", {array.min():g} to {array.max():g}" if array.size else ""
-    return f"{array.dtype} {list(array.shape)}{extent}"
-
-
-def _in_full(photo: Photo) -> Any:
-    """Returns uint8 or float32 [h, w, 3] of a photo in its own size.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
-    import tensorflow as tf  # noqa: PLC0415 - takes seconds
-
-    from image_retraining.photos import pixels  # noqa: PLC0415
-
-    if not _is_path(photo):
-        return _pixels_of(photo)
-    path = plain(photo)
-    try:
-        return pixels.in_full(pixels.read(path))
-    except (OSError, UnicodeDecodeError, tf.errors.InvalidArgumentError) as error:
-        raise PhotoError(f"{path} cannot be read: {pixels.why_left_out(path)}.") from error

@@ -8,7 +8,7 @@ PIPELINE_VERSION with it, which makes the cached ones unused.
 """
 
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +127,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
         OSError: it cannot be read, is of no kind that is read, or decoding it would take the
             machine's memory.
     """
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > _LARGEST_FILE:
             raise OSError(f"the file has {size / 1e6:.0f} MB, more than {_LARGEST_FILE / 1e6:.0f}")
@@ -140,6 +140,14 @@ def read(path: str | os.PathLike[str]) -> bytes:
             f"the photo has {count / 1e6:.0f} megapixels, more than {_MOST_PIXELS / 1e6:.0f}"
         )
     return contents
+
+
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except ValueError as error:
+        # A NUL in the name, or what is no character of names.
+        raise OSError(f"no file can have such a name: {error}") from error
 
 
 def why_unreadable(contents: bytes) -> str:

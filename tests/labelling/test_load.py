@@ -1,5 +1,7 @@
 """Labelling from Python, with a classifier that retrain.py has written."""
 
+import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -149,9 +151,62 @@ def test_a_photo_that_cannot_be_read(classifier: Any, tmp_path: Path) -> None:
     assert labelled[1].unknown
     with pytest.raises(SettingError, match="on_bad_image must be one of fail, skip"):
         classifier.predict(paths, on_bad_image="ignore")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(PhotoError, match="has none"):
-        classifier.predict(tmp_path / "empty")
+
+
+def unreadable(kind: str, folder: Path) -> tuple[Any, str]:
+    """Returns what a program may give that is no readable photo, and the path it has."""
+    contents = encoded(solid(COLOURS["red"], noise=90, size=100))
+    if kind == "empty folder":
+        (folder / "empty").mkdir()
+        return folder / "empty", str(folder / "empty")
+    if kind == "cut picture":
+        return Image.open(io.BytesIO(contents[: len(contents) // 2])), ""
+    if kind in ("closed picture", "left picture"):
+        (folder / "photo.png").write_bytes(contents)
+        picture = Image.open(folder / "photo.png")
+        if kind == "closed picture":
+            picture.close()
+        else:
+            with picture:
+                pass
+        return picture, ""
+    return kind, kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"),
+    [
+        ("empty folder", r".*/empty", "the folder has no photos"),
+        ("cut picture", "Picture 2 of 3", "truncated|broken"),
+        ("closed picture", "Picture 2 of 3", "closed"),
+        ("left picture", "Picture 2 of 3", "closed"),
+        ("-", "-", "No such file or directory"),
+        ("a\0b.jpg", r"a\\x00b\.jpg", "no file can have such a name.* null"),
+        ("\ud800.jpg", r"\\ud800\.jpg", "no file can have such a name"),
+    ],
+)
+def test_what_cannot_be_read_fails_or_is_skipped(
+    classifier: Any, tmp_path: Path, kind: str, name: str, reason: str
+) -> None:
+    photo, path = unreadable(kind, tmp_path)
+    with pytest.raises(PhotoError, match=f"^{name} cannot be read: .*({reason}).*='skip'") as told:
+        classifier.predict([RED, photo, RED])
+    assert str(told.value).isprintable()
+    labelled = classifier.predict([RED, photo, RED], on_bad_image="skip")
+    assert [one.label for one in labelled] == ["red", None, "red"]
+    assert labelled[1].path == path
+    assert re.search(reason, labelled[1].error)
+    assert classifier.predict(photo, on_bad_image="skip")[0].error == labelled[1].error
+    with pytest.raises(SettingError, match="A photo must be"):
+        classifier.predict([photo, None], on_bad_image="skip")
+
+
+def test_a_file_may_be_called_as_standard_input_is(
+    classifier: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-").write_bytes(encoded(RED))
+    assert [(one.path, one.label) for one in classifier.predict("-")] == [("-", "red")]
 
 
 def test_a_deep_picture_is_answered_as_its_file(classifier: Any, tmp_path: Path) -> None:
@@ -236,6 +291,8 @@ def test_a_heat_map_is_a_picture(
         classifier.heatmap(file, "moon")
     with pytest.raises(PhotoError, match="cannot be read"):
         classifier.heatmap(base / "none.jpg")
+    with pytest.raises(PhotoError, match=r"^The picture cannot be read: .*truncated"):
+        classifier.heatmap(Image.open(io.BytesIO(file.read_bytes()[:2000])))
 
 
 def test_a_classifier_without_a_map_says_so(classifier: Any) -> None:
