@@ -88,7 +88,7 @@ class Classifier:
 
     Attributes:
         labels: C names, in the order of the scores.
-        image_size: (H, W) that photos are resized to.
+        image_size: (H, W) that photos are resized to; (0, 0) where it takes files.
     """
 
     def __init__(self, labeller: Labeller, config: LabelConfig) -> None:
@@ -165,13 +165,14 @@ class Classifier:
             f"label must be one of {', '.join(self.labels)}",
             label,
         )
+        self._labeller.check_map()
         whole = in_full(photo)
+        resized = self._labeller.resized(whole)
         label_id = (
-            int(self._labeller.photo_scores(whole).argmax())
+            int(self._labeller.resized_scores(resized).argmax())
             if label is None
             else self.labels.index(label)
         )
-        resized = pixels.of_array(whole, self.image_size)
         return heatmap.blended(pixels.as_uint8(whole), self._labeller.evidence(resized, label_id))
 
     def _answers(self, given: list[GivenPhoto]) -> Iterator[LabelledPhoto]:

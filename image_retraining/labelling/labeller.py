@@ -89,7 +89,7 @@ class Labeller:
         if config.heatmap_dir:
             logging.info("Pictures of the evidence, by Grad-CAM, go to %s", config.heatmap_dir)
             # A classifier without a map is told before any photo is labelled.
-            _ = self._evidence
+            self.check_map()
 
     def predictions(self, paths: Sequence[str]) -> Iterator[Prediction]:
         """Yields a prediction for each photo, in their order."""
@@ -110,9 +110,24 @@ class Labeller:
         scores_of_file = self._classifier.scores_of_file
         if scores_of_file is not None:
             return scores_of_file(pixels.as_png(photo))
-        resized = pixels.of_array(photo, self._pixels.size)
+        return self.resized_scores(self.resized(photo))
+
+    def resized(self, photo: Any) -> Any:
+        """Returns float32 [H, W, 3], of the size that the classifier takes, of a photo in memory.
+
+        Args:
+            photo: as for `photo_scores`.
+        """
+        return pixels.of_array(photo, self._pixels.size)
+
+    def resized_scores(self, resized: Any) -> Floats:
+        """Returns float32 [C] for what `resized` gives."""
         scores: Floats = self._classifier.scores(self._fed(resized))[0]
         return scores
+
+    def check_map(self) -> None:
+        """Raises GraphError unless the evidence for a label can be told."""
+        _ = self._evidence
 
     def evidence(self, resized: Any, label_id: int) -> Floats:
         """Returns float32 [h, w], over the whole of a photo: where the evidence for a label is.

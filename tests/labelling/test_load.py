@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 from PIL import Image
 
@@ -16,6 +17,7 @@ import image_retraining
 from image_retraining.foundation.errors import GraphError, PhotoError, SettingError
 from image_retraining.labelling import command
 from image_retraining.labelling.config import LabelConfig
+from image_retraining.photos import pixels
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
 
@@ -285,6 +287,17 @@ def test_a_heat_map_is_a_picture(
         np.testing.assert_array_equal(np.asarray(picture), np.asarray(of_script))
     best = classifier.predict(file)[0].label
     assert classifier.heatmap(file, best) == picture
+    resized = []
+    of_array = pixels.of_array
+
+    def noted(photo: Any, size: tuple[int, int]) -> Any:
+        resized.append(size)
+        return of_array(photo, size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixels, "of_array", noted)
+        assert classifier.heatmap(file) == picture
+    assert resized == [classifier.image_size]
     other = next(label for label in classifier.labels if label != best)
     assert classifier.heatmap(file, other) != picture
     with pytest.raises(SettingError, match=r"label must be one of circle, .* Got moon"):
@@ -293,6 +306,23 @@ def test_a_heat_map_is_a_picture(
         classifier.heatmap(base / "none.jpg")
     with pytest.raises(PhotoError, match=r"^The picture cannot be read: .*truncated"):
         classifier.heatmap(Image.open(io.BytesIO(file.read_bytes()[:2000])))
+
+
+@pytest.mark.parametrize("label", [None, "b"])
+@pytest.mark.parametrize("photo", [np.zeros([8, 8, 3], np.uint8), "missing.jpg"])
+def test_a_classifier_of_files_says_that_it_has_no_map(
+    tmp_path: Path, photo: Any, label: str | None
+) -> None:
+    with tf.Graph().as_default() as graph:
+        contents = tf.constant(b"", name="DecodeJpeg/contents")
+        photos = tf.cast(tf.io.decode_jpeg(contents, channels=3), tf.float32)[tf.newaxis]
+        tf.nn.softmax(tf.reduce_mean(photos, [1, 2]), name="final_result")
+    (tmp_path / "files.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    (tmp_path / "abc.txt").write_text("a\nb\nc\n")
+    classifier = image_retraining.load(tmp_path / "files.pb", labels=tmp_path / "abc.txt")
+    assert classifier.image_size == (0, 0)
+    with pytest.raises(GraphError, match=r"for graphs of pixels.*--input_layer"):
+        classifier.heatmap(photo, label)
 
 
 def test_a_classifier_without_a_map_says_so(classifier: Any) -> None:
