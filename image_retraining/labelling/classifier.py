@@ -18,7 +18,7 @@ from image_retraining.foundation.python_settings import given, plain
 from image_retraining.foundation.records import Floats
 from image_retraining.foundation.settings import require, settings_of
 from image_retraining.foundation.text import shown
-from image_retraining.labelling.config import AUTO, LabelConfig
+from image_retraining.labelling.config import AUTO, LabelConfig, check_files
 from image_retraining.labelling.given_photos import GivenPhoto, Photo, given_photo, in_full, is_one
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def load(
         **values,
         named=frozenset({"graph", *settings}),
     )
+    check_files(config)
     import_tensorflow()
     from image_retraining.labelling.labeller import Labeller  # noqa: PLC0415
 

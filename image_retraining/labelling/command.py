@@ -14,7 +14,7 @@ from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.settings import check_writable_file
 from image_retraining.labelling.answers import formatter
-from image_retraining.labelling.config import LabelConfig, check_photos
+from image_retraining.labelling.config import LabelConfig, check_files, check_photos
 
 ABOUT = """
 Labels photos with a graph that retrain.py has written: the five best labels of each photo.
@@ -39,6 +39,7 @@ def main(*, label_image: str = "label-image") -> None:
 def run(config: LabelConfig) -> int:
     """Returns the exit status after labelling: 0, or 2 if a photo could not be read."""
     check_photos(config)
+    check_files(config)
     if config.output:
         check_writable_file("output", config.output)
     import_tensorflow()

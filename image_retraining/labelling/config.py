@@ -1,10 +1,14 @@
 """Every setting of label_image.py: its name, default and meaning, and what must hold of it."""
 
 import math
+import os
 from dataclasses import dataclass
 from typing import ClassVar
 
+from image_retraining.exports.run_folder import graph_in
+from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.settings import check_at_least, check_kinds, require, setting
+from image_retraining.foundation.text import shown
 from image_retraining.labelling.answers import FORMATS
 
 AUTO = "auto"
@@ -110,6 +114,29 @@ def check_photos(config: LabelConfig) -> None:
         "--image must name a photo or a folder of photos, as in --image=rose.jpg",
         "nothing" if not config.image else "an empty name",
     )
+
+
+def check_files(config: LabelConfig) -> None:
+    """Checks that the classifier is there, and its labels file if one is named.
+
+    Raises:
+        GraphError: one is not, or it is the folder of a run that is not finished.
+    """
+    _check_there(
+        "graph",
+        "the folder of a run, a frozen graph, a TensorFlow Lite or an ONNX file, or the folder "
+        "of a SavedModel",
+        config.graph,
+    )
+    graph_in(config.graph)
+    if "labels" in config.named:
+        _check_there("labels", "a labels file, one label a line", config.labels)
+
+
+def _check_there(name: str, rule: str, path: str) -> None:
+    if not os.path.exists(path):
+        got = f"{shown(path)}, which does not exist" if path else "an empty name"
+        raise GraphError(f"--{name} must be {rule}. Got {got}.")
 
 
 def _number(text: str) -> float:

@@ -1,6 +1,7 @@
 """Labelling from Python, with a classifier that retrain.py has written."""
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -257,9 +258,62 @@ def test_settings_that_cannot_be_used(folder: Path, settings: Any, words: str) -
         image_retraining.load(folder, **settings)
 
 
-def test_nothing_to_open(tmp_path: Path) -> None:
-    with pytest.raises(GraphError, match="--graph must be"):
-        image_retraining.load(tmp_path / "none")
+KINDS = (
+    "--graph must be the folder of a run, a frozen graph, a TensorFlow Lite or an ONNX file, or "
+    "the folder of a SavedModel. Got "
+)
+LABELS_FILE = "--labels must be a labels file, one label a line. Got "
+ASKED_TWICE = """
+import sys, image_retraining
+from image_retraining.labelling import command
+from image_retraining.labelling.config import LabelConfig
+graph, settings = {graph!r}, {settings!r}
+config = LabelConfig(graph=graph, image=("x",), named=frozenset(["graph", *settings]), **settings)
+for work in (lambda: image_retraining.load(graph, **settings), lambda: command.run(config)):
+    try:
+        work()
+    except image_retraining.RetrainError as error:
+        print(error)
+assert "tensorflow" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("graph", "labels", "words"),
+    [
+        ("nope", None, f"{KINDS}nope, which does not exist."),
+        ("", None, f"{KINDS}an empty name."),
+        ("a\0b", None, f"{KINDS}a\\x00b, which does not exist."),
+        ("model.pb", "nope", f"{LABELS_FILE}nope, which does not exist."),
+        ("model.pb", "", f"{LABELS_FILE}an empty name."),
+        ("model.pb", "a\0b", f"{LABELS_FILE}a\\x00b, which does not exist."),
+        (
+            "unfinished",
+            None,
+            "--graph must be a classifier, or the folder of a finished run. Got u",
+        ),
+    ],
+)
+def test_what_is_not_there_is_told_before_tensorflow_starts(
+    tmp_path: Path, graph: str, labels: str | None, words: str
+) -> None:
+    (tmp_path / "model.pb").write_bytes(b"a graph")
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished/settings.json").write_text("{}")
+    settings = {} if labels is None else {"labels": labels}
+    code = ASKED_TWICE.format(graph=graph, settings=settings)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    of_load, of_script = done.stdout.splitlines()
+    assert of_load == of_script
+    assert of_load.startswith(words)
 
 
 def test_a_heat_map_is_a_picture(
