@@ -143,7 +143,7 @@ def decode(paths: list[str], image_size: tuple[int, int]) -> None:
         plain_photos,
     )
 
-    for _ in photo_batches(plain_photos(paths), image_size, batch_size=32):
+    for _ in photo_batches(plain_photos(paths, upright=True), image_size, batch_size=32):
         pass
 
 

@@ -21,6 +21,8 @@ from absl import flags, logging
 from PIL import Image
 
 from image_retraining.foundation import interruption
+from image_retraining.photos import pixels
+from image_retraining.photos.preparation import Preparation, prepared
 
 # The user id that systems give to nobody.
 _NOBODY = 65534
@@ -78,6 +80,12 @@ def encoded(pixels: Any, file_format: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def seen(contents: bytes, *, upright: bool = True) -> Any:
+    """Returns uint8 [h, w, 3] of a photo's file, as every stage sees it."""
+    ready = prepared(contents, Preparation.of(contents).wanted(upright=upright))
+    return pixels.in_full(ready.contents, ready.orientation)
 
 
 def with_chunk_before(contents: bytes) -> bytes:

@@ -14,8 +14,9 @@ from image_retraining.cache.vectors import BottleneckCache, imported_recipe
 from image_retraining.features.engines.engine import BATCH_SIZE, Engine
 from image_retraining.foundation.errors import RetrainError
 from image_retraining.foundation.records import Catalog, Floats
-from image_retraining.photos import pixels
+from image_retraining.photos import reading
 from image_retraining.photos.batches import photo_batches, plain_photos
+from image_retraining.photos.preparation import Preparation
 
 # Other releases of TensorFlow decode photos a little differently; other photos or modules differ
 # by far more. Relative to the largest number of a vector.
@@ -115,7 +116,7 @@ def _store(
     for position in positions:
         # A photo that cannot be read is left out later, as always.
         with contextlib.suppress(OSError):
-            file = PhotoFile.read(catalog.records[position].path, pixels.read)
+            file = PhotoFile.read(catalog.records[position].path, reading.read, _preparation)
             files.append(replace(file, contents=b""))
             vectors[file.digest] = texts.vectors[position]
     cache.store(imported_recipe(backbone.fingerprint, backbone.image_size), vectors)
@@ -126,12 +127,17 @@ def _computed(
     positions: list[int], catalog: Catalog, engine: Engine
 ) -> Iterator[tuple[int, Floats]]:
     """Yields the positions of those photos that can be read, and their vectors."""
-    photos = plain_photos(catalog.records[position].path for position in positions)
+    # As the program did that computed the vectors.
+    photos = plain_photos((catalog.records[n].path for n in positions), upright=False)
     for batch in photo_batches(photos, engine.image_size, batch_size=BATCH_SIZE):
         if batch.keys:
             vectors = engine(batch.padded(BATCH_SIZE))
             # The last ones are of what filled the batch up.
             yield from zip((positions[key] for key in batch.keys), vectors, strict=False)
+
+
+def _preparation(contents: bytes) -> str:
+    return Preparation.of(contents).name
 
 
 def _difference(one: Floats, other: Floats) -> float:

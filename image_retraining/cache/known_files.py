@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -51,27 +52,31 @@ class PhotoFile:
         state: its state before it was read.
         contents: its bytes.
         digest: their SHA-256.
+        preparation: what has to be done to it before it is looked at, in words; '' is nothing.
     """
 
     path: str
     state: FileState
     contents: bytes = field(repr=False)
     digest: bytes
+    preparation: str
 
     @classmethod
-    def read(cls, path: str, reader: Callable[[str], bytes]) -> Self:
+    def read(cls, path: str, reader: Callable[[str], bytes], judge: Callable[[bytes], str]) -> Self:
         """Returns a file with what is read from it now.
 
         Args:
             path: the file.
             reader: gives its bytes.
+            judge: says what has to be done to a file of such bytes.
 
         Raises:
             OSError: it cannot be read.
         """
         state = FileState.of(path)
         contents = reader(path)
-        return cls(path, state, contents, hashlib.sha256(contents).digest())
+        digest = hashlib.sha256(contents).digest()
+        return cls(path, state, contents, digest, judge(contents))
 
 
 class PhotoFiles:
@@ -81,18 +86,18 @@ class PhotoFiles:
         """Takes the file that keeps them."""
         self._file = file
 
-    def known(self, paths: Sequence[str]) -> dict[str, bytes]:
-        """Returns path → SHA-256 for the files that have not changed since they were remembered."""
+    def known(self, paths: Sequence[str]) -> dict[str, tuple[bytes, str]]:
+        """Returns path → SHA-256 and preparation of the files that have not changed since."""
         known = {}
         keys = {path: _path_key(path) for path in paths}
         rows = self._file.read(lambda database: _rows(database, keys.values()))
-        remembered = {key: (FileState(*state), digest) for key, *state, digest in rows}
+        remembered = {key: (FileState(*row[:-2]), *row[-2:]) for key, *row in rows}
         for path, key in keys.items():
             if key in remembered:
-                state, digest = remembered[key]
-                # In a damaged file a value may even be of another type.
-                if isinstance(digest, bytes) and _has_state(path, state):
-                    known[path] = digest
+                state, digest, sealed = remembered[key]
+                preparation = _unsealed(digest, sealed)
+                if preparation is not None and _has_state(path, state):
+                    known[path] = (digest, preparation)
         return known
 
     def remember(self, files: Iterable[PhotoFile]) -> None:
@@ -101,7 +106,7 @@ class PhotoFiles:
             (
                 _path_key(file.path),
                 *(file.state.size, file.state.mtime_ns, file.state.ctime_ns, file.state.inode),
-                file.digest,
+                *(file.digest, _sealed(file.digest, file.preparation)),
             )
             for file in files
             if file.state.settled
@@ -109,16 +114,34 @@ class PhotoFiles:
         if rows:
             self._file.write(
                 lambda database: database.executemany(
-                    "REPLACE INTO files (path, size, mtime_ns, ctime_ns, inode, photo) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    "REPLACE INTO files "
+                    "(path, size, mtime_ns, ctime_ns, inode, photo, preparation) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
                     rows,
                 )
             )
 
 
 def _rows(database: Database, keys: Iterable[bytes]) -> list[tuple[Any, ...]]:
-    query = "SELECT path, size, mtime_ns, ctime_ns, inode, photo FROM files WHERE path IN ({})"
+    query = (
+        "SELECT path, size, mtime_ns, ctime_ns, inode, photo, preparation FROM files "
+        "WHERE path IN ({})"
+    )
     return [row for some in chunks(keys) for row in execute_in(database, query, some)]
+
+
+def _sealed(digest: bytes, preparation: str) -> str:
+    """Returns what is kept of a preparation: with a checksum, for another one is another photo."""
+    return f"{preparation};{zlib.crc32(preparation.encode(), zlib.crc32(digest)):08x}"
+
+
+def _unsealed(digest: object, sealed: object) -> str | None:
+    """Returns the preparation of a file; None where it is not kept, or damaged."""
+    # In a damaged file a value may even be of another type.
+    if not (isinstance(digest, bytes) and isinstance(sealed, str)):
+        return None
+    preparation = sealed.rpartition(";")[0]
+    return preparation if sealed == _sealed(digest, preparation) else None
 
 
 def _path_key(path: str) -> bytes:

@@ -69,14 +69,20 @@ _FROM_2_TO_3 = """
 DROP TABLE claims;
 """
 
+# What a file needs before it is looked at; NULL of files that nobody has asked.
+_FROM_3_TO_4 = """
+ALTER TABLE files ADD COLUMN preparation TEXT;
+"""
+
 # Version → names of its tables.
 TABLES = {
     1: {"recipes", "bottlenecks", "files"},
     2: {"recipes", "bottlenecks", "files", "modules", "claims"},
     3: {"recipes", "bottlenecks", "files", "modules"},
+    4: {"recipes", "bottlenecks", "files", "modules"},
 }
 # SCHEMA_SCRIPTS[version] brings a file from that version to the next.
-SCHEMA_SCRIPTS = (_SCHEMA_1, _FROM_1_TO_2, _FROM_2_TO_3)
+SCHEMA_SCRIPTS = (_SCHEMA_1, _FROM_1_TO_2, _FROM_2_TO_3, _FROM_3_TO_4)
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 
 

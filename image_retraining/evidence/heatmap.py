@@ -10,7 +10,6 @@ from PIL import Image
 
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import Floats
-from image_retraining.photos import pixels
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -34,21 +33,18 @@ _DIGEST_BYTES = 6
 _UNSAFE = frozenset('<>:"/\\|?*')
 
 
-def write(folder: str | os.PathLike[str], photo: str, evidence: Floats) -> Path:
+def write(folder: str | os.PathLike[str], photo: str, picture: Image.Image) -> Path:
     """Writes the picture of a photo's evidence, whole or not at all, and returns its path.
 
     Args:
         folder: where to write; made when it is missing.
-        photo: the photo's file.
-        evidence: float32 [h, w] over the whole of the photo.
+        photo: the photo's file, which gives it its name.
+        picture: as `blended` gives it.
 
     Raises:
-        OSError: the photo cannot be read.
-        tf.errors.InvalidArgumentError: the photo cannot be decoded.
-        OutputError: the picture cannot be written.
+        OutputError: it cannot be written.
     """
     target = Path(folder) / file_name(photo)
-    picture = blended(pixels.in_full(pixels.read(photo)), evidence)
     with replacing(target) as temporary:
         picture.save(temporary, "PNG")
     return target

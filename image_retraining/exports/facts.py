@@ -10,7 +10,7 @@ import json
 import os
 import reprlib
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from absl import logging
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.files import replacing
+from image_retraining.photos.preparation import EXIF_CHOICES, IGNORE
 
 _LARGEST = sys.float_info.max
 
@@ -42,6 +43,7 @@ class ModelFacts:
         tool_version: of this tool.
         calibration: how sure its answers may be; None without validation photos.
         temperature_in_graph: whether the graph's own probabilities are the calibrated ones.
+        exif_orientation: whether its photos were turned as their EXIF data says: apply or ignore.
     """
 
     labels: tuple[str, ...]
@@ -58,6 +60,7 @@ class ModelFacts:
     tool_version: str
     calibration: Calibration | None
     temperature_in_graph: bool
+    exif_orientation: str = IGNORE
 
     def as_json(self, **more: Any) -> str:
         """Returns the facts as JSON, a field a line; bytes that are not UTF-8 as escapes."""
@@ -134,7 +137,12 @@ def _parsed(contents: bytes, source: str) -> dict[str, Any]:
 
 
 def _facts(found: dict[str, Any], source: str) -> ModelFacts:
-    values = {field.name: _value(found, field.name, source) for field in fields(ModelFacts)}
+    # A field that has a default is a new one: facts without it tell of what was done before it.
+    values = {
+        field.name: _value(found, field.name, source)
+        for field in fields(ModelFacts)
+        if field.name in found or field.default is MISSING
+    }
     low, high = values["input_range"]
     calibration = values["calibration"]
     if calibration is not None:
@@ -186,12 +194,17 @@ def _are_two_of(value: Any, *kinds: type) -> bool:
     )
 
 
+def _is_exif_choice(value: Any) -> bool:
+    return value in EXIF_CHOICES
+
+
 _RULES = {
     "labels": ("a list of texts", _are_texts),
     "image_size": ("height and width in pixels", _is_size),
     "input_range": ("two numbers, the smaller first", _is_range),
     "input_layer": ("a text", _is_text),
     "output_layer": ("a text", _is_text),
+    "exif_orientation": (f"one of {', '.join(EXIF_CHOICES)}", _is_exif_choice),
 }
 
 

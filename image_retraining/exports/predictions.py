@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from image_retraining.exports.classifier import Classifier
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
-from image_retraining.photos import pixels
+from image_retraining.photos import pixels, reading
 from image_retraining.photos.batches import PhotoBatch, photo_batches, plain_photos
 
 _BATCH_SIZE = 32
@@ -19,6 +20,7 @@ def predict(
     paths: Sequence[str],
     *,
     image_size: tuple[int, int],
+    upright: bool,
     mean: float = 0.0,
     std: float = 255.0,
 ) -> Iterator[Prediction]:
@@ -28,6 +30,7 @@ def predict(
         graph: takes float32 [N, H, W, 3].
         paths: photo files.
         image_size: (H, W).
+        upright: whether photos are turned as their EXIF orientation says.
         mean: what is taken off each value of a pixel, 0 to 255.
         std: what the rest is divided by; 0 and 255 feed the graph values of 0 to 1.
     """
@@ -39,12 +42,12 @@ def predict(
         fed = in_range(batch.padded(_BATCH_SIZE), mean, std)
         return list(graph.scores(fed)[: len(batch.keys)])
 
-    photos = plain_photos(paths, note_unreadable=unreadable.__setitem__)
+    photos = plain_photos(paths, upright=upright, note_unreadable=unreadable.__setitem__)
     batches = photo_batches(photos, image_size, batch_size=_BATCH_SIZE)
     next_position = 0
     for batch, rows in overlapped(rows_of, batches, streams=graph.streams):
         for position in batch.undecodable:
-            unreadable[position] = pixels.why_left_out(paths[position])
+            unreadable[position] = reading.why_left_out(paths[position])
         scores = dict(zip(batch.keys, rows, strict=True))
         while scores:
             if next_position in scores:
@@ -57,19 +60,24 @@ def predict(
 
 
 def predict_files(
-    scores_of_file: Callable[[bytes], Floats], paths: Sequence[str], *, streams: int
+    scores_of_file: Callable[[bytes], Floats],
+    paths: Sequence[str],
+    *,
+    upright: bool,
+    streams: int,
 ) -> Iterator[Prediction]:
     """Yields the same from a graph that takes the bytes of photo files.
 
     Args:
         scores_of_file: gives float32 [C], or raises PhotoError.
         paths: photo files.
+        upright: whether they are turned as their EXIF orientation says.
         streams: how many photos are best scored at a time.
     """
 
     def prediction(path: str) -> Prediction:
         try:
-            return Prediction(path, scores_of_file(pixels.read(path)))
+            return Prediction(path, scores_of_file(_file_of(path, upright=upright)))
         except OSError as error:
             return Prediction(path, None, error.strerror or str(error))
         except PhotoError as error:
@@ -77,6 +85,22 @@ def predict_files(
 
     for _, answer in overlapped(prediction, iter(paths), streams=streams):
         yield answer
+
+
+def _file_of(path: str, *, upright: bool) -> bytes:
+    """Returns the bytes of a photo, for a graph that decodes them as they are.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    photo = reading.read_prepared(path, upright=upright)
+    if photo.orientation == 1:
+        return photo.contents
+    try:
+        return pixels.as_png(pixels.in_full(photo.contents, photo.orientation))
+    except tf.errors.InvalidArgumentError:
+        # The graph says so in its own words.
+        return photo.contents
 
 
 def in_range(photos: Floats, mean: float, std: float) -> Floats:

@@ -1,14 +1,12 @@
 """Export + photos → proof that it answers as the training did."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from image_retraining.exports.classifier import Classifier
-from image_retraining.exports.predictions import predict
 from image_retraining.exports.proof import Verification
 from image_retraining.foundation.errors import PhotoError, VerificationError
-from image_retraining.foundation.records import FeatureSet, Floats, Head
+from image_retraining.foundation.records import FeatureSet, Floats, Head, Prediction
 from image_retraining.head.sampling import evenly
 from image_retraining.head.softmax import evaluate, softmax
 
@@ -18,21 +16,19 @@ _TOLERANCE = 1e-3
 
 
 def verify(
-    model: Classifier,
+    predict: Callable[[Sequence[str]], Iterator[Prediction]],
     head: Head,
     photos: FeatureSet,
     *,
-    image_size: tuple[int, int],
     exact: bool = True,
     at_most: int,
 ) -> Verification:
     """Returns how well an export agrees with the head on photos' pixels.
 
     Args:
-        model: the export, read from disk.
+        predict: gives what the export, read from disk, says of photo files.
         head: what the training ended with.
         photos: to ask about, with the feature vectors that the head has seen of them.
-        image_size: (H, W).
         exact: whether it computes in float32, so that it must answer as the head does; in fewer
             bits it only should.
         at_most: how many photos to take, evenly over the classes.
@@ -46,7 +42,7 @@ def verify(
     asked = photos.rows(evenly(photos.label_ids, at_most))
     same = right = right_of_head = 0
     largest = 0.0
-    for place, (scores, wanted) in enumerate(_answers(model, head, asked, image_size)):
+    for place, (scores, wanted) in enumerate(_compared(predict(asked.paths), head, asked)):
         difference = float(np.abs(scores - wanted).max())
         largest = max(largest, difference)
         if exact and (difference > _TOLERANCE or not _same_answer(scores, wanted)):
@@ -67,12 +63,11 @@ def verify(
     )
 
 
-def _answers(
-    model: Classifier, head: Head, photos: FeatureSet, image_size: tuple[int, int]
+def _compared(
+    predictions: Iterator[Prediction], head: Head, photos: FeatureSet
 ) -> Iterator[tuple[Floats, Floats]]:
     """Yields the probabilities that the export and the head give each photo."""
     expected = softmax(evaluate(head, photos.features, photos.label_ids).logits)
-    predictions = predict(model, photos.paths, image_size=image_size)
     for prediction, wanted in zip(predictions, expected, strict=True):
         if prediction.scores is None:
             raise PhotoError(

@@ -17,7 +17,7 @@ from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction
-from image_retraining.photos import pixels
+from image_retraining.photos import pixels, reading
 from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
 from image_retraining.photos.distortions import NO_VIEWS, Views
 
@@ -41,7 +41,7 @@ def extract(
         backbone: the module.
         cache: where vectors are looked up and stored.
         engine: computes those that are not cached.
-        views: the distorted views that each training photo gets.
+        views: the distorted views that each training photo gets, and whether all are upright.
         fail_on_bad_image: stop at the first photo that cannot be read, instead of leaving it out.
 
     Raises:
@@ -139,7 +139,7 @@ class _Work:
         """
         raise_if_interrupted()
         for photo in self._cache.uncached(group):
-            reason = pixels.why_unreadable(photo.file.contents)
+            reason = _why_unreadable(photo)
             if not reason:
                 return True
             self._table.note_unreadable(photo.rows[0].number, reason)
@@ -160,7 +160,7 @@ class _Work:
             # Of one photo there may be several pictures.
             undecodable = {self._table.path(row.number): row.number for row in batch.undecodable}
             for path, row in undecodable.items():
-                self._table.note_unreadable(row, pixels.why_left_out(path))
+                self._table.note_unreadable(row, reading.why_left_out(path))
             if batch.images is not None:
                 yield batch
 
@@ -172,5 +172,19 @@ class _Work:
                 for row in photo.rows
                 if not self._table.defer_copy(row.number, row.digest)
             }
-            if pictures:
-                yield Photo(photo.file.contents, pictures)
+            if not pictures:
+                continue
+            try:
+                ready = photo.prepared()
+            except OSError as error:
+                self._table.note_unreadable(photo.rows[0].number, str(error))
+            else:
+                yield Photo(ready.contents, pictures, ready.orientation)
+
+
+def _why_unreadable(photo: ReadPhoto) -> str:
+    """Returns why a photo cannot be decoded, '' if it can."""
+    try:
+        return pixels.why_unreadable(photo.prepared().contents)
+    except OSError as error:
+        return str(error)

@@ -12,9 +12,10 @@ from image_retraining.cache.known_files import PhotoFile, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.records import Floats
-from image_retraining.photos import pixels
+from image_retraining.photos import reading
 from image_retraining.photos.batches import limited_groups
 from image_retraining.photos.distortions import Views
+from image_retraining.photos.preparation import Preparation, Prepared, prepared
 
 # Bounds the memory for vectors on their way from the cache.
 _LOOK_UPS_AT_ONCE = 5000
@@ -26,11 +27,13 @@ class Row:
 
     Attributes:
         number: of the row, in the table.
-        digest: SHA-256 of the photo's contents.
+        digest: what tells the photo from others; the SHA-256 of its contents, if it needs nothing.
+        preparation: what is done to it before it is looked at.
     """
 
     number: int
     digest: bytes
+    preparation: Preparation
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,14 @@ class ReadPhoto:
 
     file: PhotoFile
     rows: tuple[Row, ...]
+
+    def prepared(self) -> Prepared:
+        """Returns the photo ready to be decoded.
+
+        Raises:
+            OSError: Pillow cannot decode it.
+        """
+        return prepared(self.file.contents, self.rows[0].preparation)
 
 
 class RowCache:
@@ -69,6 +80,7 @@ class RowCache:
         self._cache = cache
         self._files = PhotoFiles(cache.file)
         self._table = table
+        self._upright = views.upright
         self._recipes = [[replace(recipe, view=views.name(n))] for n in range(views.count + 1)]
         if stand_in:
             self._recipes[0].append(stand_in)
@@ -81,7 +93,7 @@ class RowCache:
                 row: self._table.path(row) for row in missing[start : start + _LOOK_UPS_AT_ONCE]
             }
             known = self._files.known(list(dict.fromkeys(paths.values())))
-            self._take(Row(row, known[path]) for row, path in paths.items() if path in known)
+            self._take(self._row(row, *known[path]) for row, path in paths.items() if path in known)
 
     def read_groups(self, count: int) -> Iterator[list[ReadPhoto]]:
         """Yields groups of photos that lack vectors, read; the next run need not read them again.
@@ -117,7 +129,7 @@ class RowCache:
     def _take(self, rows: Iterable[Row]) -> None:
         by_view: dict[int, dict[int, bytes]] = {}
         for row in rows:
-            self._table.note_digest(row.number, row.digest)
+            self._table.note_photo(row.number, row.digest, row.preparation)
             by_view.setdefault(self._table.view(row.number), {})[row.number] = row.digest
         for view, waiting in by_view.items():
             for recipe in self._recipes[view]:
@@ -133,8 +145,13 @@ class RowCache:
             if not missing:
                 continue
             try:
-                file = PhotoFile.read(path, pixels.read)
+                file = PhotoFile.read(path, reading.read, lambda photo: Preparation.of(photo).name)
             except OSError as error:
                 self._table.note_unreadable(missing[0], error.strerror or str(error))
             else:
-                yield ReadPhoto(file, tuple(Row(row, file.digest) for row in missing))
+                rows_of_file = (self._row(n, file.digest, file.preparation) for n in missing)
+                yield ReadPhoto(file, tuple(rows_of_file))
+
+    def _row(self, number: int, digest_of_file: bytes, preparation: str) -> Row:
+        wanted = Preparation.named(preparation).wanted(upright=self._upright)
+        return Row(number, wanted.digest(digest_of_file), wanted)

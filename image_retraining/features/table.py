@@ -4,7 +4,7 @@ A row is one vector: of a photo itself, whose number is the photo's position in 
 distorted view of a training photo; these follow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from image_retraining.foundation.records import (
     Split,
     Unreadable,
 )
+from image_retraining.photos.preparation import NOTHING, Preparation
 
 Rows = npt.NDArray[np.int64]
 
@@ -66,6 +67,8 @@ class FeatureTable:
         )
         self.feature_size = feature_size
         self._digests: dict[int, bytes] = {}
+        # Of the few photos that need any.
+        self._preparations: dict[int, Preparation] = {}
         self._vectors = np.empty([len(self.positions), feature_size], np.float32)
         self._done = np.zeros([len(self.positions)], np.bool_)
         self._missing = np.ones([len(self.positions)], np.bool_)
@@ -125,9 +128,12 @@ class FeatureTable:
         self._missing[rows] = False
         self.computed_count += len(rows)
 
-    def note_digest(self, row: int, digest: bytes) -> None:
-        """Notes the SHA-256 of a row's photo."""
-        self._digests[int(self.positions[row])] = digest
+    def note_photo(self, row: int, digest: bytes, preparation: Preparation) -> None:
+        """Notes what tells a row's photo from others, and what is done to it."""
+        position = int(self.positions[row])
+        self._digests[position] = digest
+        if preparation != NOTHING:
+            self._preparations[position] = preparation
 
     def defer_copy(self, row: int, digest: bytes) -> bool:
         """Returns whether a row is a copy: it shares what becomes of an earlier row.
@@ -188,6 +194,17 @@ class FeatureTable:
         return Extraction(
             sets=sets,
             unreadable=tuple(self.unreadable[position] for position in sorted(self.unreadable)),
+            turned_count=self._count(lambda done: done.orientation != 1),
+            flattened_count=self._count(lambda done: done.is_flattened),
+            converted_count=self._count(lambda done: done.is_converted),
+        )
+
+    def _count(self, is_so: Callable[[Preparation], bool]) -> int:
+        """Returns how many of the photos that were read are prepared in a way."""
+        return sum(
+            is_so(preparation)
+            for position, preparation in self._preparations.items()
+            if position not in self.unreadable
         )
 
     def _feature_set(self, positions: Rows) -> FeatureSet:

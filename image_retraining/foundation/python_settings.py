@@ -30,12 +30,5 @@ def given(values: Mapping[str, Any], known: Collection[str], *, script: str) -> 
 
 
 def plain(value: Any) -> Any:
-    """Returns a value as a flag has it: paths as text, numbers of NumPy as those of Python.
-
-    Raises:
-        SettingError: it is text that no command line could hold.
-    """
-    text = value.item() if isinstance(value, np.generic) else as_text(value)
-    if isinstance(text, str) and "\0" in text:
-        raise SettingError(f"A name must hold no NUL character. Got {text!r}.")
-    return text
+    """Returns a value as a flag has it: paths as text, numbers of NumPy as those of Python."""
+    return value.item() if isinstance(value, np.generic) else as_text(value)

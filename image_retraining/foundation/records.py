@@ -112,10 +112,16 @@ class Extraction:
     Attributes:
         sets: one FeatureSet a split, possibly of no photos.
         unreadable: the photos left out, in the catalog's order.
+        turned_count: how many photos were turned upright, as their EXIF orientation says.
+        flattened_count: how many are transparent and were put on white.
+        converted_count: how many Pillow decoded, where TensorFlow does not.
     """
 
     sets: Mapping[Split, FeatureSet]
     unreadable: tuple[Unreadable, ...]
+    turned_count: int = 0
+    flattened_count: int = 0
+    converted_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

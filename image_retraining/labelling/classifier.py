@@ -129,7 +129,8 @@ class Classifier:
             on_bad_image,
         )
         several = [photos] if is_one(photos) else list(photos)
-        given = [given_photo(photo) for photo in several]
+        upright = self._labeller.upright
+        given = [given_photo(photo, upright=upright) for photo in several]
         if on_bad_image == "fail":
             for place, one in enumerate(given, 1):
                 if one.error:
@@ -167,7 +168,7 @@ class Classifier:
             label,
         )
         self._labeller.check_map()
-        whole = in_full(photo)
+        whole = in_full(photo, upright=self._labeller.upright)
         resized = self._labeller.resized(whole)
         label_id = (
             int(self._labeller.resized_scores(resized).argmax())

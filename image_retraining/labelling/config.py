@@ -10,6 +10,7 @@ from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.settings import check_at_least, check_kinds, require, setting
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.answers import FORMATS
+from image_retraining.photos.preparation import EXIF_CHOICES
 
 AUTO = "auto"
 
@@ -63,6 +64,14 @@ class LabelConfig:
     )
     input_std: float = setting(255.0, "See --input_mean.", group="Graph")
 
+    exif_orientation: str = setting(
+        "",
+        "Whether photos that the camera held turned are turned upright, as their EXIF data says: "
+        "apply or ignore; empty does as the training of the graph did, and applies where nobody "
+        "knows.",
+        group="Photos",
+    )
+
     top_k: int = setting(5, "How many labels to tell of each photo.", group="Answers")
     format: str = setting(
         "text",
@@ -93,6 +102,11 @@ class LabelConfig:
         check_kinds(self)
         check_at_least(self, 0, "input_height", "input_width")
         check_at_least(self, 1, "top_k")
+        require(
+            self.exif_orientation in ("", *EXIF_CHOICES),
+            f"--exif_orientation must be one of {', '.join(EXIF_CHOICES)}",
+            self.exif_orientation,
+        )
         if self.unknown_threshold not in ("", AUTO):
             require(
                 0 <= _number(self.unknown_threshold) <= 1,

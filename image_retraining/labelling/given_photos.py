@@ -41,15 +41,19 @@ def is_one(photos: Any) -> bool:
     return _is_path(photos) or _is_picture(photos) or getattr(photos, "ndim", 0) in (2, 3)
 
 
-def given_photo(photo: Photo) -> GivenPhoto:
+def given_photo(photo: Photo, *, upright: bool) -> GivenPhoto:
     """Returns what a program gave; the files themselves are not read yet.
+
+    Args:
+        photo: what it gave.
+        upright: whether a picture is turned as its EXIF orientation says.
 
     Raises:
         SettingError: it is no photo.
     """
     if not _is_path(photo):
         try:
-            return GivenPhoto(pixels=_pixels_of(photo))
+            return GivenPhoto(pixels=_pixels_of(photo, upright=upright))
         except OSError as error:
             return GivenPhoto(error=error.strerror or str(error))
     path = plain(photo)
@@ -62,8 +66,12 @@ def given_photo(photo: Photo) -> GivenPhoto:
     return GivenPhoto(path, files, error="" if files else "the folder has no photos")
 
 
-def in_full(photo: Photo) -> Any:
+def in_full(photo: Photo, *, upright: bool) -> Any:
     """Returns uint8 or float32 [h, w, 3] of a photo in its own size.
+
+    Args:
+        photo: a file, a picture or an array.
+        upright: whether it is turned as its EXIF orientation says.
 
     Raises:
         PhotoError: it cannot be read.
@@ -71,18 +79,19 @@ def in_full(photo: Photo) -> Any:
     """
     import tensorflow as tf  # noqa: PLC0415 - takes seconds
 
-    from image_retraining.photos import pixels  # noqa: PLC0415
+    from image_retraining.photos import pixels, reading  # noqa: PLC0415
 
     if not _is_path(photo):
-        given = given_photo(photo)
+        given = given_photo(photo, upright=upright)
         if given.error:
             raise PhotoError(f"The picture cannot be read: {given.error}.")
         return given.pixels
     path = plain(photo)
     try:
-        return pixels.in_full(pixels.read(path))
+        ready = reading.read_prepared(path, upright=upright)
+        return pixels.in_full(ready.contents, ready.orientation)
     except (OSError, UnicodeDecodeError, tf.errors.InvalidArgumentError) as error:
-        reason = pixels.why_left_out(path)
+        reason = reading.why_left_out(path)
         raise PhotoError(f"{shown(path)} cannot be read: {reason}.") from error
 
 
@@ -94,14 +103,14 @@ def _is_picture(photo: Photo) -> bool:
     return hasattr(photo, "convert") and hasattr(photo, "getbands")
 
 
-def _pixels_of(photo: Photo) -> Any:
+def _pixels_of(photo: Photo, *, upright: bool) -> Any:
     """Returns uint8 or float32 [h, w, 3] of a picture of Pillow or an array.
 
     Raises:
         OSError: a picture cannot be read.
         SettingError: it is neither.
     """
-    array = of_picture(photo) if _is_picture(photo) else np.asarray(photo)
+    array = of_picture(photo, upright=upright) if _is_picture(photo) else np.asarray(photo)
     is_rgb = array.ndim == _CHANNELS and array.shape[-1] == _CHANNELS and array.size > 0
     if is_rgb and array.dtype == np.uint8:
         return array

@@ -23,8 +23,9 @@ from image_retraining.labelling.answers import Answer
 from image_retraining.labelling.config import LabelConfig
 from image_retraining.labelling.labels import labels_of
 from image_retraining.labelling.unknown import unknown_rule
-from image_retraining.photos import pixels
+from image_retraining.photos import pixels, reading
 from image_retraining.photos.folder import photos_below
+from image_retraining.photos.preparation import APPLY
 
 _LISTED = "-"
 
@@ -67,6 +68,7 @@ class Labeller:
     Attributes:
         labels: C names, in the order of the scores.
         facts: what its maker says of the classifier; None where nothing is said.
+        upright: whether photos are turned as their EXIF orientation says.
     """
 
     def __init__(self, config: LabelConfig) -> None:
@@ -79,6 +81,8 @@ class Labeller:
         self._classifier = open_classifier(config.graph, layers)
         self._named = config.graph
         self.facts: ModelFacts | None = self._classifier.facts
+        learnt = self.facts.exif_orientation if self.facts else APPLY
+        self.upright = (config.exif_orientation or learnt) == APPLY
         self.labels, self._labels_source = labels_of(config, self._classifier)
         if self._classifier.output_size is not None:
             self.check_count(self._classifier.output_size)
@@ -95,10 +99,17 @@ class Labeller:
         """Yields a prediction for each photo, in their order."""
         scores_of_file = self._classifier.scores_of_file
         if scores_of_file is not None:
-            return predict_files(scores_of_file, paths, streams=self._classifier.streams)
+            return predict_files(
+                scores_of_file, paths, upright=self.upright, streams=self._classifier.streams
+            )
         wanted = self._pixels
         return predict(
-            self._classifier, paths, image_size=wanted.size, mean=wanted.mean, std=wanted.std
+            self._classifier,
+            paths,
+            image_size=wanted.size,
+            upright=self.upright,
+            mean=wanted.mean,
+            std=wanted.std,
         )
 
     def photo_scores(self, photo: Any) -> Floats:
@@ -153,10 +164,13 @@ class Labeller:
         if not self._config.heatmap_dir:
             return
         try:
-            resized = pixels.pixels(pixels.read(path), self.image_size)
+            photo = reading.read_prepared(path, upright=self.upright)
+            resized = pixels.pixels(photo.contents, self.image_size, photo.orientation)
+            whole = pixels.in_full(photo.contents, photo.orientation)
         except (OSError, tf.errors.InvalidArgumentError) as error:
             raise PhotoError(f"{path} cannot be read any more. Run again.") from error
-        heatmap.write(self._config.heatmap_dir, path, self.evidence(resized, int(scores.argmax())))
+        evidence = self.evidence(resized, int(scores.argmax()))
+        heatmap.write(self._config.heatmap_dir, path, heatmap.blended(whole, evidence))
 
     def answer(self, prediction: Prediction) -> Answer:
         """Returns what to say of a photo.

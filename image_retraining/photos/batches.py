@@ -3,7 +3,7 @@
 A picture is the photo itself or a variation of it; a photo is decoded once for all of its pictures.
 
 A photo that cannot be decoded is left out of the batches and named beside them; whoever wants the
-reason asks `images.why_left_out`. So one bad photo costs nothing but itself.
+reason asks `reading.why_left_out`. So one bad photo costs nothing but itself.
 """
 
 import collections
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining.foundation.records import Floats
-from image_retraining.photos import pixels
+from image_retraining.photos import pixels, reading
 from image_retraining.photos.distortions import PLAIN, Variation
 
 Key = TypeVar("Key")
@@ -36,10 +36,12 @@ class Photo(Generic[Key]):
         contents: the bytes of its file.
         pictures: which pictures to make of it, at least one, each under a key of the caller's: all
             that the caller needs to know when the picture comes back.
+        orientation: how the camera held it, as EXIF has it; 1 leaves it as it lies.
     """
 
     contents: bytes
     pictures: Mapping[Key, Variation]
+    orientation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +69,25 @@ class PhotoBatch(Generic[Key]):
 
 
 def plain_photos(
-    paths: Iterable[str], *, note_unreadable: Callable[[int, str], object] = lambda *_: None
+    paths: Iterable[str],
+    *,
+    upright: bool,
+    note_unreadable: Callable[[int, str], object] = lambda *_: None,
 ) -> Iterator[Photo[int]]:
     """Yields the files that can be read as photos of one picture, the photo itself.
 
     Args:
         paths: the files; their numbers, from 0, are the keys.
+        upright: whether they are turned as their EXIF orientation says.
         note_unreadable: is given the number of each other file, and why it cannot be read.
     """
     for number, path in enumerate(paths):
         try:
-            contents = pixels.read(path)
+            photo = reading.read_prepared(path, upright=upright)
         except OSError as error:
             note_unreadable(number, error.strerror or str(error))
         else:
-            yield Photo(contents, {number: PLAIN})
+            yield Photo(photo.contents, {number: PLAIN}, photo.orientation)
 
 
 def photo_batches(
@@ -101,16 +107,16 @@ def photo_batches(
     """
     feed = _Feed(photos, batch_size)
 
-    def decode(contents: Any, first: Any, variations: Any) -> Any:
+    def decode(contents: Any, first: Any, variations: Any, orientation: Any) -> Any:
         rows = tf.reshape(tf.io.decode_raw(variations, tf.float32), [-1, len(PLAIN)])
         numbers = first + tf.range(tf.shape(rows, tf.int64)[0])
-        return numbers, pixels.variations(contents, image_size, rows)
+        return numbers, pixels.variations(contents, image_size, rows, orientation)
 
     dataset = (
         tf.data.Dataset.from_generator(
             feed.groups,
             output_signature=tuple(
-                tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64, tf.string)
+                tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64, tf.string, tf.int32)
             ),
         )
         .unbatch()
@@ -171,8 +177,11 @@ class _Feed(Generic[Key]):
         self.drawn: collections.deque[tuple[int, Key]] = collections.deque()
         self.failure: BaseException | None = None
 
-    def groups(self) -> Iterator[tuple[list[bytes], list[int], list[bytes]]]:
-        """Yields contents, number of the first picture, and variations (float32) as bytes."""
+    def groups(self) -> Iterator[tuple[list[bytes], list[int], list[bytes], list[int]]]:
+        """Yields contents, number of the first picture, variations (float32) as bytes, orientation.
+
+        Each is a list of as many photos as the group has.
+        """
         try:
             for group in limited_groups(
                 self._photos, self._group_size, size_of=lambda photo: len(photo.contents)
@@ -182,6 +191,7 @@ class _Feed(Generic[Key]):
                     [photo.contents for photo in group],
                     firsts,
                     [np.array([*photo.pictures.values()], np.float32).tobytes() for photo in group],
+                    [photo.orientation for photo in group],
                 )
         except BaseException as error:
             self.failure = error

@@ -58,11 +58,14 @@ class Views:
         distortion: what to vary, and how much.
         count: K, distorted views of a photo; their numbers are 1 to K.
         seed: equal seeds give equal views.
+        upright: whether all are of the photo turned as its EXIF orientation says; that is no part
+            of a view's name, but of what the photo goes by.
     """
 
     distortion: Distortion = Distortion()
     count: int = 0
     seed: int = 0
+    upright: bool = True
 
     def name(self, number: int) -> str:
         """Returns all that decides a view but the photo; '' of the photo itself."""

@@ -9,9 +9,21 @@ comment among them, and tells no sizes of a GIF's pictures.
 import re
 from collections.abc import Iterator
 
+# Photos of more pixels would take the machine's memory.
+_MOST_PIXELS = 200_000_000
 # How a segment begins: 0xFF, and its kind. Kinds that stand alone are passed over.
 _JPEG_SEGMENT = re.compile(rb"\xff([\x02-\xcf\xda-\xfe])")
+# Bytes of BITMAPCOREHEADER, whose sides have 16 bits.
+_OS2_HEADER = 12
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+
+
+def check_pixel_count(count: int) -> None:
+    """Raises OSError if a photo of so many pixels would take the machine's memory."""
+    if count > _MOST_PIXELS:
+        raise OSError(
+            f"the photo has {count / 1e6:.0f} megapixels, more than {_MOST_PIXELS / 1e6:.0f}"
+        )
 
 
 def pixel_count(contents: bytes) -> int:
@@ -25,12 +37,18 @@ def pixel_count(contents: bytes) -> int:
     if contents.startswith(b"\x89PNG"):
         return _png_pixels(contents)
     if contents.startswith(b"BM"):
-        return abs(_signed(contents, 18) * _signed(contents, 22))
+        return _bmp_pixels(contents)
     if contents.startswith(b"GIF8"):
         return _gif_pixels(contents)
     if contents.startswith(b"RIFF") and contents[8:12] == b"WEBP":
         return _webp_pixels(contents)
     return 0
+
+
+def _bmp_pixels(contents: bytes) -> int:
+    if _little(contents, 14, 4) == _OS2_HEADER:
+        return _little(contents, 18, 2) * _little(contents, 20, 2)
+    return abs(_signed(contents, 18) * _signed(contents, 22))
 
 
 def _jpeg_pixels(contents: bytes) -> int:

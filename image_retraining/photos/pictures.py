@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from image_retraining.foundation.errors import SettingError, first_line
+from image_retraining.photos import pillow
+from image_retraining.photos.preparation import turned
 
 # Of 8 bits a channel, or of 1; and those of 16 bits, which are greys.
 _MODES_OF_8_BITS = frozenset(
@@ -18,8 +20,12 @@ _MODES_OF_16_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 _RGB = 3
 
 
-def of_picture(picture: Any) -> npt.NDArray[np.uint8]:
+def of_picture(picture: Any, *, upright: bool) -> npt.NDArray[np.uint8]:
     """Returns uint8 [h, w, 3], RGB, of a picture of Pillow, in its own size.
+
+    Args:
+        picture: of any mode of 8 or 16 bits.
+        upright: whether it is turned as its EXIF orientation says.
 
     Raises:
         OSError: it cannot be read: its file is cut short, damaged or closed.
@@ -33,6 +39,12 @@ def of_picture(picture: Any) -> npt.NDArray[np.uint8]:
             "or float of 0 to 1."
         )
     _load(picture)
+    seen = _pixels(picture)
+    return turned(seen, pillow.orientation_of(picture)) if upright else seen
+
+
+def _pixels(picture: Any) -> npt.NDArray[np.uint8]:
+    mode = picture.mode
     if mode in _MODES_OF_16_BITS:
         # As libpng drops the low byte.
         greys = (np.asarray(picture) >> 8).astype(np.uint8)
@@ -41,10 +53,8 @@ def of_picture(picture: Any) -> npt.NDArray[np.uint8]:
         # As TensorFlow has it, where Pillow rounds up.
         inks = np.asarray(picture, np.int32)
         return ((255 - inks[..., :_RGB]) * (255 - inks[..., _RGB:]) // 255).astype(np.uint8)
-    if picture.format == "GIF" and "transparency" in picture.info and mode in ("L", "P"):
-        # TensorFlow draws a GIF on black, and other formats without their transparency.
-        seen = np.asarray(picture) != picture.info["transparency"]
-        return np.where(seen[..., np.newaxis], _converted(picture), np.uint8(0))
+    if pillow.is_transparent(picture):
+        return np.asarray(pillow.on_white(picture))
     return _converted(picture)
 
 

@@ -7,24 +7,18 @@ deployed programs feed to such graphs, TensorFlow's label_image for C++ among th
 PIPELINE_VERSION with it, which makes the cached ones unused.
 """
 
-import os
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from image_retraining.photos.distortions import PLAIN, Variation
-from image_retraining.photos.header import pixel_count
+from image_retraining.photos.preparation import MIRRORED, TRANSPOSED, UPSIDE_DOWN
 
 PIPELINE_VERSION = 1
 
 _RGB = 3
-# Of a file, and of the pixels to decode: photos beyond either would take the machine's memory.
-_LARGEST_FILE = 500_000_000
-_MOST_PIXELS = 200_000_000
-# TensorFlow decodes these as well, of any size, and damaged ones may end the run.
-_JPEG_XL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 # How files of these kinds begin: RE2, of which \C is any byte.
 _WEBP_START = r"RIFF\C{4}WEBP"
 _EXTENDED_WEBP_START = r"RIFF\C{4}WEBPVP8X\C*"
@@ -32,19 +26,20 @@ _ANIMATION_FLAG, _ALPHA_FLAG = 0x02, 0x10
 _BMP_START = r"BM\C*"
 
 
-def pixels(contents: Any, image_size: tuple[int, int]) -> Any:
+def pixels(contents: Any, image_size: tuple[int, int], orientation: Any = 1) -> Any:
     """Returns float32 [H, W, 3], RGB, 0 to 1; works eagerly, in tf.data and inside graphs.
 
-    The aspect is squashed and the EXIF orientation ignored, as in every deployed reader.
+    The aspect is squashed, as in every deployed reader.
 
     Args:
         contents: string scalar, a JPEG, PNG, GIF (its first frame), BMP or WebP file.
         image_size: (H, W).
+        orientation: int32 scalar, how the camera held it, as EXIF has it; 1 leaves it as it lies.
 
     Raises:
         tf.errors.InvalidArgumentError: the contents are no such file, or a damaged one.
     """
-    return _resize(_decode(contents), image_size)
+    return _resize(_turned(_decode(contents), orientation), image_size)
 
 
 def portable_pixels(contents: Any, image_size: tuple[int, int]) -> Any:
@@ -52,7 +47,7 @@ def portable_pixels(contents: Any, image_size: tuple[int, int]) -> Any:
     return _resize(_decode(contents, webp=False), image_size)
 
 
-def variations(contents: Any, image_size: tuple[int, int], rows: Any) -> Any:
+def variations(contents: Any, image_size: tuple[int, int], rows: Any, orientation: Any = 1) -> Any:
     """Returns float32 [n, H, W, 3], RGB, from 0 up: variations of a photo, decoded once.
 
     The photo is resized to a multiple of the wanted size, cropped, mirrored, and multiplied by a
@@ -63,8 +58,9 @@ def variations(contents: Any, image_size: tuple[int, int], rows: Any) -> Any:
         contents: string scalar, as for `pixels`.
         image_size: (H, W).
         rows: float32 [n, 5], fields of Variations.
+        orientation: as for `pixels`.
     """
-    image = _decode(contents)
+    image = _turned(_decode(contents), orientation)
     shape = tf.TensorSpec([*image_size, _RGB], tf.float32)
     # A loop takes a tenth longer, and most photos come alone.
     return tf.cond(
@@ -111,43 +107,17 @@ def as_uint8(photo: Any) -> npt.NDArray[np.uint8]:
     return np.asarray(tf.image.convert_image_dtype(photo, tf.uint8))
 
 
-def in_full(contents: bytes) -> npt.NDArray[np.uint8]:
+def in_full(contents: bytes, orientation: int = 1) -> npt.NDArray[np.uint8]:
     """Returns uint8 [h, w, 3], RGB: a photo in its own size, to be looked at.
+
+    Args:
+        contents: as for `pixels`.
+        orientation: likewise.
 
     Raises:
         tf.errors.InvalidArgumentError: as for `pixels`.
     """
-    return as_uint8(_decode(contents))
-
-
-def read(path: str | os.PathLike[str]) -> bytes:
-    """Returns the bytes of a photo file.
-
-    Raises:
-        OSError: it cannot be read, is of no kind that is read, or decoding it would take the
-            machine's memory.
-    """
-    with _opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > _LARGEST_FILE:
-            raise OSError(f"the file has {size / 1e6:.0f} MB, more than {_LARGEST_FILE / 1e6:.0f}")
-        contents = file.read()
-    if contents.startswith(_JPEG_XL_STARTS):
-        raise OSError("the photo is a JPEG XL; JPEG, PNG, GIF, BMP and WebP are read")
-    count = pixel_count(contents)
-    if count > _MOST_PIXELS:
-        raise OSError(
-            f"the photo has {count / 1e6:.0f} megapixels, more than {_MOST_PIXELS / 1e6:.0f}"
-        )
-    return contents
-
-
-def _opened(path: str | os.PathLike[str]) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except ValueError as error:
-        # A NUL in the name, or what is no character of names.
-        raise OSError(f"no file can have such a name: {error}") from error
+    return as_uint8(_turned(_decode(contents), orientation))
 
 
 def why_unreadable(contents: bytes) -> str:
@@ -165,15 +135,6 @@ def why_unreadable(contents: bytes) -> str:
     return ""
 
 
-def why_left_out(path: str | os.PathLike[str]) -> str:
-    """Returns in one line why a photo file could not be decoded, by trying once more."""
-    try:
-        reason = why_unreadable(read(path))
-    except OSError as error:
-        return error.strerror or str(error)
-    return reason or "decoding it failed, and a second try did not; run again"
-
-
 def _decode(contents: Any, *, webp: bool = True) -> Any:
     """Returns float32 [h, w, 3], RGB, 0 to 1."""
     start = tf.strings.substr(contents, 0, 12)
@@ -184,6 +145,23 @@ def _decode(contents: Any, *, webp: bool = True) -> Any:
     image = tf.case(kinds, default=lambda: _colours(contents))
     image = tf.ensure_shape(image, [None, None, _RGB])
     return tf.image.convert_image_dtype(image, tf.float32)
+
+
+def _turned(image: Any, orientation: Any) -> Any:
+    """Returns [h, w, 3] turned upright from an EXIF orientation; at 1 the very same."""
+    orientation = tf.convert_to_tensor(orientation, tf.int32)
+
+    def is_one_of(kinds: tuple[int, ...]) -> Any:
+        return tf.reduce_any(tf.equal(orientation, kinds))
+
+    def turned() -> Any:
+        upright = tf.cond(
+            is_one_of(TRANSPOSED), lambda: tf.transpose(image, [1, 0, 2]), lambda: image
+        )
+        upright = tf.cond(is_one_of(MIRRORED), lambda: upright[:, ::-1], lambda: upright)
+        return tf.cond(is_one_of(UPSIDE_DOWN), lambda: upright[::-1], lambda: upright)
+
+    return tf.ensure_shape(tf.cond(orientation == 1, lambda: image, turned), [None, None, _RGB])
 
 
 def _colours(contents: Any) -> Any:

@@ -8,7 +8,7 @@ from functools import singledispatchmethod
 from absl import logging
 
 from image_retraining.evaluation.calibration import Calibration
-from image_retraining.foundation.records import Catalog, TrainingReport, Unreadable
+from image_retraining.foundation.records import Catalog, Extraction, TrainingReport, Unreadable
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
 from image_retraining.photos.folder import log_counts
@@ -48,6 +48,16 @@ class Log:
     @tell.register
     def _(self, finding: Catalog) -> None:
         log_counts(finding)
+
+    @tell.register
+    def _(self, finding: Extraction) -> None:
+        for count, what in [
+            (finding.turned_count, "turned upright, as EXIF says (--exif_orientation)"),
+            (finding.flattened_count, "put on white, for they are transparent"),
+            (finding.converted_count, "decoded by Pillow, for TensorFlow does not"),
+        ]:
+            if count:
+                logging.info("Photos %s: %d", what, count)
 
     @tell.register
     def _(self, finding: Copies) -> None:

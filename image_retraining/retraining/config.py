@@ -3,7 +3,6 @@
 The script makes one flag of each field marked with `setting`; nothing else repeats a default.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,15 +11,13 @@ import platformdirs
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
 from image_retraining.foundation.settings import (
-    check_at_least,
-    check_kinds,
     image_size,
-    require,
     setting,
     settings_of,
 )
 from image_retraining.photos.distortions import Distortion, Views
-from image_retraining.reports.metrics_tables import check_metrics_file
+from image_retraining.photos.preparation import APPLY, EXIF_CHOICES
+from image_retraining.retraining.rules import check
 
 # Where finished classifiers are to be written, a flag a format.
 EXPORT_FLAGS = ("output_graph", "tflite_output_file", "saved_model_dir", "onnx_output_file")
@@ -77,6 +74,14 @@ class RetrainConfig:
         "What to do with a photo that cannot be read: skip it and list it at the end, or fail.",
         group="Photos",
         choices=("skip", "fail"),
+    )
+    exif_orientation: str = setting(
+        APPLY,
+        "Whether photos that the camera held turned are turned upright, as their EXIF data says: "
+        "apply, or ignore, which sees them as they lie in the file, as TensorFlow Hub's example "
+        "did. label_image.py does as the training did.",
+        group="Photos",
+        choices=EXIF_CHOICES,
     )
     drop_duplicates: bool = setting(
         default=False,
@@ -314,47 +319,7 @@ class RetrainConfig:
     named: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        check_kinds(self)
-        _check_split(self)
-        check_at_least(self, 1, "how_many_training_steps", "train_batch_size")
-        check_at_least(self, 1, "eval_step_interval")
-        check_at_least(self, 0, "early_stopping_patience")
-        check_at_least(self, 0, "random_crop", "random_scale", "random_brightness")
-        check_at_least(self, 0, "intermediate_store_frequency", "verify_images", "seed")
-        for name in ("validation_batch_size", "test_batch_size"):
-            require(
-                getattr(self, name) >= 1 or getattr(self, name) == -1,
-                f"--{name} must be at least 1, or -1 for the whole set",
-                getattr(self, name),
-            )
-        require(self.seed < 2**63, "--seed must be below 2 to the power of 63", self.seed)
-        require(
-            0 < self.learning_rate < float("inf"),
-            "--learning_rate must be a number above 0",
-            self.learning_rate,
-        )
-        require(
-            self.random_brightness <= 100,
-            "--random_brightness must be from 0 to 100",
-            self.random_brightness,
-        )
-        _check_training(self)
-        require(
-            0 < self.duplicate_cosine <= 1,
-            "--duplicate_cosine must be above 0 and at most 1",
-            self.duplicate_cosine,
-        )
-        if self.metrics_file:
-            check_metrics_file(self.metrics_file)
-        require(
-            re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", self.final_tensor_name) is not None,
-            "--final_tensor_name must be letters, digits, '_', '.' and '-', not starting with "
-            "'_' or '-'",
-            self.final_tensor_name,
-        )
-        image_size(self.image_size)
-        require(bool(self.bottleneck_dir), "--bottleneck_dir must name a folder", "an empty name")
-        require(self.cache_prune >= -1, "--cache_prune must be days, at least 0", self.cache_prune)
+        check(self)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -402,55 +367,9 @@ class RetrainConfig:
     @property
     def views(self) -> Views:
         """The distorted views that each training photo is to get; none without distortions."""
-        return Views(self.distortion, self.distortion_views if self.distorts else 0, self.seed)
-
-
-def _check_training(config: RetrainConfig) -> None:
-    require(
-        0 <= config.max_accuracy_drop <= 100,
-        "--max_accuracy_drop must be from 0 to 100 points",
-        config.max_accuracy_drop,
-    )
-    require(
-        0 <= config.label_smoothing < 1,
-        "--label_smoothing must be from 0 to below 1",
-        config.label_smoothing,
-    )
-    require(
-        config.l2 == -1 or 0 <= config.l2 < float("inf"),
-        "--l2 must be a number from 0 up, or -1",
-        config.l2,
-    )
-    require(
-        config.distortion_views >= (1 if config.distorts else 0),
-        "--distortion_views must be at least 1 when photos are to be distorted; for many, give "
-        "--distortion_views=50",
-        config.distortion_views,
-    )
-    require(bool(config.class_weight), "--class_weight must not be empty", "an empty name")
-    if config.optimizer != "lbfgs":
-        return
-    require(
-        config.l2 != 0,
-        "--l2 must be above 0 with --optimizer=lbfgs, or there may be no best head",
-        config.l2,
-    )
-    require(
-        config.export == "best" or config.l2 != -1,
-        "--export must be best with --optimizer=lbfgs, unless --l2 is given: the last head is the "
-        "least regularised that was tried",
-        config.export,
-    )
-
-
-def _check_split(config: RetrainConfig) -> None:
-    for name in ("testing_percentage", "validation_percentage"):
-        value = getattr(config, name)
-        require(0 <= value <= 100, f"--{name} must be from 0 to 100", value)
-    both = config.testing_percentage + config.validation_percentage
-    require(
-        both < 100,
-        "--testing_percentage and --validation_percentage must leave photos for training: their "
-        "sum must be below 100",
-        f"{config.testing_percentage} + {config.validation_percentage} = {both}",
-    )
+        return Views(
+            self.distortion,
+            self.distortion_views if self.distorts else 0,
+            self.seed,
+            upright=self.exif_orientation == APPLY,
+        )

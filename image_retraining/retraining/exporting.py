@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from image_retraining import __version__
 from image_retraining.backbone.loading import Backbone
@@ -10,8 +11,10 @@ from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.formats import FORMATS, check_installed
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build_graph
+from image_retraining.exports.predictions import predict
 from image_retraining.exports.verification import verify
 from image_retraining.foundation.records import JUDGING_ORDER, FeatureSet, Head, Split
+from image_retraining.photos.preparation import APPLY
 from image_retraining.reports.findings import Calibrated, Exported, Judged
 
 
@@ -31,6 +34,7 @@ class ExportSettings:
     testing_percentage: int
     validation_percentage: int
     overwrite: bool
+    exif_orientation: str
 
 
 def check(settings: ExportSettings) -> None:
@@ -62,6 +66,7 @@ def facts(
         tool_version=__version__,
         calibration=calibrated.calibration,
         temperature_in_graph=calibrated.in_graph,
+        exif_orientation=settings.exif_orientation,
     )
 
 
@@ -118,15 +123,21 @@ class _Judges:
 
 def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> Exported:
     """Returns an export that is written and proven."""
+    facts = finished.facts
     quantization, proof = kind.quantization(finished), None
     count = max(judges.at_most, kind.least_proof)
     with kind.writing(target, finished) as temporary:
         if count:
+            written = kind.open(str(temporary), Layers(output=facts.output_layer))
             proof = verify(
-                kind.open(str(temporary), Layers(output=finished.facts.output_layer)),
+                partial(
+                    predict,
+                    written,
+                    image_size=facts.image_size,
+                    upright=facts.exif_orientation == APPLY,
+                ),
                 judges.head,
                 judges.photos,
-                image_size=finished.facts.image_size,
                 exact=quantization in ("", "none"),
                 at_most=count,
             )

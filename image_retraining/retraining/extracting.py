@@ -18,7 +18,7 @@ from image_retraining.foundation.records import (
     Split,
     Unreadable,
 )
-from image_retraining.photos.distortions import NO_VIEWS, Views
+from image_retraining.photos.distortions import Views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def extract(
             backbone,
             cache,
             engine=chosen,
-            views=settings.views if Split.TRAINING in splits else NO_VIEWS,
+            views=settings.views if Split.TRAINING in splits else replace(settings.views, count=0),
             fail_on_bad_image=settings.on_bad_image == "fail",
         )
         for chosen, splits in _parts(catalog, engine, exactly)
@@ -120,6 +120,7 @@ def _parts(
 
 def _joined(catalog: Catalog, extractions: Iterable[Extraction]) -> Extraction:
     """Returns extractions of different splits as one."""
+    extractions = list(extractions)
     sets = {}
     unreadable: list[Unreadable] = []
     for extraction in extractions:
@@ -130,4 +131,10 @@ def _joined(catalog: Catalog, extractions: Iterable[Extraction]) -> Extraction:
     if unreadable:
         places = {record.path: place for place, record in enumerate(catalog.records)}
         unreadable.sort(key=lambda photo: places[photo.path])
-    return Extraction(sets, tuple(unreadable))
+    return Extraction(
+        sets,
+        tuple(unreadable),
+        turned_count=sum(one.turned_count for one in extractions),
+        flattened_count=sum(one.flattened_count for one in extractions),
+        converted_count=sum(one.converted_count for one in extractions),
+    )

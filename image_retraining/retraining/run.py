@@ -242,6 +242,9 @@ def _config(settings: Mapping[str, Any]) -> RetrainConfig:
     # A setting here under its short name alone, which a mistyped one may be near to.
     known = {"module", *(one.name for one in settings_of(RetrainConfig))} - set(_NOT_HERE)
     values = given(settings, known, script="retrain.py")
+    for name, value in values.items():
+        holds_nul = isinstance(value, str) and "\0" in value
+        require(not holds_nul, f"{name} must hold no NUL character", repr(value))
     return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=frozenset(values))
 
 

@@ -62,7 +62,11 @@ def remember(cache: BottleneckCache, paths: list[Path]) -> None:
     states = [FileState.of(str(path)) for path in paths]
     PhotoFiles(cache.file).remember(
         PhotoFile(
-            str(path), replace(state, taken_ns=state.ctime_ns + 3600 * 10**9), b"", digest(number)
+            str(path),
+            replace(state, taken_ns=state.ctime_ns + 3600 * 10**9),
+            b"",
+            digest(number),
+            "",
         )
         for number, (path, state) in enumerate(zip(paths, states, strict=True))
     )
@@ -316,9 +320,9 @@ def test_a_cache_that_cannot_be_written_to_is_an_error(tmp_path: Path, mode: int
 def test_a_newer_cache_is_an_error_and_left_alone(tmp_path: Path) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 4")
+    execute(tmp_path, "PRAGMA user_version = 5")
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CacheError, match="Got version 4"):
+    with pytest.raises(CacheError, match="Got version 5"):
         care(str(tmp_path), prune_days=0)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
@@ -456,7 +460,7 @@ def check_works(cache: BottleneckCache, photo: Path) -> None:
     cache.store(RECIPE, vectors)
     assert bits(cache.vectors(RECIPE, [*vectors, digest(999)], SIZE)) == bits(vectors)
     remember(cache, [photo])
-    assert PhotoFiles(cache.file).known([str(photo), "other"]) == {str(photo): digest(0)}
+    assert PhotoFiles(cache.file).known([str(photo), "other"]) == {str(photo): (digest(0), "")}
     key = ModuleKey(RECIPE.fingerprint, 1, "")
     assert FrozenModules(cache.file).find(key) is None
     FrozenModules(cache.file).keep(key, MODULE, handle="module")
@@ -582,6 +586,6 @@ def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
 def test_a_newer_cache_is_no_reason_to_go_on_without_one(tmp_path: Path) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 4")
-    with pytest.raises(CacheError, match="Got version 4"):
+    execute(tmp_path, "PRAGMA user_version = 5")
+    with pytest.raises(CacheError, match="Got version 5"):
         open_cache(str(tmp_path))

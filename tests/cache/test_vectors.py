@@ -71,7 +71,7 @@ def photo(tmp_path: Path) -> str:
 
 def remember(cache: BottleneckCache, path: str, state: FileState | None = None) -> None:
     """Tells the cache that a file has digest(0), in its present state or in another."""
-    file = PhotoFile(path, state or FileState.of(path), b"", digest(0))
+    file = PhotoFile(path, state or FileState.of(path), b"", digest(0), "")
     PhotoFiles(cache.file).remember([file])
 
 
@@ -204,10 +204,10 @@ def test_damaged_vectors_count_as_missing_with_one_warning(
 def test_a_cache_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path, journal: str) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 4")
+    execute(tmp_path, "PRAGMA user_version = 5")
     assert execute(tmp_path, f"PRAGMA journal_mode = {journal}") == (journal.lower(),)
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CacheError, match=r"of version 3 or older\. Got version 4") as raised:
+    with pytest.raises(CacheError, match=r"of version 4 or older\. Got version 5") as raised:
         BottleneckCache(str(tmp_path))
     assert str(tmp_path / FILE_NAME) in str(raised.value)
     assert (tmp_path / FILE_NAME).read_bytes() == before
@@ -245,7 +245,9 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
 def test_unchanged_photos_are_known(cache: BottleneckCache, photo: str, tmp_path: Path) -> None:
     assert PhotoFiles(cache.file).known([photo]) == {}
     remember(cache, photo)
-    assert PhotoFiles(cache.file).known([photo, str(tmp_path / "other.jpg")]) == {photo: digest(0)}
+    assert PhotoFiles(cache.file).known([photo, str(tmp_path / "other.jpg")]) == {
+        photo: (digest(0), "")
+    }
 
 
 @pytest.mark.usefixtures("clock")
@@ -253,7 +255,7 @@ def test_photos_stay_known_over_reopening(tmp_path: Path, photo: str) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         remember(cache, photo)
     with BottleneckCache(str(tmp_path)) as cache:
-        assert PhotoFiles(cache.file).known([photo]) == {photo: digest(0)}
+        assert PhotoFiles(cache.file).known([photo]) == {photo: (digest(0), "")}
 
 
 @pytest.mark.usefixtures("clock")
@@ -262,9 +264,9 @@ def test_thousands_of_photos_are_known(cache: BottleneckCache, tmp_path: Path) -
     for number in range(1100):
         path = tmp_path / f"{number}.jpg"
         path.touch()
-        known[str(path)] = digest(number)
+        known[str(path)] = (digest(number), f"orientation={number}" if number % 2 else "")
     PhotoFiles(cache.file).remember(
-        PhotoFile(path, FileState.of(path), b"", digest_) for path, digest_ in known.items()
+        PhotoFile(path, FileState.of(path), b"", *said) for path, said in known.items()
     )
     assert PhotoFiles(cache.file).known(list(known)) == known
 
@@ -321,7 +323,7 @@ def test_a_photo_changed_just_now_is_not_remembered(
     os.utime(photo, ns=(mtime, mtime))
     clock.now = (os.stat(photo).st_ctime_ns if stamp == "ctime" else mtime) + age
     remember(cache, photo)
-    assert PhotoFiles(cache.file).known([photo]) == ({photo: digest(0)} if is_known else {})
+    assert PhotoFiles(cache.file).known([photo]) == ({photo: (digest(0), "")} if is_known else {})
 
 
 def test_a_photo_is_as_fresh_as_when_its_state_was_taken(
@@ -340,7 +342,7 @@ def test_a_path_that_is_not_utf8_is_known(cache: BottleneckCache, tmp_path: Path
     path = os.fsdecode(os.fsencode(tmp_path) + b"/ros\xff\xe9.jpg")
     Path(path).touch()
     remember(cache, path)
-    assert PhotoFiles(cache.file).known([path]) == {path: digest(0)}
+    assert PhotoFiles(cache.file).known([path]) == {path: (digest(0), "")}
 
 
 @pytest.mark.usefixtures("clock")
@@ -350,7 +352,7 @@ def test_a_photo_is_known_however_its_path_is_spelled(
     monkeypatch.chdir(os.path.dirname(photo))
     remember(cache, "rose.jpg")
     for path in (photo, "rose.jpg", "./rose.jpg", f"../{Path.cwd().name}/rose.jpg"):
-        assert PhotoFiles(cache.file).known([path]) == {path: digest(0)}
+        assert PhotoFiles(cache.file).known([path]) == {path: (digest(0), "")}
 
 
 @pytest.mark.usefixtures("clock")
@@ -360,8 +362,8 @@ def test_two_spellings_of_one_path_are_both_known(
     monkeypatch.chdir(os.path.dirname(photo))
     remember(cache, photo)
     assert PhotoFiles(cache.file).known([photo, "rose.jpg"]) == {
-        photo: digest(0),
-        "rose.jpg": digest(0),
+        photo: (digest(0), ""),
+        "rose.jpg": (digest(0), ""),
     }
 
 
@@ -371,7 +373,7 @@ def read_bytes(path: str) -> bytes:
 
 def test_a_file_is_read_with_its_state_and_its_digest(photo: str) -> None:
     before = FileState.of(photo)
-    file = PhotoFile.read(photo, read_bytes)
+    file = PhotoFile.read(photo, read_bytes, lambda _: "")
     assert (file.path, file.contents) == (photo, b"petals")
     assert file.digest == hashlib.sha256(b"petals").digest()
     assert file.state == before
@@ -384,7 +386,7 @@ def test_a_file_edited_while_it_is_read_has_the_state_of_before(photo: str) -> N
         return read_bytes(path)
 
     before = FileState.of(photo)
-    file = PhotoFile.read(photo, edit_and_read)
+    file = PhotoFile.read(photo, edit_and_read, lambda _: "")
     assert file.state == before
     assert file.digest == hashlib.sha256(b"petals and thorns").digest()
     assert file.state != FileState.of(photo)
@@ -405,7 +407,7 @@ def test_threads_may_share_a_cache(cache: BottleneckCache, photo: str) -> None:
                 cache.store(RECIPE, numbered(range(n, n + 1)))
                 remember(cache, photo)
                 assert set(cache.vectors(RECIPE, [digest(n)], SIZE)) == {digest(n)}
-                assert PhotoFiles(cache.file).known([photo]) == {photo: digest(0)}
+                assert PhotoFiles(cache.file).known([photo]) == {photo: (digest(0), "")}
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 

@@ -297,7 +297,7 @@ def test_photos_to_calibrate_on(tmp_path: Path) -> None:
     Path(paths[5]).write_bytes(b"no photo")
     label_ids = np.array([0, 0, 0, 1, 1, 2], np.int32)
     photos = FeatureSet(np.zeros([6, 1], np.float32), label_ids, tuple(paths))
-    batches = list(calibration_photos(photos, (8, 8), at_most=5))
+    batches = list(calibration_photos(photos, (8, 8), upright=True, at_most=5))
     # Photos 0, 1 and 3 of 0, 1, 3, 4 and 5.
     values = (np.concatenate(batches)[:, 0, 0, 0] * 255).round().tolist()
     assert values == [0, 10, 30]

@@ -1,3 +1,5 @@
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -5,15 +7,17 @@ import pytest
 from conftest import COLOURS, encoded, solid
 
 from image_retraining.backbone.loading import Backbone, load_backbone
+from image_retraining.exports.classifier import Classifier
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
+from image_retraining.exports.predictions import predict
 from image_retraining.exports.proof import Verification
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.exports.verification import verify
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.foundation.errors import PhotoError, VerificationError
-from image_retraining.foundation.records import FeatureSet, Head
+from image_retraining.foundation.records import FeatureSet, Head, Prediction
 from image_retraining.photos.pixels import pixels
 
 RNG = np.random.default_rng(3)
@@ -41,16 +45,19 @@ def photos(tmp_path: Path, backbone: Backbone) -> FeatureSet:
     return FeatureSet(np.stack(vectors), np.array(label_ids, np.int32), tuple(paths))
 
 
+def asking(model: Classifier) -> Callable[[Sequence[str]], Iterator[Prediction]]:
+    return partial(predict, model, image_size=(8, 8), upright=True)
+
+
 def check(
     tmp_path: Path, backbone: Backbone, photos: FeatureSet, exported: Head, at_most: int = 100
 ) -> Verification:
     graph_def = build_graph(backbone, exported, final_tensor_name="final_result")
     write_graph(tmp_path / "g.pb", graph_def)
     return verify(
-        FrozenGraph(tmp_path / "g.pb", output_layer="final_result"),
+        asking(FrozenGraph(tmp_path / "g.pb", output_layer="final_result")),
         HEAD,
         photos,
-        image_size=(8, 8),
         at_most=at_most,
     )
 
@@ -112,10 +119,9 @@ def check_tflite(
         enclosed=Enclosed(("blue", "green", "red")),
     )
     return verify(
-        TFLiteModel(tmp_path / "m.tflite"),
+        asking(TFLiteModel(tmp_path / "m.tflite")),
         HEAD,
         photos,
-        image_size=(8, 8),
         exact=exact,
         at_most=100,
     )

@@ -28,7 +28,7 @@ from image_retraining.features.extraction import extract
 from image_retraining.features.table import check_any
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
-from image_retraining.photos import pixels
+from image_retraining.photos import pixels, reading
 from image_retraining.photos.distortions import Distortion, Views
 from image_retraining.photos.folder import scan
 
@@ -108,13 +108,13 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The photos read so far."""
     paths: list[str] = []
-    read = pixels.read
+    read = reading.read
 
     def read_and_note(path: str) -> bytes:
         paths.append(path)
         return read(path)
 
-    monkeypatch.setattr(pixels, "read", read_and_note)
+    monkeypatch.setattr(reading, "read", read_and_note)
     return paths
 
 
@@ -299,7 +299,7 @@ def test_the_second_run_reads_no_photo(
     def fail(path: str) -> bytes:
         raise AssertionError(path)
 
-    monkeypatch.setattr(pixels, "read", fail)
+    monkeypatch.setattr(reading, "read", fail)
     assert by_path(extracted(catalog, backbone, cache_folder)) == by_path(before)
 
 
@@ -381,7 +381,7 @@ def test_a_photo_edited_while_it_is_read_gets_the_vectors_of_what_was_read(
     catalog = cataloged(colour_photos)
     undisturbed = by_path(extracted(catalog, backbone, tmp_path / "other"))
     new_contents = encoded(solid((90, 180, 10)))
-    read = pixels.read
+    read = reading.read
 
     def read_and_edit(path: str) -> bytes:
         contents = read(path)
@@ -390,7 +390,7 @@ def test_a_photo_edited_while_it_is_read_gets_the_vectors_of_what_was_read(
         return contents
 
     with monkeypatch.context() as patch:
-        patch.setattr(pixels, "read", read_and_edit)
+        patch.setattr(reading, "read", read_and_edit)
         assert by_path(extracted(catalog, backbone, tmp_path / "cache")) == undisturbed
     again = watched(backbone)
     assert by_path(extracted(catalog, again, tmp_path / "cache"))[edited] != undisturbed[edited]
@@ -449,7 +449,7 @@ def test_what_another_run_has_computed_meanwhile_is_neither_computed_nor_read(
         for part in expected.sets.values():
             cache.store(recipe_of(backbone), dict(zip(part.digests, part.features, strict=True)))
             PhotoFiles(cache.file).remember(
-                PhotoFile(path, FileState.of(path), b"", digest)
+                PhotoFile(path, FileState.of(path), b"", digest, "")
                 for path, digest in zip(part.paths, part.digests, strict=True)
             )
     assert by_path(elsewhere.outcome()) == by_path(expected)

@@ -299,7 +299,9 @@ def test_what_is_not_there_is_told_before_tensorflow_starts(
 ) -> None:
     (tmp_path / "model.pb").write_bytes(b"a graph")
     (tmp_path / "unfinished").mkdir()
-    (tmp_path / "unfinished/settings.json").write_text("{}")
+    (tmp_path / "unfinished/settings.json").write_text(
+        '{"finished": null, "settings": {"output_graph": "model.pb"}}'
+    )
     settings = {} if labels is None else {"labels": labels}
     code = ASKED_TWICE.format(graph=graph, settings=settings)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

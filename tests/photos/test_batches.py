@@ -157,11 +157,11 @@ def test_files_that_cannot_be_read_are_noted_and_cost_no_other(tmp_path: Path) -
         (tmp_path / name).write_bytes(grey(100 + level))
     paths = [str(tmp_path / name) for name in names]
     reasons: dict[int, str] = {}
-    photos = list(plain_photos(paths, note_unreadable=reasons.__setitem__))
+    photos = list(plain_photos(paths, upright=True, note_unreadable=reasons.__setitem__))
     assert reasons == {1: os.strerror(errno.ENOENT), 2: os.strerror(errno.EISDIR)}
     assert [photo.pictures for photo in photos] == [{0: PLAIN}, {3: PLAIN}, {4: PLAIN}]
     assert [photo.contents for photo in photos] == [grey(100), grey(101), grey(100)]
-    assert list(plain_photos(paths)) == photos
+    assert list(plain_photos(paths, upright=True)) == photos
 
 
 def test_padding_adds_black_photos_behind() -> None:

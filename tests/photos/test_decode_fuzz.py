@@ -128,7 +128,7 @@ def damaged(file: str, damages: list[Change]) -> bytes:
     data = functools.reduce(lambda data, change: change(data), damages, FILES[file])
     if data[12:16] != b"VP8X":
         return data
-    # As large a canvas as its header can tell of takes all memory, for `images.read` to refuse.
+    # As large a canvas as its header can tell of takes all memory, for `reading.read` to refuse.
     return overwritten(24, FILES["webp, animated"][24:30])(data)
 
 

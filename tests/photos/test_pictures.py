@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import encoded
+from conftest import encoded, seen
 from PIL import Image
 
 from image_retraining.foundation.errors import SettingError
 from image_retraining.photos.pictures import of_picture
-from image_retraining.photos.pixels import in_full
 
 RANDOM = np.random.default_rng(3)
 NOISE: Any = RANDOM.integers(0, 256, [7, 9, 3], np.uint8)
@@ -64,9 +63,9 @@ def deep_png(channels: int, transparency: bytes = b"") -> bytes:
 def test_a_picture_is_what_its_file_is(contents: bytes, mode: str) -> None:
     with Image.open(io.BytesIO(contents)) as picture:
         assert picture.mode == mode
-        got = of_picture(picture)
+        got = of_picture(picture, upright=True)
     assert got.dtype == np.uint8
-    np.testing.assert_array_equal(got, in_full(contents))
+    np.testing.assert_array_equal(got, seen(contents))
 
 
 def test_a_cmyk_jpeg_is_what_its_file_is_but_for_the_decoders() -> None:
@@ -76,12 +75,14 @@ def test_a_cmyk_jpeg_is_what_its_file_is_but_for_the_decoders() -> None:
     contents = encoded(picture, "JPEG", quality=100, subsampling=0)
     with Image.open(io.BytesIO(contents)) as opened:
         assert opened.mode == "CMYK"
-        difference = of_picture(opened).astype(int) - in_full(contents)
+        difference = of_picture(opened, upright=True).astype(int) - seen(contents)
     # Pillow's own conversion is off by 1 on the mean.
     assert np.abs(difference).mean() < 0.75
     # What is left on paper of the light: (255 - ink) (255 - black) / 255.
     light: Any = 255 - inks.astype(int)
-    np.testing.assert_array_equal(of_picture(picture), light[..., :3] * light[..., 3:] // 255)
+    np.testing.assert_array_equal(
+        of_picture(picture, upright=True), light[..., :3] * light[..., 3:] // 255
+    )
 
 
 DEEP: Any = np.array([[0, 255, 256], [0x1234, 0x80FF, 65535]], np.uint16)
@@ -92,16 +93,19 @@ def test_the_high_byte_of_16_bits_counts(mode: str) -> None:
     order = ">u2" if mode == "I;16B" else "<u2"
     picture = Image.frombytes(mode, (3, 2), DEEP.astype(order).tobytes())
     expected = np.array([[0, 0, 1], [0x12, 0x80, 255]])
-    np.testing.assert_array_equal(of_picture(picture), np.stack([expected] * 3, axis=-1))
+    np.testing.assert_array_equal(
+        of_picture(picture, upright=True), np.stack([expected] * 3, axis=-1)
+    )
 
 
 @pytest.mark.parametrize(
     ("mode", "values", "expected"),
     [
-        ("LA", [90, 128], [90, 90, 90]),
+        # 128 / 255 of the colour, the rest white.
+        ("LA", [90, 128], [172, 172, 172]),
         # Half of the light is left where the alpha is half.
-        ("La", [50, 128], [99, 99, 99]),
-        ("RGBa", [100, 50, 25, 128], [199, 99, 49]),
+        ("La", [50, 128], [177, 177, 177]),
+        ("RGBa", [100, 50, 25, 128], [227, 177, 152]),
         ("RGBX", [1, 2, 3, 4], [1, 2, 3]),
         # JFIF 1.02: R = Y + 1.402 (Cr - 128), B = Y + 1.772 (Cb - 128).
         ("YCbCr", [100, 128, 178], [170, 64, 100]),
@@ -110,12 +114,12 @@ def test_the_high_byte_of_16_bits_counts(mode: str) -> None:
 )
 def test_modes_that_no_file_here_has(mode: str, values: list[int], expected: list[int]) -> None:
     picture = Image.frombytes(mode, (1, 1), bytes(values))
-    np.testing.assert_allclose(of_picture(picture)[0, 0], expected, rtol=0, atol=1)
+    np.testing.assert_allclose(of_picture(picture, upright=True)[0, 0], expected, rtol=0, atol=1)
 
 
 def test_a_palette_with_alpha_gives_its_colours() -> None:
     np.testing.assert_array_equal(
-        of_picture(PALETTE.convert("PA")), np.asarray(PALETTE.convert("RGB"))
+        of_picture(PALETTE.convert("PA"), upright=True), np.asarray(PALETTE.convert("RGB"))
     )
 
 
@@ -123,7 +127,7 @@ def test_a_palette_with_alpha_gives_its_colours() -> None:
 def test_a_mode_without_a_white_is_refused(mode: str) -> None:
     picture = Image.new(mode, (3, 2), 300)
     with pytest.raises(SettingError, match=rf"must have 8 or 16 bits .*mode {mode}\. Scale"):
-        of_picture(picture)
+        of_picture(picture, upright=True)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "BMP"])
@@ -133,7 +137,7 @@ def test_a_picture_that_is_cut_short_cannot_be_read(file_format: str) -> None:
         Image.open(io.BytesIO(contents[: len(contents) // 2])) as picture,
         pytest.raises(OSError, match=r"truncated|broken"),
     ):
-        of_picture(picture)
+        of_picture(picture, upright=True)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
@@ -153,13 +157,13 @@ def test_a_closed_picture_cannot_be_read(tmp_path: Any, file_format: str, manner
             pass
     # A WebP is in memory as soon as it is opened.
     if file_format == "WEBP" and manner != "closed":
-        assert of_picture(picture).shape == (7, 9, 3)
+        assert of_picture(picture, upright=True).shape == (7, 9, 3)
         return
     with pytest.raises(OSError, match="closed"):
-        of_picture(picture)
+        of_picture(picture, upright=True)
 
 
 def test_a_picture_that_was_read_may_be_left() -> None:
     with Image.open(io.BytesIO(encoded(PHOTO))) as picture:
         picture.load()
-    np.testing.assert_array_equal(of_picture(picture), NOISE)
+    np.testing.assert_array_equal(of_picture(picture, upright=True), NOISE)

@@ -9,6 +9,7 @@ from conftest import encoded
 from PIL import Image
 
 from image_retraining.photos import pixels as images
+from image_retraining.photos import reading
 from image_retraining.photos.distortions import PLAIN, Distortion, Variation, Views
 from image_retraining.photos.pixels import pixels, why_unreadable
 
@@ -132,13 +133,13 @@ def test_the_exif_orientation_is_ignored() -> None:
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.gif", "photo"])
 def test_the_content_decides_on_the_format(tmp_path: Any, name: str) -> None:
     (tmp_path / name).write_bytes(encoded(PHOTO))
-    got = pixels(images.read(tmp_path / name), (7, 9))
+    got = pixels(reading.read(tmp_path / name), (7, 9))
     np.testing.assert_allclose(got, NOISE / 255, rtol=0, atol=1e-7)
 
 
 def test_a_file_that_is_missing_cannot_be_read(tmp_path: Any) -> None:
     with pytest.raises(FileNotFoundError):
-        images.read(str(tmp_path / "missing.jpg"))
+        reading.read(str(tmp_path / "missing.jpg"))
 
 
 SIZES = [(7, 9), (14, 18), (3, 4), (1, 1), (20, 5), (4, 31), (224, 224), (8, 9), (7, 10)]

@@ -26,7 +26,7 @@ from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import Engine
 from image_retraining.features.extraction import extract
-from image_retraining.photos import pixels
+from image_retraining.photos import pixels, reading
 from image_retraining.photos.folder import scan
 
 SECOND = 1_000_000_000
@@ -91,13 +91,13 @@ def coarse_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The photos read so far, each by the name of its folder."""
     names: list[str] = []
-    read = pixels.read
+    read = reading.read
 
     def read_and_note(path: str) -> bytes:
         names.append(Path(path).parent.name)
         return read(path)
 
-    monkeypatch.setattr(pixels, "read", read_and_note)
+    monkeypatch.setattr(reading, "read", read_and_note)
     return names
 
 

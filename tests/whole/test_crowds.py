@@ -34,6 +34,7 @@ from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import CacheError, EngineError
 from image_retraining.photos import pixels as images
+from image_retraining.photos import reading
 from image_retraining.photos.folder import scan
 from image_retraining.retraining import command
 from image_retraining.retraining.config import RetrainConfig
@@ -60,7 +61,7 @@ import tensorflow
 from absl import logging
 
 from image_retraining.features import extraction
-from image_retraining.photos import pixels as images
+from image_retraining.photos import pixels as images, reading
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.photos.folder import scan
@@ -112,8 +113,8 @@ def run(settings):
     with BottleneckCache(None) as nothing:
         one = replace(catalog, records=catalog.records[:1])
         extract(one, backbone, nothing, EngineChoice())
-    read = images.read
-    images.read = lambda path: time.sleep(settings["photo_pause"]) or read(path)
+    read = reading.read
+    reading.read = lambda path: time.sleep(settings["photo_pause"]) or read(path)
     note(settings, "ready")
     while not os.path.exists(settings["gate"]):
         time.sleep(0.002)
@@ -600,14 +601,14 @@ def test_interruptions_keep_what_is_stored(
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The photos that are read in this process, which takes longer than computing them."""
     paths: list[str] = []
-    read = images.read
+    read = reading.read
 
     def read_slowly(path: str) -> bytes:
         time.sleep(0.002)
         paths.append(path)
         return read(path)
 
-    monkeypatch.setattr(images, "read", read_slowly)
+    monkeypatch.setattr(reading, "read", read_slowly)
     return paths
 
 
@@ -652,7 +653,7 @@ def test_a_run_that_is_interrupted_reads_no_more_photos(
         request.getfixturevalue(name)
         for name in ("photos", "module", "cache", "reads", "interrupt_unheard", "monkeypatch")
     )
-    read = images.read
+    read = reading.read
 
     def read_and_interrupt(path: str) -> bytes:
         if len(reads) == 10 * BATCH_SIZE:
@@ -663,7 +664,7 @@ def test_a_run_that_is_interrupted_reads_no_more_photos(
                 signal.raise_signal(signal.SIGINT)
         return read(path)
 
-    monkeypatch.setattr(images, "read", read_and_interrupt)
+    monkeypatch.setattr(reading, "read", read_and_interrupt)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         check_that_a_run_ends(photos, module, cache, reads, KeyboardInterrupt)

@@ -39,5 +39,5 @@ def test_the_code_of_the_guide_runs_and_says_what_it_says(tmp_path: Path) -> Non
 def test_settings_that_the_guide_names_are_there() -> None:
     named = set(re.findall(r"`(\w+)=", GUIDE))
     assert len(named) > 4
-    others = {"module", "unknown_threshold", "on_bad_image"}
+    others = {"module", "unknown_threshold", "on_bad_image", "labels"}
     assert named - others <= set(RetrainConfig().settings)

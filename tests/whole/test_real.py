@@ -32,7 +32,8 @@ from image_retraining.foundation.records import Catalog, Extraction, ImageRecord
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.photos.folder import scan
-from image_retraining.photos.pixels import pixels, read
+from image_retraining.photos.pixels import pixels
+from image_retraining.photos.reading import read
 from image_retraining.retraining import command, extracting
 from image_retraining.retraining.config import RetrainConfig
 

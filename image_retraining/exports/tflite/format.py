@@ -14,6 +14,7 @@ from image_retraining.exports.tflite.writer import (
     write_tflite,
 )
 from image_retraining.foundation.files import replacing
+from image_retraining.photos.preparation import APPLY
 
 # The file identifier of TensorFlow Lite's FlatBuffer schema, after the offset of its root.
 _MARK = b"TFL3"
@@ -44,7 +45,8 @@ class TFLiteFormat(Format):
     def writing(self, target: str, finished: Finished) -> Iterator[Path]:
         """Gives the file, with labels and facts in it."""
         facts, kind = finished.facts, finished.quantization
-        photos = calibration_photos(finished.training, facts.image_size) if kind == "int8" else ()
+        upright = facts.exif_orientation == APPLY
+        photos = calibration_photos(finished.training, facts.image_size, upright=upright)
         with replacing(target) as temporary:
             write_tflite(
                 temporary,

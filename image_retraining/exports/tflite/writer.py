@@ -83,7 +83,11 @@ def write_tflite(
 
 
 def calibration_photos(
-    photos: FeatureSet, image_size: tuple[int, int], *, at_most: int = _CALIBRATION_PHOTOS
+    photos: FeatureSet,
+    image_size: tuple[int, int],
+    *,
+    upright: bool,
+    at_most: int = _CALIBRATION_PHOTOS,
 ) -> Iterator[Floats]:
     """Yields batches of some photos for int8, float32 [n, H, W, 3], evenly over the classes.
 
@@ -92,10 +96,12 @@ def calibration_photos(
     Args:
         photos: the training photos.
         image_size: (H, W).
+        upright: whether they are turned as their EXIF orientation says.
         at_most: how many to take.
     """
     paths = [photos.paths[row] for row in evenly(photos.label_ids, at_most)]
-    for batch in photo_batches(plain_photos(paths), image_size, batch_size=_BATCH_SIZE):
+    readable = plain_photos(paths, upright=upright)
+    for batch in photo_batches(readable, image_size, batch_size=_BATCH_SIZE):
         if batch.images is not None:
             yield batch.images.numpy()
 

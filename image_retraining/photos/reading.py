@@ -1,0 +1,62 @@
+"""Photo files → bytes to decode, or in one line why they cannot be."""
+
+import os
+from typing import BinaryIO
+
+from image_retraining.photos.header import check_pixel_count, pixel_count
+from image_retraining.photos.pixels import why_unreadable
+from image_retraining.photos.preparation import Preparation, Prepared, prepared
+
+# Bytes; photos beyond would take the machine's memory.
+_LARGEST_FILE = 500_000_000
+# TensorFlow decodes these as well, of any size, and damaged ones may end the run.
+_JPEG_XL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """Returns the bytes of a photo file.
+
+    Raises:
+        OSError: it cannot be read, is of no kind that is read, or decoding it would take the
+            machine's memory.
+    """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _LARGEST_FILE:
+            raise OSError(f"the file has {size / 1e6:.0f} MB, more than {_LARGEST_FILE / 1e6:.0f}")
+        contents = file.read()
+    if contents.startswith(_JPEG_XL_STARTS):
+        raise OSError("the photo is a JPEG XL; JPEG, PNG, GIF, BMP and WebP are read")
+    check_pixel_count(pixel_count(contents))
+    return contents
+
+
+def read_prepared(path: str | os.PathLike[str], *, upright: bool) -> Prepared:
+    """Returns a photo file ready to be decoded.
+
+    Args:
+        path: the file.
+        upright: whether it is turned as its EXIF orientation says.
+
+    Raises:
+        OSError: as for `read`, or Pillow cannot decode what TensorFlow does not.
+    """
+    contents = read(path)
+    return prepared(contents, Preparation.of(contents).wanted(upright=upright))
+
+
+def why_left_out(path: str | os.PathLike[str]) -> str:
+    """Returns in one line why a photo file could not be decoded, by trying once more."""
+    try:
+        reason = why_unreadable(read_prepared(path, upright=False).contents)
+    except OSError as error:
+        return error.strerror or str(error)
+    return reason or "decoding it failed, and a second try did not; run again"
+
+
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except ValueError as error:
+        # A NUL in the name, or what is no character of names.
+        raise OSError(f"no file can have such a name: {error}") from error

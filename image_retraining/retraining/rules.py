@@ -1,0 +1,117 @@
+"""What must hold of the settings of retrain.py, one by one and together."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from image_retraining.foundation.settings import (
+    check_at_least,
+    check_kinds,
+    image_size,
+    require,
+)
+from image_retraining.reports.metrics_tables import check_metrics_file
+
+if TYPE_CHECKING:
+    from image_retraining.retraining.config import RetrainConfig
+
+
+def check(config: RetrainConfig) -> None:
+    """Checks all settings.
+
+    Raises:
+        SettingError: a value is out of its range, or two contradict each other.
+    """
+    check_kinds(config)
+    _check_split(config)
+    check_at_least(config, 1, "how_many_training_steps", "train_batch_size")
+    check_at_least(config, 1, "eval_step_interval")
+    check_at_least(config, 0, "early_stopping_patience")
+    check_at_least(config, 0, "random_crop", "random_scale", "random_brightness")
+    check_at_least(config, 0, "intermediate_store_frequency", "verify_images", "seed")
+    for name in ("validation_batch_size", "test_batch_size"):
+        require(
+            getattr(config, name) >= 1 or getattr(config, name) == -1,
+            f"--{name} must be at least 1, or -1 for the whole set",
+            getattr(config, name),
+        )
+    require(config.seed < 2**63, "--seed must be below 2 to the power of 63", config.seed)
+    require(
+        0 < config.learning_rate < float("inf"),
+        "--learning_rate must be a number above 0",
+        config.learning_rate,
+    )
+    require(
+        config.random_brightness <= 100,
+        "--random_brightness must be from 0 to 100",
+        config.random_brightness,
+    )
+    _check_training(config)
+    require(
+        0 < config.duplicate_cosine <= 1,
+        "--duplicate_cosine must be above 0 and at most 1",
+        config.duplicate_cosine,
+    )
+    if config.metrics_file:
+        check_metrics_file(config.metrics_file)
+    require(
+        re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", config.final_tensor_name) is not None,
+        "--final_tensor_name must be letters, digits, '_', '.' and '-', not starting with "
+        "'_' or '-'",
+        config.final_tensor_name,
+    )
+    image_size(config.image_size)
+    require(bool(config.bottleneck_dir), "--bottleneck_dir must name a folder", "an empty name")
+    require(config.cache_prune >= -1, "--cache_prune must be days, at least 0", config.cache_prune)
+
+
+def _check_training(config: RetrainConfig) -> None:
+    require(
+        0 <= config.max_accuracy_drop <= 100,
+        "--max_accuracy_drop must be from 0 to 100 points",
+        config.max_accuracy_drop,
+    )
+    require(
+        0 <= config.label_smoothing < 1,
+        "--label_smoothing must be from 0 to below 1",
+        config.label_smoothing,
+    )
+    require(
+        config.l2 == -1 or 0 <= config.l2 < float("inf"),
+        "--l2 must be a number from 0 up, or -1",
+        config.l2,
+    )
+    require(
+        config.distortion_views >= (1 if config.distorts else 0),
+        "--distortion_views must be at least 1 when photos are to be distorted; for many, give "
+        "--distortion_views=50",
+        config.distortion_views,
+    )
+    require(bool(config.class_weight), "--class_weight must not be empty", "an empty name")
+    if config.optimizer != "lbfgs":
+        return
+    require(
+        config.l2 != 0,
+        "--l2 must be above 0 with --optimizer=lbfgs, or there may be no best head",
+        config.l2,
+    )
+    require(
+        config.export == "best" or config.l2 != -1,
+        "--export must be best with --optimizer=lbfgs, unless --l2 is given: the last head is the "
+        "least regularised that was tried",
+        config.export,
+    )
+
+
+def _check_split(config: RetrainConfig) -> None:
+    for name in ("testing_percentage", "validation_percentage"):
+        value = getattr(config, name)
+        require(0 <= value <= 100, f"--{name} must be from 0 to 100", value)
+    both = config.testing_percentage + config.validation_percentage
+    require(
+        both < 100,
+        "--testing_percentage and --validation_percentage must leave photos for training: their "
+        "sum must be below 100",
+        f"{config.testing_percentage} + {config.validation_percentage} = {both}",
+    )
