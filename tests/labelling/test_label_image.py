@@ -371,14 +371,19 @@ def with_map(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["graph.pb", "saved"])
-def test_pictures_of_the_evidence(with_map: Path, photos: Path, kind: str) -> None:
+def test_pictures_of_the_evidence(
+    with_map: Path, photos: Path, logged: pytest.LogCaptureFixture, kind: str
+) -> None:
     corner = np.full([40, 60, 3], 60, np.uint8)
     corner[25:, 45:] = COLOURS["red"]
     (photos / "corner.png").write_bytes(encoded(corner))
     maps = with_map / "maps"
-    done = label(with_map, f"--graph={with_map / kind}", f"--heatmap_dir={maps}", str(photos))
-    assert done.returncode == 0, done.stderr
-    assert f"Pictures of the evidence, by Grad-CAM, go to {maps}" in done.stderr
+    settings = {"graph": str(with_map / kind), "heatmap_dir": str(maps), "image": (str(photos),)}
+    assert command.run(config(with_map, **settings)) == 0
+    assert any(
+        line.startswith(f"Pictures of the evidence, by Grad-CAM, go to {maps}")
+        for line in logged.messages
+    )
     (picture,) = maps.glob("corner_*.png")
     assert len(list(maps.iterdir())) == 3
     drawn = np.asarray(Image.open(picture).convert("RGB"), np.float32)
@@ -423,7 +428,13 @@ def test_a_photo_that_vanishes_before_its_picture_is_told(
     assert [path.name.partition("_")[0] for path in maps.iterdir()] == ["blue"]
 
 
-def test_records_for_programs(exported: Path, photos: Path, tmp_path: Path) -> None:
+def test_records_for_programs(
+    exported: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    logged: pytest.LogCaptureFixture,
+) -> None:
     (photos / "bad.jpg").write_bytes(b"no photo")
     names = [str(photos / "red.png"), str(photos / "bad.jpg"), str(photos / "more" / "blue.jpg")]
     (tmp_path / "names.txt").write_text("\n".join(["", *names]) + "\r\n")
@@ -438,9 +449,10 @@ def test_records_for_programs(exported: Path, photos: Path, tmp_path: Path) -> N
     assert records[1]["labels"] == []
 
     out = tmp_path / "new" / "answers.csv"
-    done = label(exported, "--format=csv", "--top_k=2", f"--output={out}", *names)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"Labelled 2 photos into {out}; 1 could not be read" in done.stderr
+    told = {"format": "csv", "top_k": 2, "output": str(out), "image": tuple(names)}
+    assert command.run(config(exported, **told)) == 2
+    assert capsys.readouterr().out == ""
+    assert f"Labelled 2 photos into {out}; 1 could not be read" in logged.messages
     with out.open(newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["path", "error", "unknown", "label_1", "score_1", "label_2", "score_2"]

@@ -682,11 +682,11 @@ def test_a_person_imports_and_the_next_run_computes_the_rest(
 
 
 def test_a_person_is_told_what_is_wrong(given: dict[str, Any]) -> None:
-    done = tool(given)
-    assert (done.returncode, done.stdout) == (2, "")
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("ERROR: --text_dir must be a folder of files <class>/<photo>_<module>")
-    assert f"Got {given['text_dir']}, which has none that can be used." in last
+    with pytest.raises(ImportedError) as raised:
+        run(ImportConfig(**given))
+    told = str(raised.value)
+    assert told.startswith("--text_dir must be a folder of files <class>/<photo>_<module>")
+    assert f"Got {given['text_dir']}, which has none that can be used." in told
 
 
 @pytest.mark.parametrize("engine", ["auto", "tensorflow", "openvino"])
