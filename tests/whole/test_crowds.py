@@ -53,7 +53,7 @@ WAITING = "Waiting for another run"
 
 # Forks a run for each line of settings; for a number, waits for the end of that process.
 FORKS = """
-import json, os, signal, sys, time
+import gc, json, os, signal, sys, time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,6 +129,8 @@ def run(settings):
     )
 
 
+# Else each run would end with a second of looking for garbage in what TensorFlow is made of.
+gc.freeze()
 print("ready", flush=True)
 for line in sys.stdin:
     settings = json.loads(line)
