@@ -102,16 +102,20 @@ def solid(colour: Colour, *, noise: int = 0, seed: int = 0, size: int = 12) -> A
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
-@pytest.fixture
-def colour_photos(tmp_path: Path) -> Path:
-    """A folder of three classes of 30 photos, each class of one colour that any head can learn."""
-    folder = tmp_path / "photos"
+def draw_colours(folder: Path) -> Path:
+    """Makes a folder of three classes of 30 photos, each class of one colour."""
     for label, colour in COLOURS.items():
         (folder / label).mkdir(parents=True)
         for number in range(30):
             contents = encoded(solid(colour, noise=9, seed=number))
             (folder / label / f"{label}_{number:02}.png").write_bytes(contents)
     return folder
+
+
+@pytest.fixture
+def colour_photos(tmp_path: Path) -> Path:
+    """A folder of three classes of 30 photos, each class of one colour that any head can learn."""
+    return draw_colours(tmp_path / "photos")
 
 
 def save_module(

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import COLOURS, encoded, hearing_sigint, solid
+from conftest import COLOURS, draw_colours, encoded, hearing_sigint, solid
 from modules_made_here import packed, served
 from tensorboard.backend.event_processing import event_accumulator
 
@@ -257,6 +258,16 @@ def test_distorted_views_are_computed_once(run: Run, logged: pytest.LogCaptureFi
     assert graphs[1] == graphs[2] != graphs[0]
 
 
+@pytest.fixture(scope="module")
+def viewed(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Path:
+    """A folder of photos, and of the bottlenecks of three views of them."""
+    folder = tmp_path_factory.mktemp("viewed")
+    photos = draw_colours(folder / "photos")
+    settings = {**DISTORTIONS, "distortion_views": 3}
+    assert command.run(config(folder / "out", photos, colour_module, **settings)) == 0
+    return folder
+
+
 @pytest.mark.parametrize(
     ("change", "computed_views"),
     [
@@ -270,12 +281,14 @@ def test_distorted_views_are_computed_once(run: Run, logged: pytest.LogCaptureFi
 )
 def test_a_setting_touches_only_its_views(
     run: Run,
+    viewed: Path,
+    tmp_path: Path,
     logged: pytest.LogCaptureFixture,
     change: dict[str, Any],
     computed_views: int,
 ) -> None:
-    settings = {**DISTORTIONS, "distortion_views": 3}
-    run(**settings)
+    shutil.copytree(viewed / "bottlenecks", tmp_path / "bottlenecks")
+    settings = {**DISTORTIONS, "distortion_views": 3, "image_dir": str(viewed / "photos")}
     run(**{**settings, **change})
     training = sum(counts(logged)[label][0] for label in COLOURS)
     assert f" {computed_views * training} computed" in extraction_line(logged)
@@ -585,8 +598,14 @@ def test_ctrl_c_keeps_the_training_and_resume_goes_on(
     assert "Step 1499: Train accuracy" in rest
     assert "Save final result to" in rest
     assert json.loads((out / "settings.json").read_text())["finished"]
-    with start("whole") as process:
-        process.communicate()
+    whole: dict[str, Any] = {
+        "image_dir": str(colour_photos),
+        "tfhub_module": str(colour_module),
+        "bottleneck_dir": str(tmp_path / "cache"),
+        "how_many_training_steps": 1500,
+        "output_dir": str(tmp_path / "whole"),
+    }
+    assert command.run(RetrainConfig(**whole, named=frozenset(whole))) == 0
     graphs = [(tmp_path / out / "model.pb").read_bytes() for out in ("out", "whole")]
     assert graphs[0] == graphs[1]
 
@@ -599,22 +618,16 @@ def test_ctrl_c_keeps_the_training_and_resume_goes_on(
 
 
 def test_a_url_is_downloaded_into_tensorflow_hubs_cache(
-    tmp_path: Path, colour_photos: Path, colour_module: Path
+    run: Run, tmp_path: Path, colour_module: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", "")
     with served(packed(colour_module)) as server:
-        done = subprocess.run(
-            [
-                *line_of(tmp_path / "out", colour_photos, Path("unused")),
-                *(f"--tfhub_module={server.url}", f"--tfhub_cache_dir={tmp_path / 'hub'}"),
-                "--how_many_training_steps=1",
-            ],
-            cwd=ROOT,
-            env={**environment(), "no_proxy": "*", "TFHUB_CACHE_DIR": ""},
-            capture_output=True,
-            text=True,
-            check=False,
+        run(
+            tfhub_module=server.url,
+            tfhub_cache_dir=str(tmp_path / "hub"),
+            how_many_training_steps=1,
         )
-    assert done.returncode == 0, done.stderr
     # Where tensorflow_hub documents that it keeps the module of a URL.
     name = hashlib.sha1(server.url.encode()).hexdigest()  # noqa: S324 - not for safety
     assert (tmp_path / "hub" / name / "saved_model.pb").exists()
