@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from absl import logging
 
 from image_retraining.exports.proof import Verification
 from image_retraining.foundation.errors import PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Prediction
+from image_retraining.foundation.text import shown
 from image_retraining.head.sampling import evenly
 from image_retraining.head.softmax import evaluate, softmax
 
@@ -35,14 +37,14 @@ def verify(
 
     Raises:
         GraphError: it cannot run.
-        PhotoError: a photo cannot be read any more.
+        PhotoError: none of the photos can be read any more.
         VerificationError: it is to be exact and gives another answer, or another probability by
             more than 1e-3.
     """
     asked = photos.rows(evenly(photos.label_ids, at_most))
-    same = right = right_of_head = 0
+    count = same = right = right_of_head = 0
     largest = 0.0
-    for place, (scores, wanted) in enumerate(_compared(predict(asked.paths), head, asked)):
+    for place, scores, wanted in _compared(predict(asked.paths), head, asked):
         difference = float(np.abs(scores - wanted).max())
         largest = max(largest, difference)
         if exact and (difference > _TOLERANCE or not _same_answer(scores, wanted)):
@@ -51,29 +53,45 @@ def verify(
                 f"probabilities are off by {difference:.2g}. It is not kept; please report this "
                 "with the module's name."
             )
+        count += 1
         same += _same_answer(scores, wanted) if exact else scores.argmax() == wanted.argmax()
         right += scores.argmax() == asked.label_ids[place]
         right_of_head += wanted.argmax() == asked.label_ids[place]
     return Verification(
-        photo_count=len(asked),
+        photo_count=count,
         same_answers=int(same),
         largest_difference=largest,
-        accuracy=float(right / len(asked)),
-        head_accuracy=float(right_of_head / len(asked)),
+        accuracy=float(right / count),
+        head_accuracy=float(right_of_head / count),
     )
 
 
 def _compared(
     predictions: Iterator[Prediction], head: Head, photos: FeatureSet
-) -> Iterator[tuple[Floats, Floats]]:
-    """Yields the probabilities that the export and the head give each photo."""
+) -> Iterator[tuple[int, Floats, Floats]]:
+    """Yields which photo it is, and the probabilities that the export and the head give it.
+
+    Photos that cannot be read any more are left out, with a warning.
+    """
+    gone: list[str] = []
     expected = softmax(evaluate(head, photos.features, photos.label_ids).logits)
-    for prediction, wanted in zip(predictions, expected, strict=True):
+    for place, (prediction, wanted) in enumerate(zip(predictions, expected, strict=True)):
         if prediction.scores is None:
-            raise PhotoError(
-                f"{prediction.path} cannot be read any more: {prediction.reason}. Run again."
-            )
-        yield prediction.scores, wanted
+            gone.append(f"{shown(prediction.path)}: {prediction.reason}")
+        else:
+            yield place, prediction.scores, wanted
+    if len(gone) == len(photos):
+        raise PhotoError(
+            f"The photos to prove an export on must be readable to the end. Of {len(gone)} none "
+            f"can be read any more; {gone[0]}. Run again."
+        )
+    if gone:
+        logging.warning(
+            "WARNING: %d of the %d photos to prove it on cannot be read any more: %s",
+            len(gone),
+            len(photos),
+            gone[0],
+        )
 
 
 def _same_answer(scores: Floats, wanted: Floats) -> bool:

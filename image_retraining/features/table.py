@@ -216,17 +216,3 @@ class FeatureTable:
             paths=tuple(record.path for record in records),
             digests=tuple(self._digests.get(position, b"") for position in listed),
         )
-
-
-def check_any(extraction: Extraction) -> None:
-    """Checks that not all photos were left out.
-
-    Raises:
-        PhotoError: they were.
-    """
-    if extraction.unreadable and not any(len(photos) for photos in extraction.sets.values()):
-        first = extraction.unreadable[0]
-        raise PhotoError(
-            f"--image_dir must hold photos that can be read. Got {len(extraction.unreadable)} "
-            f"files, none of which can; the first is {first.path}: {first.reason}."
-        )

@@ -37,13 +37,17 @@ class Log:
         """
         self._expects_metrics = expects_metrics
         self._max_accuracy_drop = max_accuracy_drop
+        self._left_out: list[str] = []
 
     @singledispatchmethod
     def tell(self, finding: object) -> None:
         """Logs a finding that has lines of its own."""
 
     def close(self) -> None:
-        """Does nothing: lines are written at once."""
+        """Logs which photos could not be read, if that has not been told: a run may fail of it."""
+        for line in self._left_out:
+            logging.warning("%s", line)
+        self._left_out = []
 
     @tell.register
     def _(self, finding: Catalog) -> None:
@@ -58,6 +62,8 @@ class Log:
         ]:
             if count:
                 logging.info("Photos %s: %d", what, count)
+        count = sum(map(len, finding.sets.values())) + len(finding.unreadable)
+        self._left_out = left_out(finding.unreadable, count)
 
     @tell.register
     def _(self, finding: Copies) -> None:
@@ -151,8 +157,7 @@ class Log:
 
     @tell.register
     def _(self, finding: Ended) -> None:
-        for line in left_out(finding.extraction.unreadable, len(finding.catalog.records)):
-            logging.warning("%s", line)
+        self.close()
         if finding.stands_in_for:
             logging.warning(
                 "WARNING: the built-in module stood in for %s, which could not be downloaded; with "

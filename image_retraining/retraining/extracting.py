@@ -10,7 +10,6 @@ from image_retraining.cache.frozen_modules import FrozenModules
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.features.engines.choice import EngineChoice, choose_engine
 from image_retraining.features.extraction import extract as extract_features
-from image_retraining.features.table import check_any
 from image_retraining.foundation.records import (
     JUDGING_ORDER,
     Catalog,
@@ -76,7 +75,7 @@ def extract(
     """Returns the feature vectors of all photos that can be read.
 
     Raises:
-        PhotoError: none can, or one cannot and that is to stop the run.
+        PhotoError: one cannot, and that is to stop the run.
         EngineError: the engine is missing, or does not take the module.
     """
     engine = choose_engine(settings.bottleneck_engine, settings.bottleneck_precision)
@@ -92,9 +91,7 @@ def extract(
         )
         for chosen, splits in _parts(catalog, engine, exactly)
     ]
-    extraction = _joined(catalog, extractions)
-    check_any(extraction)
-    return extraction
+    return _joined(catalog, extractions)
 
 
 def _parts(

@@ -10,6 +10,7 @@ from absl import logging
 
 from image_retraining.backbone.handles import check_handle
 from image_retraining.cache.opening import open_cache
+from image_retraining.features.readable import of_readable
 from image_retraining.foundation.command_line import import_tensorflow, tell_tensorflow_hub
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.records import Evaluation, Split
@@ -50,11 +51,8 @@ def run(config: RetrainConfig, *, label_image: str, also: Sequence[Reporter] = (
 
 def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
     """Returns what came of all stages, each of which is told."""
-    stages, wanted, left_over = (
-        _Stages(tell),
-        partial(part_of, config),
-        run_folder.left_over(config),
-    )
+    stages, wanted = _Stages(tell), partial(part_of, config)
+    left_over = run_folder.left_over(config)
     catalog = stages.done("catalog", scan(config.image_dir, **config.percentages))
     with open_cache(config.bottleneck_dir) as cache:
         _start_tensorflow(config)
@@ -68,25 +66,27 @@ def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
         how = wanted(extracting.ExtractionSettings)
         extraction = extracting.extract(catalog, backbone, cache, how)
         stages.done("extraction", extraction)
+        if extraction.unreadable:
+            catalog, extraction = of_readable(catalog, extraction)
+            stages.mend(catalog=catalog, extraction=extraction)
+            tell(catalog)
     labels, judging = catalog.labels, wanted(evaluating.JudgingSettings)
     copies = stages.done("copies", evaluating.find_copies(extraction.sets, labels, judging))
     sets = evaluating.without_copies(extraction.sets, copies)
     task = wanted(training.TrainingSettings)
     trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
     calibrated = evaluating.look_how_sure(trained.head, sets, judging)
-    validated = sets[Split.VALIDATION].paths
     head = stages.done("calibrated", calibrated).head
     judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
     stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
     raise_if_interrupted()
     facts = exporting.facts(backbone, judged, calibrated, wishes)
     stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
-    graph = run_folder.graph_to_name(config)
-    photo = _example([(judged.paths, judged.evaluation), (validated, calibrated.evaluation)])
-    example = (*label_image.split(), *graph, f"--image={photo}")
+    validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
+    photo = _example([(judged.paths, judged.evaluation), validated])
     return tell(
         stages.told(
-            example=example,
+            example=(*label_image.split(), *run_folder.graph_to_name(config), f"--image={photo}"),
             summaries_dir=config.summaries_dir,
             left_over=left_over,
             stands_in_for="" if backbone.handle == config.tfhub_module else config.tfhub_module,
@@ -109,6 +109,10 @@ class _Stages:
         self._seconds[stage], self._last = now - self._last, now
         self._found[stage] = finding
         return self._tell(finding)
+
+    def mend(self, **findings: Any) -> None:
+        """Takes what stages found as it is known now."""
+        self._found |= findings
 
     def told(self, **more: Any) -> Ended:
         """Returns all of it: the stages are called as the fields of Ended."""

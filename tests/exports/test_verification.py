@@ -90,9 +90,27 @@ def test_vectors_of_other_pixels_are_found_out(
         check(tmp_path, backbone, moved, HEAD)
 
 
-def test_a_vanished_photo_is_told(tmp_path: Path, backbone: Backbone, photos: FeatureSet) -> None:
+def test_it_is_proven_on_what_can_still_be_read(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once: one photo that vanished during the training cost the whole export.
     Path(photos.paths[4]).unlink()
-    with pytest.raises(PhotoError, match="cannot be read any more"):
+    Path(photos.paths[7]).write_bytes(b"no photo")
+    assert check(tmp_path, backbone, photos, HEAD).photo_count == 7
+    (line,) = [line for line in logged.messages if "any more" in line]
+    assert "2 of the 9 photos to prove it on" in line
+    assert f"{photos.paths[4]}: No such file" in line
+    # The others are asked as before.
+    with pytest.raises(VerificationError, match="as the training did"):
+        check(tmp_path, backbone, photos, Head(HEAD.weights[:, ::-1], HEAD.bias))
+
+
+def test_at_least_one_photo_must_be_left(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    for path in photos.paths:
+        Path(path).unlink()
+    with pytest.raises(PhotoError, match=r"Of 9 none can be read any more; .*No such file"):
         check(tmp_path, backbone, photos, HEAD)
 
 

@@ -25,7 +25,7 @@ from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE, Engine
 from image_retraining.features.extraction import extract
-from image_retraining.features.table import check_any
+from image_retraining.features.readable import of_readable
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.photos import pixels, reading
@@ -720,7 +720,9 @@ def test_a_catalog_of_broken_photos_only_is_refused(
     catalog = cataloged(colour_photos)
     for record in catalog.records:
         breakage(Path(record.path))
-    with pytest.raises(PhotoError, match=f"Got {PHOTO_COUNT} files, none of which can") as raised:
-        check_any(extracted(catalog, backbone, cache_folder))
-    assert f"the first is {catalog.records[0].path}: " in str(raised.value)
+    with pytest.raises(
+        PhotoError, match=f"Of {PHOTO_COUNT} photos in . classes none can"
+    ) as raised:
+        of_readable(catalog, extracted(catalog, backbone, cache_folder))
+    assert f"the first that cannot is {catalog.records[0].path}: " in str(raised.value)
     assert reason in str(raised.value)

@@ -1,11 +1,10 @@
 import hashlib
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from image_retraining.features.table import FeatureTable, check_any
+from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import ImageRecord, Split, Unreadable
 
@@ -223,14 +222,6 @@ def test_the_first_broken_photo_stops_the_run_when_it_is_to() -> None:
         table.note_unreadable(4, "the file is empty")
     assert "Got photos/4.png: the file is empty." in str(raised.value)
     assert table.unreadable == {}
-
-
-def test_a_catalog_of_broken_photos_only_is_refused(table: FeatureTable) -> None:
-    for number in (4, 2, 3):
-        table.note_unreadable(number, f"reason {number}")
-    expected = "Got 3 files, none of which can; the first is photos/2.png: reason 2."
-    with pytest.raises(PhotoError, match=re.escape(expected)):
-        check_any(table.extraction())
 
 
 def test_one_sound_photo_is_enough(table: FeatureTable) -> None:

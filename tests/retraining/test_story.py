@@ -11,7 +11,7 @@ import pytest
 from absl import logging
 
 from image_retraining.exports.formats import open_classifier
-from image_retraining.foundation.errors import RetrainError, SettingError
+from image_retraining.foundation.errors import PhotoError, RetrainError, SettingError
 from image_retraining.foundation.records import Split, TrainingReport
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
@@ -101,6 +101,32 @@ def test_what_was_found_comes_back(settings: dict[str, Any], tmp_path: Path) -> 
     assert next(iter(found.seconds)) == "catalog"
     assert {"extraction", "trained", "judged", "exports"} <= set(found.seconds)
     assert all(seconds >= 0 for seconds in found.seconds.values())
+
+
+def test_a_class_that_cannot_be_read_is_left_out(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    for photo in (tmp_path / "photos/green").iterdir():
+        photo.write_bytes(b"no photo")
+    found = told(**settings)
+    assert found.catalog.labels == ("blue", "red")
+    assert Path(settings["output_labels"]).read_text() == "blue\nred\n"
+    assert found.judged.metrics
+    assert found.judged.metrics.accuracy == 1.0
+    (line,) = [line for line in logged.messages if "left out:" in line]
+    assert "30 of 90 photos could not be read" in line
+
+
+def test_what_could_not_be_read_is_listed_before_a_run_fails_of_it(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once: listed on success alone.
+    for label in ("green", "red"):
+        for photo in (tmp_path / "photos" / label).iterdir():
+            photo.write_bytes(b"no photo")
+    with pytest.raises(PhotoError, match="only photos of 'blue' can"):
+        told(**settings)
+    assert sum("green_" in line or "red_" in line for line in logged.messages) == 60
 
 
 def test_what_was_not_asked_for_is_none(settings: dict[str, Any]) -> None:
