@@ -4,6 +4,8 @@ import contextlib
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
+from image_retraining.foundation.interruption import held_back
+
 _Finding = TypeVar("_Finding")
 
 
@@ -25,8 +27,9 @@ class Reporters:
 
     def __call__(self, finding: _Finding) -> _Finding:
         """Tells all of a finding, and returns it."""
-        for reporter in self._reporters:
-            reporter.tell(finding)
+        with held_back():
+            for reporter in self._reporters:
+                reporter.tell(finding)
         return finding
 
     def __enter__(self) -> Self:
@@ -38,6 +41,6 @@ class Reporters:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.ExitStack() as closing:
+        with held_back(), contextlib.ExitStack() as closing:
             for reporter in self._reporters:
                 closing.callback(reporter.close)

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from image_retraining.foundation.interruption import note_interruptions, raise_if_interrupted
+from image_retraining.foundation.interruption import (
+    held_back,
+    note_interruptions,
+    raise_if_interrupted,
+)
 
 
 class Thing:
@@ -95,3 +99,49 @@ def test_other_exceptions_are_reported_as_ever(reported: list[type[BaseException
     note_interruptions()
     drop_in_a_callback(lambda: 1 // 0)
     assert reported == [ZeroDivisionError]
+
+
+def test_a_block_may_end_first() -> None:
+    # Once: Ctrl-C in a lock's __exit__ left it locked, and TensorBoard's writers waited for ever.
+    note_interruptions()
+    done = []
+
+    def work() -> None:
+        with held_back():
+            with held_back():
+                press_ctrl_c()
+                done.append("inner")
+            done.append("outer")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["inner", "outer"]
+
+
+def test_a_second_one_does_not_wait() -> None:
+    note_interruptions()
+    pressed = []
+
+    def work() -> None:
+        with held_back():
+            for time in (1, 2, 3):
+                pressed.append(time)
+                press_ctrl_c()
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert pressed == [1, 2]
+
+
+def test_without_one_a_block_is_a_block() -> None:
+    note_interruptions()
+    with held_back():
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c()
+
+
+def test_an_error_of_the_block_comes_out() -> None:
+    note_interruptions()
+    with pytest.raises(OSError, match="full"), held_back():
+        raise OSError("full")

@@ -1,5 +1,8 @@
+import signal
+
 import pytest
 
+from image_retraining.foundation.interruption import interruptions_noted
 from image_retraining.reports.reporter import Reporters
 
 
@@ -41,3 +44,20 @@ def test_one_that_cannot_be_closed_keeps_no_other_open(broken: int) -> None:
     with pytest.raises(OSError, match="ab"[broken]), Reporters(*listeners):
         pass
     assert sorted(heard) == ["a closed", "b closed"]
+
+
+def test_ctrl_c_comes_when_all_are_told() -> None:
+    heard: list[str] = []
+
+    class Pressing(Listener):
+        def tell(self, finding: object) -> None:
+            signal.raise_signal(signal.SIGINT)
+            super().tell(finding)
+
+    with (
+        interruptions_noted(),
+        pytest.raises(KeyboardInterrupt),
+        Reporters(Pressing("a", heard), Listener("b", heard)) as tell,
+    ):
+        tell("something")
+    assert heard == ["a: something", "b: something", "b closed", "a closed"]
