@@ -11,7 +11,7 @@ from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.records import Catalog, Extraction, TrainingReport, Unreadable
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
-from image_retraining.photos.folder import log_counts
+from image_retraining.photos.counts import log_counts
 from image_retraining.reports.findings import (
     Calibrated,
     Copies,
