@@ -1,14 +1,12 @@
 """Catalog → how many photos each class has in each split, and which classes are short of them."""
 
-from collections.abc import Sequence
-
 from absl import logging
 
 from image_retraining.foundation.records import Catalog, Split
 from image_retraining.foundation.text import aligned, shown
+from image_retraining.photos.enumeration import some_of
 
 _FEW_PHOTOS = 20
-_NAMED_AT_MOST = 5
 
 
 def counts(catalog: Catalog) -> list[dict[Split, int]]:
@@ -49,9 +47,3 @@ def log_counts(catalog: Catalog) -> None:
                 len(catalog.labels),
                 some_of(without),
             )
-
-
-def some_of(names: Sequence[str]) -> str:
-    """Returns the first few names, and how many more there are."""
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -1,17 +1,96 @@
-"""File name → what kind of file it is: a photo that can be read, or something else."""
+"""File → what kind of photo it is, by the ending of its name, or by its first bytes without one.
+
+A kind that can be read, and a kind that must be converted before, are a row each of KINDS.
+"""
 
 import os
+import re
+from dataclasses import dataclass
 
-PHOTO_ENDINGS = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"},
+_MAGICK = "find {folder} -iname '*.{ending}' -exec mogrify -format jpg {{}} +  (ImageMagick)"
+_EXIFTOOL = "exiftool -r -ext {ending} -b -JpgFromRaw -w jpg {folder}  (ExifTool)"
+_ANY_START = 32
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """A kind of photo files.
+
+    Attributes:
+        name: what people call it.
+        endings: of names, in small letters.
+        start: what the first bytes are; nothing begins so where it is empty.
+        converting: the command that makes JPEG files of all below {folder} whose names end in
+            .{ending};
+            '' of a kind that is read.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    start: bytes = b""
+    converting: str = ""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether such files are photos to this program."""
+        return not self.converting
+
+
+KINDS = (
+    FileKind("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), rb"\xff\xd8\xff"),
+    FileKind("PNG", (".png",), rb"\x89PNG\r\n\x1a\n"),
+    FileKind("GIF", (".gif",), rb"GIF8[79]a"),
+    # After the size, four bytes that are 0, and where the pixels begin: the size of the header.
+    FileKind("BMP", (".bmp",), rb"BM.{4}\0{4}.{4}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0{3}"),
+    FileKind("WebP", (".webp",), rb"RIFF.{4}WEBP"),
+    FileKind(
+        "HEIC",
+        (".heic", ".heif", ".hif", ".heics", ".heifs"),
+        rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)",
+        _MAGICK,
+    ),
+    FileKind("AVIF", (".avif", ".avifs"), rb".{4}ftypavi[fs]", _MAGICK),
+    FileKind("TIFF", (".tif", ".tiff"), rb"II\*\0|MM\0\*", _MAGICK),
+    FileKind("JPEG XL", (".jxl",), rb"\0\0\0\x0cJXL ", _MAGICK),
+    FileKind("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"), rb"\0\0\0\x0cjP  ", _MAGICK),
+    FileKind("Photoshop", (".psd", ".psb"), rb"8BPS", _MAGICK),
+    FileKind(
+        "RAW",
+        (
+            *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".raf"),
+            *(".orf", ".rw2", ".rwl", ".pef", ".srw", ".x3f", ".3fr", ".fff", ".iiq", ".mef"),
+            *(".mos", ".mrw", ".kdc", ".dcr", ".erf", ".gpr"),
+        ),
+        converting=_EXIFTOOL,
+    ),
 )
+_BY_ENDING = {ending: kind for kind in KINDS for ending in kind.endings}
 
 
-def is_photo(name: str) -> bool:
-    """Returns whether a file is a photo, by the ending of its name in any letter case."""
-    return kind_of(name) in PHOTO_ENDINGS
+def has_photo_ending(name: str) -> bool:
+    """Returns whether a name alone, in any letter case, says that a file is a photo."""
+    kind = _BY_ENDING.get(ending_of(name))
+    return kind is not None and kind.is_read
 
 
-def kind_of(name: str) -> str:
-    """Returns the ending of a name in small letters, or the whole name where it has none."""
-    return os.path.splitext(name)[1].lower() or name
+def kind_of(path: str) -> FileKind | None:
+    """Returns the kind of a file, which is opened only if its name has no ending; else None."""
+    ending = ending_of(path)
+    return _BY_ENDING.get(ending) if ending else _kind_by_content(path)
+
+
+def ending_of(path: str) -> str:
+    """Returns the ending of a name in small letters, as .jpg; '' where it has none."""
+    return os.path.splitext(path)[1].lower()
+
+
+def _kind_by_content(path: str) -> FileKind | None:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_ANY_START)
+    except OSError:
+        return None
+    for kind in KINDS:
+        if kind.start and re.match(kind.start, start, re.DOTALL):
+            return kind
+    return None

@@ -7,7 +7,7 @@ from absl import logging
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, ImageRecord
 from image_retraining.foundation.text import shown
-from image_retraining.photos.file_kinds import is_photo, kind_of
+from image_retraining.photos.skipped_folders import log_skipped
 from image_retraining.photos.splits import split_of
 from image_retraining.photos.walk import Walk, is_folder
 
@@ -16,8 +16,9 @@ def scan(image_dir: str, *, validation_percentage: int, testing_percentage: int)
     """Returns the photos below `image_dir`, each with its label and split.
 
     Each first-level folder is a class and its name, verbatim, the label; photos at any depth below
-    belong to it. What is a photo is told by the ending of the name; the format by the content,
-    later. Links are followed, but never twice to one folder, nor into another class.
+    belong to it. What is a photo is told by the ending of the name, or by the content where it has
+    none; the format by the content, later. Links are followed, but never twice to one folder, nor
+    into another class.
 
     Args:
         image_dir: folder of class folders.
@@ -29,7 +30,8 @@ def scan(image_dir: str, *, validation_percentage: int, testing_percentage: int)
     """
     walk = Walk("--image_dir")
     photos = _photos_by_label(image_dir, walk)
-    walk.left_out.log()
+    log_skipped(walk.skipped(), home=image_dir)
+    walk.left_out.log(image_dir)
     if len(photos) < 2:
         found = f"{len(photos)} ({', '.join(map(shown, photos))})" if photos else "none"
         raise PhotoError(
@@ -63,7 +65,10 @@ def photos_below(folder: str, *, setting: str = "--image") -> list[str]:
         PhotoError: a folder cannot be read.
     """
     walk = Walk(setting)
-    return sorted(walk.photos(folder, barred=[walk.identity(folder)], home=folder))
+    barred = [walk.identity(folder)]
+    photos = sorted(walk.photos(folder, label="", barred=barred, homes=[folder]))
+    walk.left_out.warn(folder)
+    return photos
 
 
 def _photos_by_label(image_dir: str, walk: Walk) -> dict[str, list[str]]:
@@ -74,7 +79,7 @@ def _photos_by_label(image_dir: str, walk: Walk) -> dict[str, list[str]]:
     photos = {}
     for label, folder in folders.items():
         logging.info("Looking for images in '%s'", shown(label))
-        found = sorted(walk.photos(folder, barred=known, home=image_dir))
+        found = sorted(walk.photos(folder, label=label, barred=known, homes=folders.values()))
         if found:
             photos[label] = found
         else:
@@ -92,14 +97,9 @@ def _class_folders(image_dir: str, walk: Walk) -> dict[str, str]:
     if not os.path.isdir(image_dir):
         was = "is a file" if os.path.exists(image_dir) else "does not exist"
         raise PhotoError(f"--image_dir must be a folder. Got {image_dir}, which {was}.")
-    folders = {}
-    for entry in walk.entries(image_dir):
-        if is_folder(entry):
-            folders[entry.name] = entry.path
-        elif is_photo(entry.name):
-            walk.left_out.loose_photos += 1
-        else:
-            walk.left_out.others[kind_of(entry.name)] += 1
+    entries = walk.entries(image_dir)
+    folders = {entry.name: entry.path for entry in entries if is_folder(entry)}
+    walk.loose(entry for entry in entries if not is_folder(entry))
     folders = dict(sorted(folders.items()))
     met = {walk.identity(image_dir): image_dir}
     for label, folder in folders.items():

@@ -1,16 +1,16 @@
 """A walk through folders: which photos lie at any depth below, each folder entered once."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from image_retraining.foundation.errors import PhotoError
-from image_retraining.photos.file_kinds import is_photo, kind_of
+from image_retraining.photos.file_kinds import FileKind, ending_of, has_photo_ending, kind_of
 from image_retraining.photos.left_out import LeftOut
+from image_retraining.photos.skipped_folders import SkippedFolder, look_into
+from image_retraining.photos.system_names import is_hidden, is_passed_over, is_system_file
 
-# What tells a folder from all others, however it is reached.
+# What tells a file or folder from all others, however it is reached.
 Identity = tuple[int, int]
-
-_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
 class Walk:
@@ -24,43 +24,64 @@ class Walk:
         """Takes the flag that named the folder, for messages."""
         self.left_out = LeftOut()
         self._setting = setting
+        self._skipped: set[str] = set()
+        self._reached: set[Identity] = set()
 
     def entries(self, folder: str) -> list[os.DirEntry[str]]:
-        """Returns what lies in a folder, without hidden files and those of the system.
+        """Returns what lies in a folder, without what is hidden or a system's.
 
         Raises:
             PhotoError: the folder cannot be read.
         """
+        found = []
         try:
             with os.scandir(folder) as entries:
-                return [entry for entry in entries if _is_visible(entry.name)]
+                for entry in entries:
+                    if is_passed_over(entry.name) and entry.is_dir(follow_symlinks=False):
+                        self._skipped.add(entry.path)
+                    elif not is_hidden(entry.name) and not is_system_file(entry.name):
+                        found.append(entry)
         except OSError as error:
             raise self._unreadable(folder, error) from error
+        return [entry for entry in found if not _is_link_of_a_system(entry)]
 
-    def photos(self, folder: str, *, barred: Collection[Identity], home: str) -> Iterator[str]:
+    def photos(
+        self, folder: str, *, label: str, barred: Collection[Identity], homes: Iterable[str]
+    ) -> Iterator[str]:
         """Yields the photos at any depth below a folder, which may be deeper than calls can go.
 
         Args:
             folder: where to begin.
+            label: the class that it is of, to tell what is left out.
             barred: folders that are not entered.
-            home: links to folders below it are not followed: these are met anyway, where they
-                belong.
+            homes: links to folders below these are not followed, where a walk meets them anyway.
 
         Raises:
             PhotoError: a folder cannot be read.
         """
         seen, pending = set(barred), [folder]
+        ends = {os.path.realpath(home) for home in homes}
+        self._reached.add(self.identity(folder))
         while pending:
+            files = []
             for entry in self.entries(pending.pop()):
-                if is_folder(entry):
-                    identity = self.identity(entry.path)
-                    if identity not in seen and not _leads_back(entry, home):
-                        seen.add(identity)
-                        pending.append(entry.path)
-                elif is_photo(entry.name) and _is_file(entry):
-                    yield entry.path
-                else:
-                    self.left_out.others[kind_of(entry.name)] += 1
+                if not is_folder(entry):
+                    files.append(entry)
+                    continue
+                identity = self.identity(entry.path)
+                if identity not in seen and not _is_met_anyway(entry, ends):
+                    seen.add(identity)
+                    self._reached.add(identity)
+                    pending.append(entry.path)
+            yield from self._photos_among(files, label)
+
+    def loose(self, files: Iterable[os.DirEntry[str]]) -> None:
+        """Counts files that lie in no class."""
+        self.left_out.loose_photos += sum(1 for _ in self._photos_among(list(files), ""))
+
+    def skipped(self) -> list[SkippedFolder]:
+        """Returns the folders that were not entered, and no link led to, in the order of paths."""
+        return [look_into(path, is_reached=self._is_reached) for path in sorted(self._skipped)]
 
     def identity(self, folder: str) -> Identity:
         """Returns what tells a folder from all others.
@@ -69,10 +90,50 @@ class Walk:
             PhotoError: the folder cannot be looked at.
         """
         try:
-            status = os.stat(folder)
+            return _identity(folder)
         except OSError as error:
             raise self._unreadable(folder, error) from error
-        return status.st_dev, status.st_ino
+
+    def _photos_among(self, files: list[os.DirEntry[str]], label: str) -> Iterator[str]:
+        """Yields those of the files of a folder that are photos, and counts the others."""
+        convertible = []
+        for file in files:
+            is_link = file.is_symlink()
+            if is_link and not os.path.exists(file.path):
+                self.left_out.add_dangling(file.path, label)
+                continue
+            kind = kind_of(file.path) if _is_file(file) else None
+            if kind is None:
+                self.left_out.add_other(file.path)
+            elif not kind.is_read:
+                convertible.append((file, kind))
+            else:
+                if is_link:
+                    self._reached.add(self.identity(file.path))
+                if label and not ending_of(file.name):
+                    self.left_out.without_ending[label] += 1
+                yield file.path
+        self._count_convertible(convertible, files, label)
+
+    def _count_convertible(
+        self,
+        convertible: list[tuple[os.DirEntry[str], FileKind]],
+        files: list[os.DirEntry[str]],
+        label: str,
+    ) -> None:
+        """Counts photos of kinds that are not read, but for those that lie beside one that is."""
+        if not convertible:
+            return
+        # Cameras write RAW beside JPEG; people keep what they have converted.
+        stems = {_stem(file.name) for file in files if has_photo_ending(file.name)}
+        for file, kind in convertible:
+            if _stem(file.name) in stems:
+                self.left_out.add_other(file.path)
+            else:
+                self.left_out.add_convertible(file.path, kind, label)
+
+    def _is_reached(self, path: str) -> bool:
+        return bool(self._reached) and _identity(path) in self._reached
 
     def _unreadable(self, folder: str, error: OSError) -> PhotoError:
         return PhotoError(
@@ -91,12 +152,27 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
     return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
 
 
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in _SYSTEM_FILES
+def _is_link_of_a_system(entry: os.DirEntry[str]) -> bool:
+    return is_passed_over(entry.name) and is_folder(entry)
 
 
-def _leads_back(entry: os.DirEntry[str], home: str) -> bool:
+def _is_met_anyway(entry: os.DirEntry[str], homes: Collection[str]) -> bool:
+    """Returns whether a link leads to what is below one of the folders, and not passed over."""
     if not entry.is_symlink():
         return False
-    target, home = os.path.realpath(entry.path), os.path.realpath(home)
-    return os.path.commonpath([target, home]) == home
+    target, way = os.path.realpath(entry.path), []
+    while target not in homes:
+        target, name = os.path.split(target)
+        if not name:
+            return False
+        way.append(name)
+    return not any(map(is_passed_over, way))
+
+
+def _identity(path: str) -> Identity:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0].lower()

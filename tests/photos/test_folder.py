@@ -113,8 +113,9 @@ def test_hidden_and_system_files_are_passed_over_in_silence(
     tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     touch(tmp_path, "rose/a.jpg", "tulip/a.jpg")
-    touch(tmp_path, ".DS_Store", ".hidden.jpg", ".git/x.jpg", "rose/.b.jpg", "rose/.thumbs/c.jpg")
+    touch(tmp_path, ".DS_Store", ".hidden.jpg", ".git/HEAD", "rose/.b.jpg", "rose/.thumbs/notes")
     touch(tmp_path, "Thumbs.db", "rose/Thumbs.db", "tulip/THUMBS.DB", "tulip/desktop.ini")
+    touch(tmp_path, "Icon\r", "rose/Icon\r")
     assert photos_of(scanned(tmp_path), tmp_path) == {
         "rose": ["rose/a.jpg"],
         "tulip": ["tulip/a.jpg"],
@@ -134,6 +135,8 @@ def test_photos_outside_the_classes_are_warned_of(
 @pytest.mark.parametrize(
     ("link", "target"),
     [
+        ("rose/@eaDir", "../../elsewhere"),
+        ("#recycle", "../elsewhere"),
         ("rose/loop", "loop"),
         ("rose/loop.jpg", "loop.jpg"),
         ("loop", "loop"),
@@ -151,9 +154,11 @@ def test_photos_outside_the_classes_are_warned_of(
 def test_links_neither_loop_nor_mix_classes(tmp_path: Path, link: str, target: str) -> None:
     # Once: a link to itself ends in OSError from DirEntry.is_dir(), and one to a folder below
     # another class brings that folder's photos along.
-    touch(tmp_path, "rose/a.jpg", "rose/deep/b.jpg", "tulip/c.jpg", "tulip/deep/d.jpg")
-    (tmp_path / link).symlink_to(target)
-    assert photos_of(scanned(tmp_path), tmp_path) == {
+    touch(tmp_path, "elsewhere/z.jpg")
+    photos = tmp_path / "photos"
+    touch(photos, "rose/a.jpg", "rose/deep/b.jpg", "tulip/c.jpg", "tulip/deep/d.jpg")
+    (photos / link).symlink_to(target)
+    assert photos_of(scanned(photos), photos) == {
         "rose": ["rose/a.jpg", "rose/deep/b.jpg"],
         "tulip": ["tulip/c.jpg", "tulip/deep/d.jpg"],
     }
@@ -369,3 +374,218 @@ def test_folders_deeper_than_calls_go(tmp_path: Path, deep: str) -> None:
         str(tmp_path / "photos/tulip/b.jpg"),
     ]
     assert photos_below(str(tmp_path / "photos/rose")) == [f"{deep}/a.jpg"]
+
+
+# As Synology, QNAP, Windows, macOS and Linux write them, and in other letters.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("@eaDir", "@EADIR", "#recycle", "@Recycle", "@Recently-Snapshot", "lost+found"),
+        *("$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information", "__MACOSX", ".Trashes"),
+        *(".Trash-1000", "FOUND.000", "LOST.DIR", ".@__thumb", ".Spotlight-V100", ".git"),
+    ],
+)
+@pytest.mark.parametrize("place", ["", "rose/", "rose/2023/May/"])
+def test_folders_of_systems_are_skipped_and_counted_at_any_depth(
+    tmp_path: Path, logged: pytest.LogCaptureFixture, place: str, name: str
+) -> None:
+    touch(tmp_path, "rose/2023/May/a.jpg", "tulip/b.jpg")
+    touch(tmp_path, f"{place}{name}/c.jpg", f"{place}{name}/deep/d.PNG", f"{place}{name}/e.txt")
+    assert photos_of(scanned(tmp_path), tmp_path) == {
+        "rose": ["rose/2023/May/a.jpg"],
+        "tulip": ["tulip/b.jpg"],
+    }
+    (line,) = (message for message in logged.messages if "Left out" in message)
+    assert line == f"Left out, for a system keeps its own files there: 1 folder {name} (2 photos)"
+
+
+def test_folders_of_systems_are_told_in_one_line(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    photos = tmp_path / "photos"
+    for label in ("rose", "tulip"):
+        touch(photos, f"{label}/a.jpg", f"{label}/@eaDir/a.jpg/L.jpg", f"{label}/@eaDir/b/L.jpg")
+    touch(photos, "#recycle/old.jpg", "lost+found/x.jpg")
+    with mode_of(photos / "lost+found", 0), as_nobody(tmp_path):
+        scanned(photos)
+    assert [message for message in logged.messages if "Left out" in message] == [
+        (
+            "Left out, for a system keeps its own files there: 1 folder #recycle (1 photo), "
+            "1 folder lost+found (cannot be read), 2 folders @eaDir (4 photos)"
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", ["recycled", "Recycler", "trash", "eaDir", "found", "cache"])
+def test_folders_that_classes_may_be_called_are_none_of_a_system(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"{name}/a.jpg", "tulip/b.jpg")
+    assert name in scanned(tmp_path).labels
+
+
+def test_photos_below_leaves_out_folders_of_systems(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "@eaDir/a.jpg/L.jpg", "b/__MACOSX/c.jpg")
+    assert photos_below(str(tmp_path)) == [str(tmp_path / "a.jpg")]
+
+
+def warnings(logged: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in logged.records if one.levelno == logging.WARNING]
+
+
+def test_hidden_folders_with_photos_are_named(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/b.jpg", ".NET/c.jpg", ".NET/deep/d.jpg", ".empty/x.txt")
+    touch(tmp_path, "rose/.later/e.jpg")
+    assert scanned(tmp_path).labels == ("rose", "tulip")
+    (warning,) = warnings(logged)
+    assert ": .NET (2 photos), rose/.later (1 photo). " in warning
+    assert "dot" in warning
+
+
+@pytest.mark.parametrize(
+    ("links", "rose", "left"),
+    [
+        # A whole folder, one below it, both, and a file.
+        ({"rose/all": "../.store/rose"}, ["all/1.jpg", "all/deep/2.jpg", "a.jpg"], ""),
+        ({"rose/one": "../.store/rose/deep"}, ["a.jpg", "one/2.jpg"], ".store (1 photo)"),
+        ({"rose/1.jpg": "../.store/rose/1.jpg"}, ["1.jpg", "a.jpg"], ".store (1 photo)"),
+        ({}, ["a.jpg"], ".store (2 photos)"),
+    ],
+)
+def test_links_bring_what_lies_in_a_hidden_folder(
+    tmp_path: Path,
+    logged: pytest.LogCaptureFixture,
+    links: dict[str, str],
+    rose: list[str],
+    left: str,
+) -> None:
+    # Once: what is below --image_dir was taken to be met anyway, and 24 photos became 3.
+    touch(tmp_path, "rose/a.jpg", "tulip/b.jpg", ".store/rose/1.jpg", ".store/rose/deep/2.jpg")
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    found = photos_of(scanned(tmp_path), tmp_path)["rose"]
+    assert sorted(found) == sorted(f"rose/{name}" for name in rose)
+    assert [left in warning for warning in warnings(logged)] == ([True] if left else [])
+
+
+def test_a_link_to_what_another_class_hides_is_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/b.jpg", "tulip/.roses/c.jpg")
+    (tmp_path / "rose/more").symlink_to("../tulip/.roses")
+    assert photos_of(scanned(tmp_path), tmp_path)["rose"] == ["rose/a.jpg", "rose/more/c.jpg"]
+
+
+def test_links_that_lead_nowhere_are_counted_by_class(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/b.jpg")
+    for name in ("rose/1.jpg", "rose/deep", "tulip/2.jpg"):
+        (tmp_path / name).symlink_to("/nowhere/x.jpg")
+    assert len(scanned(tmp_path).records) == 2
+    (warning,) = warnings(logged)
+    assert "links that lead nowhere: 3, in rose (2), tulip (1), as " in warning
+    assert "-> /nowhere/x.jpg." in warning
+    assert not any("no photos" in message for message in logged.messages)
+
+
+@pytest.mark.parametrize(
+    ("endings", "kind", "command"),
+    [
+        ([".heic", ".HEIC", ".heif", ".HIF"], "HEIC", "-iname '*.heic' -exec mogrify"),
+        ([".AVIF", ".avif"], "AVIF", "-iname '*.avif' -exec mogrify -format jpg"),
+        ([".tif", ".TIFF"], "TIFF", "-iname '*.tif' "),
+        ([".CR2", ".nef", ".Arw", ".dng", ".RAF", ".orf", ".rw2"], "RAW", "exiftool -r -ext cr2"),
+        ([".jxl"], "JPEG XL", "'*.jxl'"),
+    ],
+)
+def test_photos_to_be_converted_are_called_what_they_are(
+    tmp_path: Path,
+    logged: pytest.LogCaptureFixture,
+    endings: list[str],
+    kind: str,
+    command: str,
+) -> None:
+    photos = tmp_path / "my photos"
+    touch(photos, "rose/a.jpg", "tulip/b.jpg", *(f"rose/c{n}{e}" for n, e in enumerate(endings)))
+    touch(photos, f"tulip/d{endings[0]}")
+    assert len(scanned(photos).records) == 2
+    (warning,) = warnings(logged)
+    assert f"{kind} must be converted first: {len(endings) + 1}, in " in warning
+    assert f"rose ({len(endings)})" in warning
+    assert "tulip (1)" in warning
+    assert command in warning
+    assert f"'{photos}'" in warning
+    logged.clear()
+    assert photos_below(str(photos / "rose")) == [str(photos / "rose/a.jpg")]
+    (warning,) = warnings(logged)
+    assert f"{kind} must be converted first: {len(endings)}. " in warning
+
+
+def test_what_is_converted_already_is_not_asked_for(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "rose/a.NEF", "tulip/b.JPG", "tulip/B.heic")
+    scanned(tmp_path)
+    assert warnings(logged) == []
+    assert logged.messages[-1] == "Left out, for they are no photos: 1 .nef, 1 .heic"
+
+
+# First bytes by the formats' own descriptions.
+@pytest.mark.parametrize(
+    ("start", "is_photo"),
+    [
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", True),
+        (b"\xff\xd8\xff\xe1\x10\x00Exif", True),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", True),
+        (b"GIF89a\1\0\1\0", True),
+        (b"GIF87a\1\0\1\0", True),
+        (b"BM\x46\n\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\1\0\0\0", True),
+        (b"RIFF\x0a\n\0\0WEBPVP8 ", True),
+        (b"BMW is a maker of cars, and more", False),
+        (b"RIFF\x24\0\0\0WAVEfmt ", False),
+        (b"GIF", False),
+        (b"<html>", False),
+        (b"", False),
+        (b"\0\0\0\x18ftypmp42", False),
+    ],
+)
+def test_what_a_file_without_ending_is_its_content_tells(
+    tmp_path: Path, logged: pytest.LogCaptureFixture, start: bytes, *, is_photo: bool
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/b.jpg", "rose/c.txt", "rose/d.")
+    for name in ("rose/0001", "rose/c.txt", "rose/d.", "0002"):
+        (tmp_path / name).write_bytes(start)
+    found = photos_of(scanned(tmp_path), tmp_path)["rose"]
+    assert found == (["rose/0001", "rose/a.jpg"] if is_photo else ["rose/a.jpg"])
+    line = "Photos by their content, for their names have no ending: 1, in rose (1)"
+    assert (line in logged.messages) == is_photo
+    assert any("in no class: 1 photo" in message for message in logged.messages) == is_photo
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\n" + b"ftypmif1\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "AVIF"),
+        (b"II*\0\x08\0\0\0", "TIFF"),
+        (b"MM\0*\0\0\0\x08", "TIFF"),
+    ],
+)
+def test_what_must_be_converted_is_known_without_an_ending(
+    tmp_path: Path, logged: pytest.LogCaptureFixture, start: bytes, kind: str
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "tulip/b.jpg")
+    (tmp_path / "tulip/0001").write_bytes(start)
+    assert len(scanned(tmp_path).records) == 2
+    (warning,) = warnings(logged)
+    assert f"{kind} must be converted first: 1, in tulip (1)" in warning
+
+
+def test_names_stay_on_their_lines(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    # Once: a carriage return or an escape sequence came out as it is.
+    touch(tmp_path, "ro\tse\x1b[1m/a.jpg", "tulip/b.jpg", "tulip/Other\r", "tulip/c.x\ny")
+    touch(tmp_path, ".a\nb/c.jpg", "tulip\x07/none.txt", "tulip/@eaDir/x.jpg")
+    (tmp_path / "tulip/d\r").symlink_to("no\rwhere")
+    scanned(tmp_path)
+    assert len(logged.messages) == 8
+    assert [message for message in logged.messages if not message.isprintable()] == []
