@@ -46,7 +46,7 @@ class Walk:
         return [entry for entry in found if not _is_link_of_a_system(entry)]
 
     def photos(
-        self, folder: str, *, label: str, barred: Collection[Identity], homes: Iterable[str]
+        self, folder: str, *, label: str, barred: Collection[Identity], homes: Collection[str]
     ) -> Iterator[str]:
         """Yields the photos at any depth below a folder, which may be deeper than calls can go.
 
@@ -54,13 +54,13 @@ class Walk:
             folder: where to begin.
             label: the class that it is of, to tell what is left out.
             barred: folders that are not entered.
-            homes: links to folders below these are not followed, where a walk meets them anyway.
+            homes: real paths; links to folders below these are not followed, where a walk meets
+                them anyway.
 
         Raises:
             PhotoError: a folder cannot be read.
         """
         seen, pending = set(barred), [folder]
-        ends = {os.path.realpath(home) for home in homes}
         self._reached.add(self.identity(folder))
         while pending:
             files = []
@@ -69,7 +69,7 @@ class Walk:
                     files.append(entry)
                     continue
                 identity = self.identity(entry.path)
-                if identity not in seen and not _is_met_anyway(entry, ends):
+                if identity not in seen and not _is_met_anyway(entry, homes):
                     seen.add(identity)
                     self._reached.add(identity)
                     pending.append(entry.path)

@@ -1,5 +1,6 @@
 import logging
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -589,3 +590,69 @@ def test_names_stay_on_their_lines(tmp_path: Path, logged: pytest.LogCaptureFixt
     scanned(tmp_path)
     assert len(logged.messages) == 8
     assert [message for message in logged.messages if not message.isprintable()] == []
+
+
+def test_two_unicode_forms_of_a_name_are_one_class(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    apart, whole = "ros\u0065\u0301", "ros\u00e9"
+    touch(tmp_path, f"{apart}/a.jpg", f"{whole}/b.jpg", "tulip/c.jpg")
+    catalog = scanned(tmp_path)
+    assert catalog.labels == (whole, "tulip")
+    assert photos_of(catalog, tmp_path)[whole] == [f"{apart}/a.jpg", f"{whole}/b.jpg"]
+    (warning,) = (line for line in warnings(logged) if "Unicode" in line)
+    assert r"'rose\u0301' and 'ros\xe9'" in warning
+
+
+def test_a_name_in_parts_of_letters_stays_as_it_is(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "ros\u0065\u0301/a.jpg", "tulip/c.jpg")
+    assert scanned(tmp_path).labels == ("ros\u0065\u0301", "tulip")
+    assert warnings(logged) == []
+
+
+@pytest.mark.parametrize(
+    "twin", ["Rose", "ROSE", "rose ", " rose", "rose\u200b", "ro\u00adse", "rose\u00a0"]
+)
+def test_names_that_are_nearly_alike_are_warned_of(
+    tmp_path: Path, logged: pytest.LogCaptureFixture, twin: str
+) -> None:
+    touch(tmp_path, "rose/a.jpg", f"{twin}/b.jpg", "tulip/c.jpg")
+    assert set(scanned(tmp_path).labels) == {"rose", twin, "tulip"}
+    (warning,) = (line for line in warnings(logged) if "differ only in" in line)
+    assert ascii(twin) in warning
+    assert "'rose'" in warning
+
+
+def test_names_that_differ_visibly_are_none_too_near(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "rose/a.jpg", "rosé/b.jpg", "rose 2/c.jpg", "roses/d.jpg", "玫瑰/e.jpg")
+    assert len(scanned(tmp_path).labels) == 5
+    assert warnings(logged) == []
+
+
+@pytest.mark.parametrize(
+    ("folders", "inner"),
+    [
+        (["photos/rose", "photos/tulip"], "photos"),
+        (["my photos/photos/rose", "my photos/photos/tulip"], "my photos/photos"),
+        (["photos/rose", "photos/tulip", "__MACOSX/photos/rose"], "photos"),
+        (["train/rose", "train/tulip"], "train"),
+        (["rose", "rose/2023", "rose/2024"], ""),
+        (["photos/rose"], ""),
+        (["rose"], ""),
+    ],
+)
+def test_one_folder_around_the_classes_is_asked_for(
+    tmp_path: Path, folders: list[str], inner: str
+) -> None:
+    touch(tmp_path, *(f"{folder}/a.jpg" for folder in folders))
+    with pytest.raises(PhotoError, match="at least 2 sub-folders") as caught:
+        scanned(tmp_path)
+    hint = (
+        f" Is the folder inside meant? Then give --image_dir={shlex.quote(f'{tmp_path}/{inner}')}."
+    )
+    assert str(caught.value).endswith(hint) == bool(inner)
+    assert ("Is the folder" in str(caught.value)) == bool(inner)
