@@ -37,10 +37,10 @@ def of_readable(catalog: Catalog, extraction: Extraction) -> tuple[Catalog, Extr
         return replace(photos, label_ids=new_ids[photos.label_ids])
 
     return (
-        Catalog(
+        replace(
+            catalog,
             labels=tuple(catalog.labels[n] for n in kept),
             records=tuple(replace(r, label_id=int(new_ids[r.label_id])) for r in records),
-            image_dir=catalog.image_dir,
         ),
         replace(
             extraction, sets={split: renumbered(sets) for split, sets in extraction.sets.items()}

@@ -47,11 +47,13 @@ class Catalog:
         labels: class names, sorted; at least two.
         records: the photos, sorted by label_id, then by path.
         image_dir: the folder, as it was named.
+        split_by: what decided the splits: "names", "folders" or "stratified".
     """
 
     labels: tuple[str, ...]
     records: tuple[ImageRecord, ...]
     image_dir: str
+    split_by: str = "names"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 A kind that can be read, and a kind that must be converted before, are a row each of KINDS.
 """
 
+import functools
+import importlib.util
 import os
 import re
 from dataclasses import dataclass
@@ -21,19 +23,27 @@ class FileKind:
         endings: of names, in small letters.
         start: what the first bytes are; nothing begins so where it is empty.
         converting: the command that makes JPEG files of all below {folder} whose names end in
-            .{ending};
-            '' of a kind that is read.
+            .{ending}; '' of a kind that is always read.
+        package: with which it is read without converting, if it is installed; '' for none.
     """
 
     name: str
     endings: tuple[str, ...]
     start: bytes = b""
     converting: str = ""
+    package: str = ""
 
     @property
     def is_read(self) -> bool:
         """Whether such files are photos to this program."""
-        return not self.converting
+        return not self.converting or _is_installed(self.package)
+
+    @property
+    def advice(self) -> str:
+        """What to do about such files, in which {folder} and {ending} are to be filled in."""
+        if not self.package:
+            return self.converting
+        return f"pip install {self.package.replace('_', '-')}, or {self.converting}"
 
 
 KINDS = (
@@ -48,11 +58,12 @@ KINDS = (
         (".heic", ".heif", ".hif", ".heics", ".heifs"),
         rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)",
         _MAGICK,
+        package="pillow_heif",
     ),
-    FileKind("AVIF", (".avif", ".avifs"), rb".{4}ftypavi[fs]", _MAGICK),
-    FileKind("TIFF", (".tif", ".tiff"), rb"II\*\0|MM\0\*", _MAGICK),
+    FileKind("AVIF", (".avif", ".avifs"), rb".{4}ftypavi[fs]"),
+    FileKind("TIFF", (".tif", ".tiff"), rb"II\*\0|MM\0\*"),
+    FileKind("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"), rb"\0\0\0\x0cjP  "),
     FileKind("JPEG XL", (".jxl",), rb"\0\0\0\x0cJXL ", _MAGICK),
-    FileKind("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"), rb"\0\0\0\x0cjP  ", _MAGICK),
     FileKind("Photoshop", (".psd", ".psb"), rb"8BPS", _MAGICK),
     FileKind(
         "RAW",
@@ -64,6 +75,13 @@ KINDS = (
         converting=_EXIFTOOL,
     ),
 )
+
+
+@functools.cache
+def _is_installed(package: str) -> bool:
+    return bool(package) and importlib.util.find_spec(package) is not None
+
+
 _BY_ENDING = {ending: kind for kind in KINDS for ending in kind.endings}
 
 

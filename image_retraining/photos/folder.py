@@ -2,12 +2,12 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from absl import logging
 
 from image_retraining.foundation.errors import PhotoError
-from image_retraining.foundation.records import Catalog, ImageRecord
+from image_retraining.foundation.records import Catalog, ImageRecord, Split
 from image_retraining.foundation.text import shown
 from image_retraining.photos.class_folders import (
     ClassFolder,
@@ -17,11 +17,15 @@ from image_retraining.photos.class_folders import (
 )
 from image_retraining.photos.folder_look import look_at
 from image_retraining.photos.skipped_folders import log_skipped
+from image_retraining.photos.split_folders import log_split_folders, split_folders
 from image_retraining.photos.splits import split_of
-from image_retraining.photos.walk import Walk
+from image_retraining.photos.strata import stratified
+from image_retraining.photos.walk import Walk, is_folder
 
 # How many folders may lie around the classes for the question whether these are meant.
 _WRAPPED_AT_MOST = 5
+# Label → its photos, each with its split where that is decided by the folder.
+_Found = dict[str, dict[str, Split | None]]
 
 
 def scan(
@@ -29,11 +33,14 @@ def scan(
     *,
     validation_percentage: int,
     testing_percentage: int,
+    split: str = "auto",
+    named: Collection[str] = (),
 ) -> Catalog:
     """Returns the photos below `image_dir`, each with its label and split.
 
     Each first-level folder is a class and its name, verbatim, the label; photos at any depth below
-    belong to it. What is a photo is told by the ending of the name, or by the content
+    belong to it. Where the first-level folders are splits, as train and test, those of the second
+    level are the classes. What is a photo is told by the ending of the name, or by the content
     where it has none; the format by the content, later. Links are followed, but never twice to one
     folder, nor into another class.
 
@@ -41,32 +48,42 @@ def scan(
         image_dir: folder of class folders.
         validation_percentage: share of photos for validation, 0 to 100.
         testing_percentage: share of photos for testing, 0 to 100.
+        split: what decides the splits, as --split.
+        named: the settings that somebody gave, to say which of them are not used.
 
     Raises:
-        PhotoError: the folder is missing or cannot be read, or holds fewer than two classes.
+        PhotoError: the folder is missing or cannot be read, or holds fewer than two classes, or
+            it cannot be told whether its folders are classes or splits.
     """
     check_is_folder(image_dir)
     walk = Walk("--image_dir")
-    found = _photos_by_label(image_dir, walk)
+    percentages = {
+        "validation_percentage": validation_percentage,
+        "testing_percentage": testing_percentage,
+    }
+    folders = [entry.name for entry in walk.entries(image_dir) if is_folder(entry)]
+    splits = split_folders(image_dir, folders, split=split)
+    if splits:
+        log_split_folders(splits, split=split, percentages=percentages, named=named)
+    split_by = {"auto": "folders" if splits else "names"}.get(split, split)
+    decided: dict[str, Split | None] = dict.fromkeys(splits)
+    if split_by == "folders":
+        decided |= splits
+        if Split.VALIDATION not in splits.values():
+            decided |= {name: None for name, one in splits.items() if one is Split.TRAINING}
+            percentages["testing_percentage"] = 0
+    roots = {os.path.join(image_dir, name): one for name, one in decided.items()}
+    found = _photos_by_label(image_dir, roots, walk)
     log_skipped(walk.skipped(), home=image_dir)
     walk.left_out.log(image_dir)
     if len(found) < 2:
         raise _too_few_classes(image_dir, list(found))
     warn_of_look_alikes(list(found))
-    records = tuple(
-        ImageRecord(
-            path,
-            label_id,
-            split_of(
-                os.path.basename(path),
-                validation_percentage=validation_percentage,
-                testing_percentage=testing_percentage,
-            ),
-        )
-        for label_id, photos in enumerate(found.values())
-        for path in photos
-    )
-    return Catalog(labels=tuple(found), records=records, image_dir=image_dir)
+    records = []
+    for label_id, (label, photos) in enumerate(found.items()):
+        of_photo = _split_of_photo(label, photos, image_dir, split_by, percentages)
+        records += [ImageRecord(path, label_id, of_photo[path]) for path in photos]
+    return Catalog(tuple(found), tuple(records), image_dir, split_by)
 
 
 def photos_below(folder: str, *, setting: str = "--image") -> list[str]:
@@ -86,11 +103,11 @@ def photos_below(folder: str, *, setting: str = "--image") -> list[str]:
     return photos
 
 
-def _photos_by_label(image_dir: str, walk: Walk) -> dict[str, list[str]]:
+def _photos_by_label(image_dir: str, roots: Mapping[str, Split | None], walk: Walk) -> _Found:
     """Returns label → sorted photos, in the order of the labels; classes without are out."""
-    folders = class_folders({image_dir: None}, walk)
+    folders = class_folders(roots or {image_dir: None}, walk)
     # A link inside one class that leads to another, or back up, must not mix the classes.
-    known = {walk.identity(path) for path in (image_dir, *(one.path for one in folders))}
+    known = {walk.identity(path) for path in (image_dir, *roots, *(one.path for one in folders))}
     homes = {os.path.realpath(one.path) for one in folders}
     by_label: dict[str, list[ClassFolder]] = {}
     for folder in folders:
@@ -98,16 +115,34 @@ def _photos_by_label(image_dir: str, walk: Walk) -> dict[str, list[str]]:
     found = {}
     for label, alike in by_label.items():
         logging.info("Looking for images in '%s'", shown(label))
-        photos = [
-            path
+        photos = {
+            path: folder.split
             for folder in alike
             for path in walk.photos(folder.path, label=label, barred=known, homes=homes)
-        ]
+        }
         if photos:
-            found[label] = sorted(photos)
+            found[label] = dict(sorted(photos.items()))
         else:
             logging.warning("No files found in '%s'; the class is left out.", shown(label))
     return found
+
+
+def _split_of_photo(
+    label: str,
+    photos: Mapping[str, Split | None],
+    image_dir: str,
+    split_by: str,
+    percentages: Mapping[str, int],
+) -> Mapping[str, Split]:
+    """Returns the split of each photo of a class."""
+    if split_by == "stratified":
+        inside = {os.path.relpath(path, image_dir): path for path in photos}
+        splits = stratified(label, list(inside), **percentages)
+        return {inside[path]: split for path, split in splits.items()}
+    return {
+        path: split_of(os.path.basename(path), **percentages) if split is None else split
+        for path, split in photos.items()
+    }
 
 
 def _too_few_classes(image_dir: str, labels: Sequence[str]) -> PhotoError:

@@ -76,7 +76,7 @@ class LeftOut:
                 "WARNING: left out, for %s must be converted first: %s. As with: %s",
                 kind.name,
                 by_label(counts),
-                kind.converting.format(
+                kind.advice.format(
                     folder=shown(shlex.quote(folder)),
                     ending=max(kind.endings, key=self._endings.__getitem__)[1:],
                 ),

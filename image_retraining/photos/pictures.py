@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from image_retraining.foundation.errors import SettingError, first_line
 from image_retraining.photos import pillow
-from image_retraining.photos.preparation import turned
+from image_retraining.photos.turning import turned
 
 # Of 8 bits a channel, or of 1; and those of 16 bits, which are greys.
 _MODES_OF_8_BITS = frozenset(

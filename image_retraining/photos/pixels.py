@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from image_retraining.photos.distortions import PLAIN, Variation
-from image_retraining.photos.preparation import MIRRORED, TRANSPOSED, UPSIDE_DOWN
+from image_retraining.photos.turning import MIRRORED, TRANSPOSED, UPSIDE_DOWN
 
 PIPELINE_VERSION = 1
 

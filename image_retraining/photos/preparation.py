@@ -11,17 +11,16 @@ import contextlib
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from image_retraining.foundation.errors import SettingError
 from image_retraining.photos import hints, pillow
+from image_retraining.photos.pictures import of_picture
 
 # What --exif_orientation may be.
 APPLY, IGNORE = EXIF_CHOICES = ("apply", "ignore")
-# Orientations of which rows and columns change places; after that, those that are mirrored left to
-# right, and those that are mirrored top to bottom.
-TRANSPOSED, MIRRORED, UPSIDE_DOWN = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +116,16 @@ def prepared(contents: bytes, preparation: Preparation) -> Prepared:
     return Prepared(contents, preparation.orientation)
 
 
-def turned(array: Any, orientation: int) -> Any:
-    """Returns an array [h, w, …] turned upright.
-
-    Args:
-        array: of any library whose arrays have slices and `swapaxes`.
-        orientation: as EXIF has it, 1 to 8.
-    """
-    if orientation in TRANSPOSED:
-        array = array.swapaxes(0, 1)
-    if orientation in MIRRORED:
-        array = array[:, ::-1]
-    return array[::-1] if orientation in UPSIDE_DOWN else array
-
-
 def _as_bitmap(contents: bytes) -> bytes:
     """Returns a photo as a BMP of 24 bits, which TensorFlow decodes to the same pixels."""
     try:
         with pillow.opened(contents) as picture:
             file = io.BytesIO()
-            pillow.on_white(picture).save(file, "BMP")
+            Image.fromarray(of_picture(picture, upright=False)).save(file, "BMP")
     except UnidentifiedImageError as error:
         raise OSError(pillow.why_unknown(contents)) from error
     except pillow.UNREADABLE as error:
         raise OSError(f"Pillow cannot decode it: {error}") from error
+    except SettingError as error:
+        raise OSError("nobody knows which of its values is white; save it with 8 bits") from error
     return file.getvalue()

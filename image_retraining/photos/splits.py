@@ -14,7 +14,8 @@ import os
 
 from image_retraining.foundation.records import Split
 
-_GROUP_MARK = b"_nohash_"
+# Photos whose names are the same up to here stay together.
+GROUP_MARK = b"_nohash_"
 _MAX_HASH = 2**27 - 1
 
 
@@ -37,9 +38,13 @@ def split_of(file_name: str, *, validation_percentage: int, testing_percentage: 
     return Split.TRAINING
 
 
+def group_of(file_name: str) -> bytes:
+    """Returns what of a file name decides the split: all up to `_nohash_`."""
+    return os.fsencode(os.path.basename(file_name)).partition(GROUP_MARK)[0]
+
+
 def _percent(file_name: str) -> float:
     """Returns the place of a file name on a scale from 0 to 100, spread evenly by SHA-1."""
-    key = os.fsencode(os.path.basename(file_name)).partition(_GROUP_MARK)[0]
     # SHA-1 is the promise here, not a safeguard.
-    number = int(hashlib.sha1(key, usedforsecurity=False).hexdigest(), 16)
+    number = int(hashlib.sha1(group_of(file_name), usedforsecurity=False).hexdigest(), 16)
     return number % (_MAX_HASH + 1) * (100.0 / _MAX_HASH)

@@ -69,6 +69,14 @@ class RetrainConfig:
     validation_percentage: int = setting(
         10, "Share of photos, in percent, watched during training.", group="Photos"
     )
+    split: str = setting(
+        "auto",
+        "What decides which photos are for validation and testing: folders (train, valid, test, "
+        "with the class folders in each), names of files by the two percentages, or stratified: "
+        "each class cut at exact percentages. auto is folders where there are such, else names.",
+        group="Photos",
+        choices=("auto", "folders", "names", "stratified"),
+    )
     on_bad_image: str = setting(
         "skip",
         "What to do with a photo that cannot be read: skip it and list it at the end, or fail.",
@@ -332,12 +340,10 @@ class RetrainConfig:
         return image_size(self.image_size)
 
     @property
-    def percentages(self) -> dict[str, int]:
-        """The shares of photos that are not learnt from, by their names."""
-        return {
-            "validation_percentage": self.validation_percentage,
-            "testing_percentage": self.testing_percentage,
-        }
+    def splitting(self) -> dict[str, Any]:
+        """What decides the splits, as photos.folder.scan() takes it."""
+        names = ("split", "validation_percentage", "testing_percentage", "named")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def module_is_default(self) -> bool:

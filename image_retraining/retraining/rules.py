@@ -11,6 +11,7 @@ from image_retraining.foundation.settings import (
     image_size,
     require,
 )
+from image_retraining.photos.split_settings import check_split
 from image_retraining.reports.metrics_tables import check_metrics_file
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def check(config: RetrainConfig) -> None:
         SettingError: a value is out of its range, or two contradict each other.
     """
     check_kinds(config)
-    _check_split(config)
+    check_split(**config.splitting)
     check_at_least(config, 1, "how_many_training_steps", "train_batch_size")
     check_at_least(config, 1, "eval_step_interval")
     check_at_least(config, 0, "early_stopping_patience")
@@ -101,17 +102,4 @@ def _check_training(config: RetrainConfig) -> None:
         "--export must be best with --optimizer=lbfgs, unless --l2 is given: the last head is the "
         "least regularised that was tried",
         config.export,
-    )
-
-
-def _check_split(config: RetrainConfig) -> None:
-    for name in ("testing_percentage", "validation_percentage"):
-        value = getattr(config, name)
-        require(0 <= value <= 100, f"--{name} must be from 0 to 100", value)
-    both = config.testing_percentage + config.validation_percentage
-    require(
-        both < 100,
-        "--testing_percentage and --validation_percentage must leave photos for training: their "
-        "sum must be below 100",
-        f"{config.testing_percentage} + {config.validation_percentage} = {both}",
     )

@@ -53,7 +53,7 @@ def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
     """Returns what came of all stages, each of which is told."""
     stages, wanted = _Stages(tell), partial(part_of, config)
     left_over = run_folder.left_over(config)
-    catalog = stages.done("catalog", scan(config.image_dir, **config.percentages))
+    catalog = stages.done("catalog", scan(config.image_dir, **config.splitting))
     with open_cache(config.bottleneck_dir) as cache:
         _start_tensorflow(config)
         stages.done("start", None)

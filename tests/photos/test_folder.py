@@ -9,6 +9,7 @@ from conftest import as_nobody, mode_of
 
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, Split
+from image_retraining.photos import file_kinds
 from image_retraining.photos.folder import photos_below, scan
 
 
@@ -84,7 +85,7 @@ def test_what_is_a_photo(tmp_path: Path, ending: str) -> None:
     assert photos_of(scanned(tmp_path), tmp_path)["rose"] == [f"rose/a{ending}"]
 
 
-@pytest.mark.parametrize("name", ["a.txt", "jpg", "a.jpg.part", "a.jpg~", "a.tiff", "a.", "a.jpgx"])
+@pytest.mark.parametrize("name", ["a.txt", "jpg", "a.jpg.part", "a.jpg~", "a.psd", "a.", "a.jpgx"])
 def test_what_is_no_photo(tmp_path: Path, name: str) -> None:
     touch(tmp_path, f"rose/{name}", "rose/b.jpg", "tulip/b.jpg")
     assert photos_of(scanned(tmp_path), tmp_path)["rose"] == ["rose/b.jpg"]
@@ -488,16 +489,27 @@ def test_links_that_lead_nowhere_are_counted_by_class(
     assert not any("no photos" in message for message in logged.messages)
 
 
+@pytest.fixture
+def without_heic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the package that reads HEIC is not installed."""
+    monkeypatch.setattr(file_kinds, "_is_installed", lambda _: False)
+
+
+def test_heic_is_a_photo_where_its_package_is_installed(tmp_path: Path) -> None:
+    touch(tmp_path, "rose/a.HEIC", "rose/b.tif", "rose/c.avif", "tulip/b.jpg")
+    assert len(photos_of(scanned(tmp_path), tmp_path)["rose"]) == 3
+
+
 @pytest.mark.parametrize(
     ("endings", "kind", "command"),
     [
-        ([".heic", ".HEIC", ".heif", ".HIF"], "HEIC", "-iname '*.heic' -exec mogrify"),
-        ([".AVIF", ".avif"], "AVIF", "-iname '*.avif' -exec mogrify -format jpg"),
-        ([".tif", ".TIFF"], "TIFF", "-iname '*.tif' "),
+        ([".heic", ".HEIC", ".heif", ".HIF"], "HEIC", "pip install pillow-heif, or find"),
+        ([".PSD", ".psb"], "Photoshop", "-iname '*.psd' -exec mogrify -format jpg"),
         ([".CR2", ".nef", ".Arw", ".dng", ".RAF", ".orf", ".rw2"], "RAW", "exiftool -r -ext cr2"),
         ([".jxl"], "JPEG XL", "'*.jxl'"),
     ],
 )
+@pytest.mark.usefixtures("without_heic")
 def test_photos_to_be_converted_are_called_what_they_are(
     tmp_path: Path,
     logged: pytest.LogCaptureFixture,
@@ -521,6 +533,7 @@ def test_photos_to_be_converted_are_called_what_they_are(
     assert f"{kind} must be converted first: {len(endings)}. " in warning
 
 
+@pytest.mark.usefixtures("without_heic")
 def test_what_is_converted_already_is_not_asked_for(
     tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -567,11 +580,11 @@ def test_what_a_file_without_ending_is_its_content_tells(
     [
         (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
         (b"\0\0\0\n" + b"ftypmif1\0\0\0\0", "HEIC"),
-        (b"\0\0\0\x20ftypavif\0\0\0\0", "AVIF"),
-        (b"II*\0\x08\0\0\0", "TIFF"),
-        (b"MM\0*\0\0\0\x08", "TIFF"),
+        (b"8BPS\0\1", "Photoshop"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
     ],
 )
+@pytest.mark.usefixtures("without_heic")
 def test_what_must_be_converted_is_known_without_an_ending(
     tmp_path: Path, logged: pytest.LogCaptureFixture, start: bytes, kind: str
 ) -> None:
@@ -639,6 +652,7 @@ def test_names_that_differ_visibly_are_none_too_near(
         (["photos/rose", "photos/tulip"], "photos"),
         (["my photos/photos/rose", "my photos/photos/tulip"], "my photos/photos"),
         (["photos/rose", "photos/tulip", "__MACOSX/photos/rose"], "photos"),
+        (["photos/train/rose", "photos/test/rose"], "photos"),
         (["train/rose", "train/tulip"], "train"),
         (["rose", "rose/2023", "rose/2024"], ""),
         (["photos/rose"], ""),

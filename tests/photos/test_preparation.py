@@ -19,7 +19,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from image_retraining.photos import pixels, reading
 from image_retraining.photos.distortions import PLAIN
-from image_retraining.photos.preparation import NOTHING, Preparation, prepared, turned
+from image_retraining.photos.preparation import NOTHING, Preparation, prepared
+from image_retraining.photos.turning import turned
 
 ROOT = Path(__file__).resolve().parents[2]
 RANDOM = np.random.default_rng(5)
@@ -232,6 +233,15 @@ def test_bitmaps_of_os_2_and_of_one_bit() -> None:
     os_2 = struct.pack("<2sIHHI", b"BM", 40, 0, 0, 32) + header + bytes([0] * 3 + [255] * 3) + rows
     for contents in (one_bit, os_2):
         np.testing.assert_array_equal(seen(contents), np.repeat(places[..., None], 3, -1) * 255)
+
+
+def test_deep_greys_are_scaled_and_not_clipped() -> None:
+    deep = RANDOM.integers(0, 65536, [6, 5]).astype(np.uint16)
+    contents = encoded(Image.fromarray(deep), "TIFF")
+    np.testing.assert_array_equal(seen(contents)[..., 0], deep >> 8)
+    unknown = encoded(Image.fromarray(deep.astype(np.float32)), "TIFF")
+    with pytest.raises(OSError, match="which of its values is white"):
+        prepared(unknown, Preparation.of(unknown))
 
 
 @pytest.mark.parametrize("file_format", ["TIFF", "AVIF", "JPEG2000"])

@@ -81,6 +81,18 @@ def test_verbosity_can_be_what_it_could_be() -> None:
     assert settings_of(RetrainConfig)["logging_verbosity"].metadata["choices"] == VERBOSITIES
 
 
+@pytest.mark.parametrize("split", ["auto", "names", "stratified"])
+def test_percentages_go_with_each_other_way_to_split(split: str) -> None:
+    named = frozenset({"split", "testing_percentage"})
+    config = RetrainConfig(split=split, testing_percentage=20, named=named)
+    assert config.splitting == {
+        "split": split,
+        "validation_percentage": 10,
+        "testing_percentage": 20,
+        "named": named,
+    }
+
+
 def test_defaults_can_be_used() -> None:
     config = RetrainConfig()
     assert config.named == frozenset()
@@ -102,6 +114,17 @@ def test_defaults_can_be_used() -> None:
             "50 + 50 = 100",
         ),
         ({"validation_percentage": 90}, "sum must be below 100", "10 + 90 = 100"),
+        ({"split": "folder"}, "--split must be one of auto, folders, names, stratified", "folder"),
+        (
+            {"split": "folders", "testing_percentage": 10, "named": {"testing_percentage"}},
+            "--testing_percentage cannot be given with --split=folders",
+            "--testing_percentage=10",
+        ),
+        (
+            {"split": "folders", "named": {"split", "validation_percentage"}},
+            "--validation_percentage cannot be given with --split=folders",
+            "--validation_percentage=10",
+        ),
         ({"how_many_training_steps": 0}, "--how_many_training_steps must be at least 1", "0"),
         ({"train_batch_size": 0}, "--train_batch_size must be at least 1", "0"),
         ({"train_batch_size": -1}, "--train_batch_size must be at least 1", "-1"),
