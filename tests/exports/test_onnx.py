@@ -316,6 +316,75 @@ def test_the_file_of_a_saved_model_is_not_taken_for_one(tmp_path: Path, graph_de
         open_classifier(str(tmp_path / "saved" / "saved_model.pb"))
 
 
+WEIGHTS = np.arange(9, dtype=np.float32).reshape(3, 3)
+
+
+def with_weights_beside(folder: Path, location: str) -> Path:
+    """Writes a model whose weights, 3 x 3, lie in a file of their own."""
+    photos = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 8, 6, 3])
+    scores = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 3])
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", "36")):
+        weights.external_data.add(key=key, value=value)
+    over = helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0),
+        helper.make_node("MatMul", ["means", "w"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "others", [photos], [scores], [over, weights])
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    return folder / "m.onnx"
+
+
+@pytest.mark.parametrize(
+    ("place", "location", "is_read"),
+    [
+        ("model/m.onnx.data", "m.onnx.data", True),
+        ("model/more/m.data", "more/m.data", True),
+        ("m.data", "../m.data", False),
+        ("m.data", "link.data", False),
+        ("started/m.data", "m.data", False),
+        ("model/short.data", "short.data", False),
+    ],
+)
+def test_weights_in_a_file_of_their_own_lie_in_its_folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    location: str,
+    is_read: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    for folder in ("model/more", "started"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "model/link.data").symlink_to("../m.data")
+    short = "short" in place
+    (tmp_path / place).write_bytes(WEIGHTS.tobytes()[: 4 if short else None])
+    path = with_weights_beside(tmp_path / "model", location)
+    # Nor are those of another model taken, where the program happens to be started.
+    monkeypatch.chdir(tmp_path / "started")
+    if is_read:
+        photos = RANDOM.uniform(size=(4, 8, 6, 3)).astype(np.float32)
+        scores = OnnxModel(path).scores(photos)
+        np.testing.assert_allclose(scores, photos.mean(axis=(1, 2)) @ WEIGHTS, atol=1e-5)
+    else:
+        with pytest.raises(GraphError, match=r"files of their own needs these.*m\.onnx") as told:
+            OnnxModel(path)
+        assert "\n" not in str(told.value)
+
+
+def test_a_folder_whose_name_is_not_utf_8_has_no_weights(tmp_path: Path, contents: bytes) -> None:
+    folder = tmp_path / "b\udcff"
+    folder.mkdir()
+    (folder / "whole.onnx").write_bytes(contents)
+    assert OnnxModel(folder / "whole.onnx").labels == LABELS
+    (folder / "w.data").write_bytes(WEIGHTS.tobytes())
+    with pytest.raises(GraphError, match="files of their own"):
+        OnnxModel(with_weights_beside(folder, "w.data"))
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="No such file"):
         OnnxModel(tmp_path / "m.onnx")

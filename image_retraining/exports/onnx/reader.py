@@ -24,6 +24,9 @@ _CORES = os.cpu_count() or 1
 _STREAMS = min(_CORES, 4)
 # What ONNX Runtime raises, it writes to the screen besides at a lower level.
 _FATAL = 4
+_FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
+# In all that it raises of such weights.
+_MARK_OF_WEIGHTS = "xternal "
 
 
 class OnnxModel:
@@ -133,6 +136,7 @@ def _session(path: str | Path) -> Any:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL
         options.intra_op_num_threads = _CORES // _STREAMS
+        options.add_session_config_entry(_FOLDER_OF_WEIGHTS, _folder(path))
         try:
             return onnxruntime.InferenceSession(
                 Path(path).read_bytes(),
@@ -146,10 +150,31 @@ def _session(path: str | Path) -> Any:
                 f"An ONNX file must be one that can be read. Got {path}: {error.strerror}."
             ) from error
         except _runtime_errors() as error:
+            if _MARK_OF_WEIGHTS in str(error):
+                raise GraphError(
+                    "An ONNX file whose weights lie in files of their own needs these, whole, in "
+                    f"its folder or below. Got {path}: {short_line(error)} Put them there, or save "
+                    "the model as one file."
+                ) from error
             raise GraphError(
                 f"An ONNX file must be whole, and of ops that ONNX Runtime knows. Got {path}: "
                 f"{short_line(error)} Export it again."
             ) from error
+
+
+def _folder(path: str | Path) -> str:
+    """Returns the folder that a file's weights may lie in.
+
+    ONNX Runtime would look for them where the program was started. It refuses what leads out of
+    the folder.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        folder.encode()
+    except UnicodeEncodeError:
+        # It takes names of UTF-8 alone; there is nothing in this place.
+        return os.devnull
+    return folder
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
