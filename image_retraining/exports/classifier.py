@@ -67,11 +67,19 @@ class Classifier(Protocol):
 
     @property
     def facts(self) -> ModelFacts | None:
-        """What its maker says of it; None where nothing is said."""
+        """What its maker says of it; None where nothing is said.
+
+        Raises:
+            GraphError: it cannot be understood.
+        """
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """C names, in the order of the scores; () when none came with it."""
+        """C names, in the order of the scores; () when none came with it.
+
+        Raises:
+            GraphError: they cannot be understood.
+        """
 
     @property
     def labels_source(self) -> str:

@@ -13,7 +13,6 @@ from absl import logging
 from image_retraining.evidence import heatmap
 from image_retraining.evidence.evidence import Evidence
 from image_retraining.exports.classifier import Classifier, Layers
-from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.formats import open_classifier
 from image_retraining.exports.predictions import in_range, predict, predict_files, top
 from image_retraining.foundation.errors import GraphError, PhotoError
@@ -21,7 +20,7 @@ from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.foundation.settings import require
 from image_retraining.labelling.answers import Answer
 from image_retraining.labelling.config import LabelConfig
-from image_retraining.labelling.labels import labels_of
+from image_retraining.labelling.labels import facts_of, labels_of
 from image_retraining.labelling.unknown import unknown_rule
 from image_retraining.photos import pixels, reading
 from image_retraining.photos.folder import photos_below
@@ -80,7 +79,7 @@ class Labeller:
         layers = Layers(config.input_layer, config.output_layer)
         self._classifier = open_classifier(config.graph, layers)
         self._named = config.graph
-        self.facts: ModelFacts | None = self._classifier.facts
+        self.facts = facts_of(config, self._classifier)
         learnt = self.facts.exif_orientation if self.facts else APPLY
         self.upright = (config.exif_orientation or learnt) == APPLY
         self.labels, self._labels_source = labels_of(config, self._classifier)

@@ -2,11 +2,14 @@
 
 import os
 
+from absl import logging
+
 from image_retraining.exports.classifier import Classifier
+from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.labels_file import read_labels
 from image_retraining.exports.run_folder import GRAPH, LABELS, SETTINGS
 from image_retraining.foundation.errors import GraphError
-from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.config import AUTO, LabelConfig
 
 
 def labels_of(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, ...], str]:
@@ -24,6 +27,23 @@ def labels_of(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, .
         return classifier.labels, classifier.labels_source
     path = _beside(config.graph) or config.labels
     return read_labels(path), path
+
+
+def facts_of(config: LabelConfig, classifier: Classifier) -> ModelFacts | None:
+    """Returns what a classifier's maker says of it; None where nothing is said.
+
+    With labels that are named it does without what cannot be understood, and says so.
+
+    Raises:
+        GraphError: it cannot be understood, and labels or a threshold of it are needed.
+    """
+    try:
+        return classifier.facts
+    except GraphError as error:
+        if "labels" not in config.named or config.unknown_threshold == AUTO:
+            raise
+        logging.warning("WARNING: %s The photos are labelled without.", error)
+        return None
 
 
 def _beside(graph: str) -> str:

@@ -129,6 +129,8 @@ def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> 
     with kind.writing(target, finished) as temporary:
         if count:
             written = kind.open(str(temporary), Layers(output=facts.output_layer))
+            # Readers look at these only when they are asked for them.
+            _ = written.labels, written.facts
             proof = verify(
                 partial(
                     predict,

@@ -29,6 +29,8 @@ from image_retraining.exports.onnx.writer import onnx_bytes
 from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.foundation.errors import ExportError, GraphError
 from image_retraining.foundation.records import Head
+from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.labeller import Labeller
 
 ROOT = Path(__file__).resolve().parents[2]
 # A name that is not UTF-8, and one of two lines, which a labels file could not hold.
@@ -232,12 +234,12 @@ def test_models_of_other_things_are_refused(tmp_path: Path, changes: dict[str, A
 @pytest.mark.parametrize("labels", ["", "{", '"a"', "[1]", "[" * 100_000])
 def test_labels_that_are_none_are_refused(tmp_path: Path, labels: str) -> None:
     with pytest.raises(GraphError, match=r"must be a JSON list of texts.*others\.bin"):
-        OnnxModel(of_others(tmp_path, labels=labels))
+        _ = OnnxModel(of_others(tmp_path, labels=labels)).labels
 
 
 def test_facts_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match=r"facts in .*others\.bin must be what retrain.py wrote"):
-        OnnxModel(of_others(tmp_path, facts="[]"))
+        _ = OnnxModel(of_others(tmp_path, facts="[]")).facts
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_a_damaged_file_is_told_in_one_line(
 ) -> None:
     file.write_bytes(break_it(file.read_bytes()))
     with pytest.raises(GraphError, match=r"m\.onnx") as told:
-        open_classifier(str(file))
+        _ = open_classifier(str(file)).labels
     assert "\n" not in str(told.value)
     assert capfd.readouterr() == ("", "")
 
@@ -383,6 +385,32 @@ def test_a_folder_whose_name_is_not_utf_8_has_no_weights(tmp_path: Path, content
     (folder / "w.data").write_bytes(WEIGHTS.tobytes())
     with pytest.raises(GraphError, match="files of their own"):
         OnnxModel(with_weights_beside(folder, "w.data"))
+
+
+@pytest.mark.parametrize(
+    ("told", "warning"),
+    [
+        pytest.param({"labels": "cat,dog"}, "", id="labels"),
+        pytest.param({"labels": "[1]"}, "", id="labels of numbers"),
+        pytest.param({"facts": "[]"}, "WARNING: facts in", id="facts"),
+        pytest.param({"labels": "{", "facts": "{"}, "WARNING: facts in", id="both"),
+    ],
+)
+def test_labels_that_are_named_do_without_the_files_own(
+    tmp_path: Path, logged: pytest.LogCaptureFixture, told: dict[str, Any], warning: str
+) -> None:
+    graph, labels = of_others(tmp_path, **told), tmp_path / "named.txt"
+    labels.write_text("a\nb\nc\n")
+    settings = {"graph": str(graph), "labels": str(labels), "image": ("x.jpg",)}
+    with pytest.raises(GraphError, match=r"others\.bin"):
+        Labeller(LabelConfig(**settings))  # type: ignore[arg-type]
+    named = LabelConfig(**settings, named=frozenset({"labels"}))  # type: ignore[arg-type]
+    assert Labeller(named).labels == ("a", "b", "c")
+    assert len(logged.messages) == bool(warning)
+    assert all(message.startswith(warning) for message in logged.messages)
+    if "facts" in told:
+        with pytest.raises(GraphError, match="facts in"):
+            Labeller(replace(named, unknown_threshold="auto"))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from image_retraining.exports.tflite.writer import (
 from image_retraining.foundation.errors import ExportError, GraphError
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import FeatureSet, Head
+from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.labeller import Labeller
 
 RNG = np.random.default_rng(7)
 # Dark ones and bright ones of each colour, so that their probabilities differ.
@@ -198,7 +200,7 @@ def test_a_file_that_is_no_whole_model(tmp_path: Path, graph_def: Any, manner: s
     export(path, graph_def)
     path.write_bytes(broken(path.read_bytes(), manner))
     with pytest.raises(GraphError, match=r"must be whole.*m\.tflite") as told:
-        TFLiteModel(path)
+        _ = TFLiteModel(path).labels
     assert "\n" not in str(told.value)
 
 
@@ -211,12 +213,32 @@ def test_facts_that_are_no_json(tmp_path: Path, graph_def: Any) -> None:
     with pytest.raises(
         GraphError, match=r"model.json in .*/m must be what retrain.py wrote, and be JSON"
     ):
-        export(tmp_path / "m", graph_def, enclosed=Enclosed(ENCLOSED.labels, b"{"))
+        _ = export(tmp_path / "m", graph_def, enclosed=Enclosed(ENCLOSED.labels, b"{")).facts
 
 
 def test_labels_that_do_not_fit(tmp_path: Path, graph_def: Any) -> None:
     with pytest.raises(GraphError, match="2 labels for 3 outputs"):
-        export(tmp_path / "m", graph_def, enclosed=Enclosed(("a", "b")))
+        _ = export(tmp_path / "m", graph_def, enclosed=Enclosed(("a", "b"))).labels
+
+
+@pytest.mark.parametrize("manner", ["too few labels", "facts", "labels of other bytes"])
+def test_labels_that_are_named_do_without_the_files_own(
+    tmp_path: Path, graph_def: Any, manner: str
+) -> None:
+    path, labels = tmp_path / "m.tflite", tmp_path / "named.txt"
+    enclosed = {
+        "too few labels": Enclosed(("a", "b")),
+        "facts": Enclosed(ENCLOSED.labels, b"{"),
+    }
+    export(path, graph_def, enclosed=enclosed.get(manner, ENCLOSED))
+    if manner == "labels of other bytes":
+        path.write_bytes(broken(path.read_bytes(), manner))
+    labels.write_text("x\ny\nz\n")
+    settings = {"graph": str(path), "labels": str(labels), "image": ("x.jpg",)}
+    with pytest.raises(GraphError, match=r"m\.tflite"):
+        Labeller(LabelConfig(**settings))  # type: ignore[arg-type]
+    named = LabelConfig(**settings, named=frozenset({"labels"}))  # type: ignore[arg-type]
+    assert Labeller(named).labels == ("x", "y", "z")
 
 
 @pytest.mark.parametrize("shape", [[1, 8, 8, 1], [1, 8, 3]])

@@ -32,7 +32,8 @@ def labels_of(told: Mapping[str, str], path: str) -> tuple[str, ...]:
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise GraphError(
             "An ONNX file's labels must be a JSON list of texts. Got "
-            f"{text[:_LONGEST_QUOTE]!r} in {path}. Export it again."
+            f"{text[:_LONGEST_QUOTE]!r} in {path}. Export it again, or name a labels "
+            "file with --labels."
         )
     return tuple(labels)
 

@@ -1,13 +1,16 @@
 """ONNX file, ours or one that others made → scores of photos, by ONNX Runtime."""
 
+import functools
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from image_retraining.exports.classifier import Network, no_network
+from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.onnx.metadata import facts_of, labels_of
 from image_retraining.foundation.command_line import keep_onnxruntime_silent
 from image_retraining.foundation.errors import GraphError, short_line
@@ -36,9 +39,7 @@ class OnnxModel:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
         output_size: C, how many scores it gives a photo; None where that is left open.
         streams: how many batches are best scored at a time.
-        labels: of the scores, as the file holds them; () when it holds none.
-        labels_source: where these labels stand.
-        facts: what the file says of itself; None when it says nothing.
+        labels_source: where its labels stand.
         scores_of_file: None, for it takes pixels.
     """
 
@@ -57,17 +58,31 @@ class OnnxModel:
         self._session = _session(path)
         try:
             self._input, self._output, self._channels_first = self._ends()
-            told = self._session.get_modelmeta().custom_metadata_map
+            self._names = self._input.name, self._output.name
         except UnicodeDecodeError as error:
-            raise GraphError(
-                f"An ONNX file's names must be UTF-8. Got {path}: {short_line(error)} Export it "
-                "again."
-            ) from error
+            raise self._no_names(error) from error
         sizes = [size if isinstance(size, int) else None for size in self._input.shape]
         self.image_size = (sizes[2], sizes[3]) if self._channels_first else (sizes[1], sizes[2])
         count = self._output.shape[-1]
         self.output_size = count if isinstance(count, int) else None
-        self.labels, self.facts = labels_of(told, str(path)), facts_of(told, str(path))
+
+    @functools.cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the scores, as the file holds them; () when it holds none.
+
+        Raises:
+            GraphError: they cannot be understood.
+        """
+        return labels_of(self._told, str(self._path))
+
+    @functools.cached_property
+    def facts(self) -> ModelFacts | None:
+        """What the file says of itself; None when it says nothing.
+
+        Raises:
+            GraphError: it cannot be understood.
+        """
+        return facts_of(self._told, str(self._path))
 
     def network(self) -> Network:
         """Raises GraphError: nobody else can look into it."""
@@ -86,10 +101,25 @@ class OnnxModel:
         parts = np.split(photos, len(photos)) if batch == 1 else [photos]
         return np.concatenate([self._run(part) for part in parts])
 
+    @functools.cached_property
+    def _told(self) -> Mapping[str, str]:
+        try:
+            told: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise self._no_names(error) from error
+        return told
+
+    def _no_names(self, error: UnicodeDecodeError) -> GraphError:
+        return GraphError(
+            f"An ONNX file's names must be UTF-8. Got {self._path}: {short_line(error)} Export it "
+            "again."
+        )
+
     def _run(self, photos: Floats) -> Floats:
         fed = photos.transpose(0, 3, 1, 2) if self._channels_first else photos
+        photos_name, scores_name = self._names
         try:
-            (scores,) = self._session.run([self._output.name], {self._input.name: fed})
+            (scores,) = self._session.run([scores_name], {photos_name: fed})
         # What ONNX Runtime raises has no base of its own.
         except _runtime_errors() as error:
             raise GraphError(

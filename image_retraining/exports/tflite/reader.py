@@ -1,5 +1,6 @@
 """TFLite file → scores of photos."""
 
+import functools
 import os
 import warnings
 import zipfile
@@ -28,9 +29,7 @@ class TFLiteModel:
         image_size: (H, W) of the photos it takes.
         output_size: C, how many scores it gives a photo.
         streams: how many batches may be scored at a time.
-        labels: of the scores, as the file holds them; () when it holds none.
-        labels_source: where these labels stand.
-        facts: what the file says of itself; None when it says nothing.
+        labels_source: where its labels stand.
         scores_of_file: None, for it takes pixels.
     """
 
@@ -51,12 +50,33 @@ class TFLiteModel:
         self._input, self._output = self._ends()
         self.image_size: tuple[int, int] = tuple(self._input["shape"][1:3].tolist())
         self.output_size = int(self._output["shape"][-1])
-        self.labels, self.facts = _enclosed(path, contents)
-        if self.labels and len(self.labels) != self.output_size:
+        self._files, self._damage = _enclosed(contents)
+
+    @functools.cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the scores, as the file holds them; () when it holds none.
+
+        Raises:
+            GraphError: they cannot be read, or are not as many as the outputs.
+        """
+        files = self._whole_files()
+        labels = labels_in(files[LABELS_FILE]) if LABELS_FILE in files else ()
+        if labels and len(labels) != self.output_size:
             raise GraphError(
-                f"A TFLite file's labels must name each of its outputs. Got {len(self.labels)} "
-                f"labels for {self.output_size} outputs in {path}. Export it again."
+                f"A TFLite file's labels must name each of its outputs. Got {len(labels)} labels "
+                f"for {self.output_size} outputs in {self._path}. Export it again, or name a "
+                "labels file with --labels."
             )
+        return labels
+
+    @functools.cached_property
+    def facts(self) -> ModelFacts | None:
+        """What the file says of itself; None when it says nothing.
+
+        Raises:
+            GraphError: it cannot be understood.
+        """
+        return facts_in(self._whole_files().get(FACTS_FILE, b"{}"), f"{FACTS_FILE} in {self._path}")
 
     def network(self) -> Network:
         """Raises GraphError: nobody else can look into it."""
@@ -86,6 +106,14 @@ class TFLiteModel:
                 f"A TFLite file must run. Got {self._path}: {reason} Some modules do not work in "
                 "8-bit integers; export it in float16, or without quantisation."
             ) from error
+
+    def _whole_files(self) -> dict[str, bytes]:
+        if self._damage:
+            raise GraphError(
+                f"A TFLite file's labels and facts must be whole. Got {self._path}: "
+                f"{self._damage}. Export it again, or name a labels file with --labels."
+            )
+        return self._files
 
     def _ends(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns what the interpreter says of the input and the output."""
@@ -146,16 +174,12 @@ def _interpreter(path: str | Path, contents: bytes) -> Any:
     return interpreter
 
 
-def _enclosed(path: str | Path, contents: bytes) -> tuple[tuple[str, ...], ModelFacts | None]:
-    """Returns the labels and the facts in a file."""
+def _enclosed(contents: bytes) -> tuple[dict[str, bytes], str]:
+    """Returns name → content of the files in a file, and what is wrong with them, else ''."""
     try:
-        files = files_of(contents)
+        return files_of(contents), ""
     except zipfile.BadZipFile as error:
-        raise GraphError(
-            f"A TFLite file's labels and facts must be whole. Got {path}: {error}. Export it again."
-        ) from error
-    labels = labels_in(files[LABELS_FILE]) if LABELS_FILE in files else ()
-    return labels, facts_in(files.get(FACTS_FILE, b"{}"), f"{FACTS_FILE} in {path}")
+        return {}, str(error)
 
 
 def _quantised(values: Floats, end: dict[str, Any]) -> Any:
