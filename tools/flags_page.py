@@ -18,7 +18,7 @@ _START = """# Flags
 Made from the settings by `tools/flags_page.py`; `-h` says the same. A flag of yes or no is named
 to say yes, `--resume`, and with `no` before it to say no, `--noresume`. From Python they are the
 settings of [`train`](python.md). Exit codes of both scripts: 0 done, 2 something that you can put
-right, 130 interrupted, 1 a defect of this project.
+right, 130 interrupted (143 by SIGTERM, 129 by SIGHUP), 1 a defect of this project.
 """
 # Where the default is another on each machine.
 _DEFAULTS = {

@@ -1,6 +1,7 @@
 """Settings ↔ command line: what scripts share of flags, help, messages and exit codes.
 
-Exit codes: 0 done, 2 the user can put it right, 130 interrupted, 1 a defect of this project.
+Exit codes: 0 done, 2 the user can put it right, 130 interrupted (143 by SIGTERM, 129 by SIGHUP),
+1 a defect of this project.
 """
 
 import contextlib
@@ -19,7 +20,11 @@ from typing import Any, NoReturn, TypeVar
 from absl import app, flags, logging
 
 from image_retraining.foundation.errors import RetrainError, SettingError, VerificationError
-from image_retraining.foundation.interruption import interruptions_noted, note_interruptions
+from image_retraining.foundation.interruption import (
+    interruptions_noted,
+    last_words,
+    note_interruptions,
+)
 from image_retraining.foundation.quiet import stderr_into, write_to_stderr
 from image_retraining.foundation.settings import settings_of
 
@@ -50,7 +55,7 @@ def run_script(
         positional: the repeatable setting that takes arguments without a flag, if any.
     """
     _print_any_name()
-    note_interruptions()
+    note_interruptions(of_machines=True)
 
     def parse(arguments: Sequence[str]) -> Any:
         if _asks_for_help(arguments):
@@ -177,8 +182,9 @@ def _guarded(work: Callable[[], _Result]) -> _Result:
         # Whoever reads the output, as in `| head`, has had enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_INTERRUPTED)
-    except KeyboardInterrupt:
-        _exit_with("Interrupted.", status=_INTERRUPTED)
+    except KeyboardInterrupt as error:
+        words, status = last_words(error)
+        _exit_with(words, status=status)
 
 
 def _exit_with(message: str, *, status: int) -> NoReturn:

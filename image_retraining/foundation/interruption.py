@@ -1,8 +1,11 @@
-"""Ctrl-C that is never lost.
+"""Ctrl-C that is never lost, and its sisters that machines send.
 
 Python raises KeyboardInterrupt at whatever the main thread does next. When that comes back from
 TensorFlow it is often a callback of a weak reference, whose exceptions Python reports and drops;
 other libraries drop them while they are imported. So Ctrl-C is noted as well, and long work asks.
+
+SIGTERM, by which Slurm, Docker and a shutdown end a program, and SIGHUP, when its terminal goes
+away, are Ctrl-C to the scripts: what is computed is kept.
 """
 
 import contextlib
@@ -14,22 +17,49 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+class HungUp(KeyboardInterrupt):
+    """SIGHUP."""
+
+
+# What a signal raises, and what is said of it.
+_KINDS: dict[str, tuple[type[KeyboardInterrupt], str]] = {
+    "SIGINT": (KeyboardInterrupt, "Interrupted."),
+    "SIGTERM": (Terminated, "Terminated."),
+    # Windows has none.
+    "SIGHUP": (HungUp, "Hung up."),
+}
+
+
 @dataclass(slots=True)
 class _Note:
     """No lock: a second Ctrl-C while the first is noted would wait for it for ever."""
 
     is_made: bool = False
     holds_back: int = 0
+    kind: type[KeyboardInterrupt] = KeyboardInterrupt
 
 
 _note = _Note()
 
 
-def note_interruptions() -> None:
-    """Notes Ctrl-C from now on, beside raising KeyboardInterrupt; not where SIGINT is ignored."""
+def note_interruptions(*, of_machines: bool = False) -> None:
+    """Notes Ctrl-C from now on, beside raising KeyboardInterrupt; not where SIGINT is ignored.
+
+    Args:
+        of_machines: likewise SIGTERM and SIGHUP, unless something is done about them already.
+    """
     _note.is_made, _note.holds_back = False, 0
-    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _note_and_raise):
-        signal.signal(signal.SIGINT, _note_and_raise)
+    names = list(_KINDS) if of_machines else ["SIGINT"]
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # nohup has SIGHUP ignored; a shell's background job, SIGINT.
+    heard = [number for number in numbers if _is_nobodys(number)]
+    for number in heard:
+        signal.signal(number, _note_and_raise)
+    if heard:
         report = sys.unraisablehook
         sys.unraisablehook = lambda dropped: _report(dropped, report)
 
@@ -69,14 +99,29 @@ def held_back() -> Iterator[None]:
 def raise_if_interrupted() -> None:
     """Raises KeyboardInterrupt if there was one; to be called between the parts of long work."""
     if _note.is_made:
-        raise KeyboardInterrupt
+        raise _note.kind
 
 
-def _note_and_raise(*_: object) -> None:
+def last_words(interruption: KeyboardInterrupt) -> tuple[str, int]:
+    """Returns what is said of an interruption, and the exit status, as shells give it."""
+    for name, (kind, words) in _KINDS.items():
+        if type(interruption) is kind:
+            return words, 128 + getattr(signal, name)
+    return "Interrupted.", 128 + signal.SIGINT
+
+
+def _is_nobodys(number: int) -> bool:
+    """Whether nobody has said what a signal is to do, besides this module."""
+    default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    return signal.getsignal(number) in (default, _note_and_raise)
+
+
+def _note_and_raise(number: int, _: object) -> None:
     is_first = not _note.is_made
+    _note.kind = _KINDS[signal.Signals(number).name][0]
     _note.is_made = True
     if not (is_first and _note.holds_back):
-        raise KeyboardInterrupt
+        raise _note.kind
 
 
 def _report(dropped: Any, report: Any) -> None:

@@ -67,7 +67,7 @@ class CheckpointFile:
     ) -> None:
         step = self._unsaved.state.step if self._unsaved else 0
         self._save()
-        if kind is KeyboardInterrupt and step:
+        if kind is not None and issubclass(kind, KeyboardInterrupt) and step:
             # Notebooks show warnings only.
             logging.warning(
                 "The first %d steps are kept in %s; the same command with --resume goes on.",

@@ -13,6 +13,7 @@ from absl import logging as absl_logging
 
 from image_retraining import __version__
 from image_retraining.foundation.errors import OutputError, RetrainError, VerificationError
+from image_retraining.foundation.interruption import last_words
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -113,7 +114,7 @@ class _Screen(logging.Handler):
 def _last_words(error: BaseException) -> str:
     """Returns what a run ends with: a line for what can be foreseen, else where it happened."""
     if isinstance(error, KeyboardInterrupt):
-        return "Interrupted."
+        return last_words(error)[0]
     if isinstance(error, RetrainError | VerificationError):
         return str(error)
     return "".join(traceback.format_exception(error))

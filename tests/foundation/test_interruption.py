@@ -8,10 +8,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from image_retraining.foundation.interruption import (
+    HungUp,
+    Terminated,
     held_back,
+    interruptions_noted,
+    last_words,
     note_interruptions,
     raise_if_interrupted,
 )
+
+MACHINES = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Thing:
@@ -43,7 +49,10 @@ def interruptible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     # A shell's background job ignores SIGINT, and hands that on.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    machines = {number: signal.signal(number, signal.SIG_DFL) for number in MACHINES}
     yield
+    for number, handler in machines.items():
+        signal.signal(number, handler)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nothing is noted any more.
     note_interruptions()
@@ -145,3 +154,44 @@ def test_an_error_of_the_block_comes_out() -> None:
     note_interruptions()
     with pytest.raises(OSError, match="full"), held_back():
         raise OSError("full")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "ending"),
+    [
+        (signal.SIGINT, KeyboardInterrupt, ("Interrupted.", 130)),
+        (signal.SIGTERM, Terminated, ("Terminated.", 143)),
+        (signal.SIGHUP, HungUp, ("Hung up.", 129)),
+    ],
+)
+def test_what_machines_send_is_ctrl_c(
+    number: int,
+    kind: type[KeyboardInterrupt],
+    ending: tuple[str, int],
+    reported: list[type[BaseException]],
+) -> None:
+    note_interruptions(of_machines=True)
+    drop_in_a_callback(lambda: signal.raise_signal(number))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        raise_if_interrupted()
+    assert type(caught.value) is kind
+    assert last_words(caught.value) == ending
+    assert reported == []
+    note_interruptions(of_machines=True)
+    raise_if_interrupted()
+    with pytest.raises(kind):
+        signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", MACHINES)
+def test_who_ignores_them_goes_on_ignoring_them(number: signal.Signals) -> None:
+    # As nohup does.
+    signal.signal(number, signal.SIG_IGN)
+    note_interruptions(of_machines=True)
+    signal.raise_signal(number)
+    raise_if_interrupted()
+
+
+def test_programs_keep_their_own_handlers() -> None:
+    with interruptions_noted():
+        assert [signal.getsignal(number) for number in MACHINES] == [signal.SIG_DFL] * 2

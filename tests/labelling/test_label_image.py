@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -468,3 +469,36 @@ def test_an_output_that_cannot_be_written_is_told_at_once(exported: Path, tmp_pa
     done = label(exported, f"--output={tmp_path / 'taken'}", "x.jpg")
     assert done.returncode == 2
     assert done.stderr.startswith("ERROR: --output must name a file. Got ")
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "words"),
+    [(signal.SIGTERM, 143, "Terminated."), (signal.SIGHUP, 129, "Hung up.")],
+)
+def test_what_machines_send_ends_it_in_a_line(
+    exported: Path, photos: Path, tmp_path: Path, number: int, status: int, words: str
+) -> None:
+    # More answers than a pipe holds, so that it is at work whenever the signal comes.
+    (tmp_path / "names").write_text(f"{photos / 'red.png'}\n" * 3000)
+    with (
+        (tmp_path / "names").open() as names,
+        subprocess.Popen(
+            [
+                *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),
+                *(f"--labels={exported / 'labels.txt'}", "--image=-"),
+            ],
+            cwd=ROOT,
+            stdin=names,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout
+        assert process.stdout.readline() == f"{photos / 'red.png'}\n"
+        process.send_signal(number)
+        answers, said = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert answers.count("red.png") < 2900
+    assert said.splitlines()[-1] == f"ERROR: {words}"
+    assert "Traceback" not in said
