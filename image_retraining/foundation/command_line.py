@@ -5,14 +5,12 @@ Exit codes: 0 done, 2 the user can put it right, 130 interrupted (143 by SIGTERM
 """
 
 import contextlib
-import dataclasses
 import importlib
 import logging as python_logging
 import os
 import re
 import sys
 import tempfile
-import textwrap
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -20,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 from absl import app, flags, logging
 
 from image_retraining.foundation.errors import RetrainError, SettingError, VerificationError
+from image_retraining.foundation.help_text import help_text
 from image_retraining.foundation.interruption import (
     interruptions_noted,
     last_words,
@@ -27,6 +26,7 @@ from image_retraining.foundation.interruption import (
 )
 from image_retraining.foundation.quiet import stderr_into, write_to_stderr
 from image_retraining.foundation.settings import settings_of
+from image_retraining.foundation.streams import open_standard_streams
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +36,6 @@ _DEFINERS: dict[type, Callable[..., Any]] = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
-_TYPE_NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 _INTERRUPTED = 130
 # Levels, handlers and the environment are those of the whole process.
 _only_one = threading.Lock()
@@ -44,7 +43,11 @@ _CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl::Initializ
 
 
 def run_script(
-    run: Callable[[Any], int], config_class: type[Any], *, about: str, positional: str = ""
+    run: Callable[[Any], int],
+    config_class: type[Any],
+    *,
+    about: str,
+    positional: str = "",
 ) -> None:
     """Runs a script from its command line and exits with its status; does not return.
 
@@ -54,17 +57,20 @@ def run_script(
         about: what the script does, for its help.
         positional: the repeatable setting that takes arguments without a flag, if any.
     """
-    _print_any_name()
+    open_standard_streams()
     note_interruptions(of_machines=True)
 
     def parse(arguments: Sequence[str]) -> Any:
         if _asks_for_help(arguments):
-            sys.stdout.write(_help(config_class, about))
+            _guarded(lambda: _say(help_text(config_class, about)))
             sys.exit(0)
         return _guarded(lambda: _parse(config_class, arguments, positional))
 
     def main(config: Any) -> None:
-        sys.exit(_guarded(lambda: run(config)))
+        status = _guarded(lambda: run(config))
+        # What is held back may not fit on a full disk.
+        _guarded(sys.stdout.flush)
+        sys.exit(status)
 
     _define_flags(config_class)
     app.run(main, flags_parser=parse)
@@ -168,6 +174,12 @@ def _restore_hub_settings(environment: Mapping[str, str]) -> None:
             del os.environ[name]
 
 
+def _say(text: str) -> None:
+    """Writes a text to stdout, now."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def _guarded(work: Callable[[], _Result]) -> _Result:
     """Returns what the work gives; what the user can put right ends in one plain line instead."""
     try:
@@ -180,7 +192,6 @@ def _guarded(work: Callable[[], _Result]) -> _Result:
         _exit_with(str(error), status=1)
     except BrokenPipeError:
         # Whoever reads the output, as in `| head`, has had enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_INTERRUPTED)
     except KeyboardInterrupt as error:
         words, status = last_words(error)
@@ -190,13 +201,6 @@ def _guarded(work: Callable[[], _Result]) -> _Result:
 def _exit_with(message: str, *, status: int) -> NoReturn:
     sys.stderr.write(f"ERROR: {message}\n")
     sys.exit(status)
-
-
-def _print_any_name() -> None:
-    """Lets file names that are not UTF-8 in, and out to the screen as escapes."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
 
 
 def _define_flags(config_class: type[Any]) -> None:
@@ -231,38 +235,3 @@ def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -
 def _asks_for_help(arguments: Sequence[str]) -> bool:
     before_rest = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return any(argument in ("-h", "--help", "-help") for argument in before_rest)
-
-
-def _help(config_class: type[Any], about: str) -> str:
-    groups: dict[str, list[dataclasses.Field[Any]]] = {}
-    common = getattr(config_class, "COMMON", ())
-    for field in sorted(settings_of(config_class), key=lambda field: _place(field.name, common)):
-        is_common = field.name in common
-        heading = "What most people need" if is_common else field.metadata["group"]
-        groups.setdefault(heading, []).append(field)
-    lines = [about.strip()]
-    for heading, members in groups.items():
-        lines += ["", f"{heading}:"]
-        for field in members:
-            lines += [f"  --{field.name}", *_described(field)]
-    return "\n".join(lines) + "\n"
-
-
-def _place(name: str, common: Sequence[str]) -> int:
-    """Returns where a setting stands: those that most people need first, in their order."""
-    return common.index(name) if name in common else len(common)
-
-
-def _described(field: dataclasses.Field[Any]) -> list[str]:
-    choices = field.metadata["choices"]
-    kind = " | ".join(choices) if choices else _TYPE_NAMES.get(type(field.default), "text")
-    default = "none" if field.default in ("", ()) else str(field.default)
-    text = f"{field.metadata['meaning']} ({kind}; default: {default})"
-    return textwrap.wrap(
-        text,
-        92,
-        initial_indent=" " * 6,
-        subsequent_indent=" " * 6,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

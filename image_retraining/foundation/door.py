@@ -30,9 +30,11 @@ def needing_packages() -> Iterator[None]:
 
 
 def _exit(problem: str) -> NoReturn:
-    sys.stderr.write(
-        f"ERROR: {problem} Use the environment that requirements.txt was installed into (source "
-        ".venv/bin/activate), or make one: python3 -m venv .venv && .venv/bin/pip install -r "
-        "requirements.txt\n"
-    )
+    # It may be closed.
+    if sys.stderr is not None:
+        sys.stderr.write(
+            f"ERROR: {problem} Use the environment that requirements.txt was installed into "
+            "(source .venv/bin/activate), or make one: python3 -m venv .venv && .venv/bin/pip "
+            "install -r requirements.txt\n"
+        )
     sys.exit(_STATUS)

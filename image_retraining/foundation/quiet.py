@@ -15,7 +15,12 @@ from image_retraining.foundation.errors import RetrainError
 def stderr_into(file: IO[bytes]) -> Iterator[None]:
     """Lets a file have what the block writes to stderr, from C++ too; it stands at its end then."""
     _flush_stderr()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:
+        # It is closed, and so nobody writes to it.
+        yield
+        return
     os.dup2(file.fileno(), 2)
     try:
         yield

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -502,3 +503,24 @@ def test_what_machines_send_ends_it_in_a_line(
     assert answers.count("red.png") < 2900
     assert said.splitlines()[-1] == f"ERROR: {words}"
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_labelling_without_its_streams(
+    exported: Path, photos: Path, tmp_path: Path, redirection: str
+) -> None:
+    output = tmp_path / "answers.txt"
+    line = [
+        *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),
+        *(f"--labels={exported / 'labels.txt'}", f"--output={output}", str(photos / "red.png")),
+    ]
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"exec {shlex.join(line)} {redirection}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert output.read_text().startswith("红 red ")
