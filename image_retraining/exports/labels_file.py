@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from image_retraining.foundation.errors import GraphError
+from image_retraining.foundation.lists import listed
 
 
 def write_labels(path: str | Path, labels: Sequence[str]) -> None:
@@ -15,7 +16,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     """Returns the labels of a labels file.
 
     Raises:
-        GraphError: the file is missing or cannot be read.
+        GraphError: the file is missing or cannot be read, or it is no text.
     """
     try:
         return labels_in(Path(path).read_bytes())
@@ -31,6 +32,12 @@ def labels_text(labels: Iterable[str]) -> bytes:
 
 
 def labels_in(text: bytes) -> tuple[str, ...]:
-    """Returns the labels in the content of a labels file."""
-    lines = text.decode(errors="surrogateescape").removesuffix("\n").split("\n")
-    return tuple(line.removesuffix("\r") for line in lines)
+    """Returns the labels in the content of a labels file.
+
+    Raises:
+        GraphError: it has the mark of UTF-16 and is something else.
+    """
+    try:
+        return tuple(listed(text))
+    except UnicodeError as error:
+        raise GraphError(f"Labels must be text in UTF-8 or UTF-16. Got other: {error}.") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.lists import listed
 from image_retraining.foundation.records import Floats, Ints
 
 BALANCED, NONE = "balanced", "none"
@@ -50,13 +51,17 @@ def class_weights(choice: str, labels: Sequence[str], label_ids: Ints) -> Floats
 
 def _read(path: str) -> dict[str, float]:
     try:
-        text = Path(path).read_bytes().decode(errors="surrogateescape")
+        lines = listed(Path(path).read_bytes())
     except OSError as error:
         raise SettingError(
             f"--class_weight must be {BALANCED}, {NONE} or a file. Got {path}: {error.strerror}."
         ) from error
+    except UnicodeError as error:
+        raise SettingError(
+            f"--class_weight must be a file in UTF-8 or UTF-16. Got {path}: {error}."
+        ) from error
     weights = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         label, _, weight = line.rpartition(" ")

@@ -11,6 +11,7 @@ from image_retraining.foundation.command_line import import_tensorflow, run_scri
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.lists import listed
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.settings import check_writable_file
 from image_retraining.labelling.answers import formatter
@@ -22,7 +23,7 @@ Labels photos with a graph that retrain.py has written: the five best labels of 
   {label_image} --graph=/tmp/output_graph.pb --labels=/tmp/output_labels.txt --image=X.jpg
 
 Several photos and folders can be given, with --image or without; --image=- reads their names from
-standard input, a name a line.
+standard input, a name a line, or as find -print0 writes them.
 """
 
 
@@ -46,7 +47,7 @@ def run(config: LabelConfig) -> int:
     from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
 
     labeller = Labeller(config)
-    paths = photo_paths(config.image, sys.stdin)
+    paths = photo_paths(config.image, _names())
     start, text = formatter(config.format, top_k=config.top_k, with_paths=len(paths) > 1)
     failures = 0
     # On the screen the answers themselves show how far it is.
@@ -90,3 +91,17 @@ def _output(path: str) -> Iterator[TextIO]:
         temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
     ):
         yield file
+
+
+def _names() -> Iterator[str]:
+    """Yields the names on standard input, which is read when the first is asked for.
+
+    Raises:
+        PhotoError: they are no text.
+    """
+    try:
+        yield from listed(sys.stdin.buffer.read())
+    except UnicodeError as error:
+        raise PhotoError(
+            f"--image=- must be given names in UTF-8 or UTF-16. Got other: {error}."
+        ) from error

@@ -17,7 +17,6 @@ from image_retraining.exports.formats import open_classifier
 from image_retraining.exports.predictions import in_range, predict, predict_files, top
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction
-from image_retraining.foundation.settings import require
 from image_retraining.labelling.answers import Answer
 from image_retraining.labelling.config import LabelConfig
 from image_retraining.labelling.labels import facts_of, labels_of
@@ -34,7 +33,7 @@ def photo_paths(named: Sequence[str], listed: Iterable[str]) -> list[str]:
 
     Args:
         named: photos, folders, and '-' for those that are listed.
-        listed: a name a line; read if '-' is named.
+        listed: names; drawn if '-' is named.
 
     Raises:
         PhotoError: a folder cannot be read, or there is no photo in it.
@@ -43,13 +42,7 @@ def photo_paths(named: Sequence[str], listed: Iterable[str]) -> list[str]:
     paths: list[str] = []
     for path in named:
         if path == _LISTED:
-            names = [line.rstrip("\r\n") for line in listed]
-            require(
-                not any("\0" in name for name in names),
-                "--image=- reads names from standard input, a name a line, as find -print writes",
-                "names that end in NUL, as find -print0 writes",
-            )
-            paths += photo_paths([name for name in names if name and name != _LISTED], ())
+            paths += photo_paths([name for name in listed if name and name != _LISTED], ())
             continue
         if not os.path.isdir(path):
             paths.append(path)

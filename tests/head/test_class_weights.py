@@ -37,6 +37,21 @@ def test_a_file_gives_a_weight_a_line(tmp_path: Path) -> None:
     np.testing.assert_allclose(weights, [3, 2.5, 0.1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_a_file_as_windows_writes_it(tmp_path: Path, encoding: str) -> None:
+    # Once: no class is called as the first one in the file.
+    file = tmp_path / "weights.txt"
+    file.write_bytes("\ufeffwild rose 2.5\r\n玫瑰 0.1\r\ndaisy 3\r\n\r\n".encode(encoding))
+    weights = class_weights(str(file), LABELS, ids(1, 1, 1))
+    np.testing.assert_allclose(weights, [3, 2.5, 0.1], rtol=1e-6)
+
+
+def test_half_a_letter_is_no_weight(tmp_path: Path) -> None:
+    (tmp_path / "weights.txt").write_bytes(b"\xff\xfed")
+    with pytest.raises(SettingError, match="--class_weight must be a file in UTF-8 or UTF-16"):
+        class_weights(str(tmp_path / "weights.txt"), LABELS, ids(1, 1, 1))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

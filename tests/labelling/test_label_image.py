@@ -524,3 +524,55 @@ def test_labelling_without_its_streams(
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert output.read_text().startswith("红 red ")
+
+
+@pytest.mark.parametrize("kind", ["lines", "print0", "PowerShell", "Notepad"])
+def test_names_as_programs_write_them(exported: Path, photos: Path, kind: str) -> None:
+    # Once: one photo of that odd name, which does not exist.
+    names = [str(photos / "red.png"), str(photos / "more" / "blue.jpg")]
+    content = {
+        "lines": "\n".join(names).encode(),
+        "print0": "".join(f"{name}\0" for name in names).encode(),
+        "PowerShell": ("\ufeff" + "".join(f"{name}\r\n" for name in names)).encode("utf-16-le"),
+        "Notepad": b"\xef\xbb\xbf" + "\r\n".join(names).encode(),
+    }[kind]
+    listed = photos.parent / "names.txt"
+    listed.write_bytes(content)
+    with listed.open() as stdin:
+        done = label(exported, "--image=-", "--format=json", stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["path"] for record in records] == names
+    assert [record["labels"][0]["label"] for record in records] == ["红 red", "blue"]
+
+
+def test_names_that_are_no_text(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "names").write_bytes(b"\xff\xfea")
+    with (tmp_path / "names").open() as stdin:
+        done = label(exported, "--image=-", stdin=stdin)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR: --image=- must be given names in UTF-8 or UTF-16.")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("\ufeff" + "".join(f"{label}\r\n" for label in LABELS), id="marked"),
+        pytest.param("".join(f"{label}\n" for label in LABELS) + "\n", id="blank at the end"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_labels_as_programs_write_them(
+    exported: Path, tmp_path: Path, content: str, encoding: str
+) -> None:
+    mark = "" if content.startswith("\ufeff") or encoding == "utf-8" else "\ufeff"
+    (tmp_path / "labels.txt").write_bytes((mark + content).encode(encoding))
+    labeller = Labeller(
+        config(
+            exported,
+            labels=str(tmp_path / "labels.txt"),
+            named=frozenset({"labels"}),
+        )
+    )
+    assert labeller.labels == LABELS
