@@ -66,6 +66,7 @@ def writing_saved_model(
     module = _module(graph_def, output_layer, image_size, labels)
     signatures = {"serving_default": module.predict, "serve_bytes": module.serve_bytes}
     try:
+        folder = os.path.realpath(folder)
         # TF Serving takes up a numbered folder as soon as it is there.
         parent = Path(folder).absolute().parent
         parent.mkdir(parents=True, exist_ok=True)

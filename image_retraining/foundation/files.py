@@ -1,19 +1,23 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all; devices and pipes, which are written into."""
 
 import contextlib
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from image_retraining.foundation.errors import OutputError
+from image_retraining.foundation.places import Kind, followed, kind_of, open_stream
 
 
 @contextlib.contextmanager
 def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a new empty file beside `target`, which takes the target's place on leaving.
 
-    When the block raises, the new file is removed and the target stays as it was.
+    When the block raises, the new file is removed and the target stays as it was. A link stays, and
+    what it leads to is replaced. A device or a pipe stays, and is given what the file holds.
 
     Args:
         target: the file to write or replace; its folder is made when it is missing.
@@ -23,7 +27,8 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(target)
     try:
-        with _beside(target) as temporary:
+        is_stream = kind_of(target) is Kind.STREAM
+        with _poured_into(target) if is_stream else _beside(Path(followed(target))) as temporary:
             yield temporary
     except OSError as error:
         raise OutputError(
@@ -34,6 +39,8 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[Path]:
+    if kind_of(target) is Kind.OTHER:
+        raise OSError(errno.EINVAL, "It is no regular file")
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(descriptor)
@@ -47,6 +54,16 @@ def _beside(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _poured_into(stream: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, "content")
+        temporary.touch()
+        yield temporary
+        with temporary.open("rb") as content, open_stream(stream) as sink:
+            shutil.copyfileobj(content, sink)
 
 
 def _umask() -> int:

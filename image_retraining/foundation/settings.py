@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.places import Kind, followed, holds_photo, is_trusted, kind_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -97,16 +98,41 @@ def check_at_least(config: object, least: int, *names: str) -> None:
         require(value >= least, f"--{name} must be at least {least}", value)
 
 
-def check_writable_file(name: str, path: str) -> None:
-    """Raises SettingError unless the file that a setting names can be written or replaced."""
+def check_writable_file(name: str, path: str, *, takes_streams: bool = True) -> None:
+    """Checks that the file that a setting names can be written, or replaced if that does no harm.
+
+    Args:
+        name: of the setting.
+        path: of the file; a device or a pipe is written into.
+        takes_streams: whether that makes sense.
+
+    Raises:
+        SettingError: it cannot be, or it is a photo.
+    """
     require(bool(path), f"--{name} must name a file", "an empty name")
     require(not os.path.isdir(path), f"--{name} must name a file", f"{path}, which is a folder")
-    # Not the folder that a link leads to: the file will be replaced where it is named.
-    folder = os.path.dirname(os.path.abspath(path))
+    require(not holds_photo(path), f"--{name} must not be a photo", f"{path}, which is one")
+    kind = kind_of(path)
+    if kind is Kind.STREAM and takes_streams:
+        _check_stream(name, path)
+        return
+    require(
+        kind in (Kind.FILE, Kind.NOTHING),
+        f"--{name} must be a regular file" + (", a device or a pipe" if takes_streams else ""),
+        f"{path}, which is none",
+    )
+    try:
+        place = followed(path)
+    except OSError as error:
+        raise SettingError(
+            f"--{name} must lie in a folder that can be made and written to. "
+            f"Got {path}: {error.strerror}."
+        ) from error
+    folder = os.path.dirname(os.path.abspath(place))
     check_writable_folder(name, folder)
     # In a folder like /tmp nobody may replace a file of somebody else.
-    if os.path.lexists(path) and os.stat(folder).st_mode & stat.S_ISVTX:
-        owners = {os.lstat(path).st_uid, os.stat(folder).st_uid}
+    if os.path.lexists(place) and os.stat(folder).st_mode & stat.S_ISVTX:
+        owners = {os.lstat(place).st_uid, os.stat(folder).st_uid}
         require(
             os.geteuid() in {0, *owners},
             f"--{name} must be a file that you may replace",
@@ -114,11 +140,20 @@ def check_writable_file(name: str, path: str) -> None:
         )
 
 
+def _check_stream(name: str, path: str) -> None:
+    require(
+        is_trusted(path) and os.access(path, os.W_OK),
+        f"--{name} must be something that you may write into",
+        f"{path}, which is closed to you or belongs to another user",
+    )
+
+
 def check_writable_folder(name: str, path: str) -> None:
     """Makes the folder when it is missing, for what cannot be made cannot be written to either."""
     require(bool(path), f"--{name} must name a folder", "an empty name")
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        # A link may lead to a folder that is still to be made.
+        Path(followed(path)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(
             f"--{name} must lie in a folder that can be made and written to. "

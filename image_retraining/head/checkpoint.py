@@ -22,6 +22,7 @@ from absl import logging
 
 from image_retraining.foundation.errors import CheckpointError
 from image_retraining.foundation.files import replacing
+from image_retraining.foundation.places import is_null
 from image_retraining.foundation.records import FeatureSet, Head, TrainingState
 from image_retraining.head.best_head import HeadChoice
 
@@ -81,6 +82,8 @@ class CheckpointFile:
         Raises:
             CheckpointError: the file is no checkpoint, or one of a training with other inputs.
         """
+        if is_null(self._path):
+            return None
         try:
             # np.load leaves a file that it opened itself open when that is no archive.
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as stored:

@@ -1,8 +1,9 @@
 """The command that labels photos: settings from the command line, answers on the screen."""
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from absl import logging
@@ -12,8 +13,10 @@ from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.lists import listed
+from image_retraining.foundation.places import Kind, kind_of, open_stream
 from image_retraining.foundation.progress import Progress
-from image_retraining.foundation.settings import check_writable_file
+from image_retraining.foundation.settings import check_writable_file, require
+from image_retraining.foundation.streams import TextOutput, unwritable
 from image_retraining.labelling.answers import formatter
 from image_retraining.labelling.config import LabelConfig, check_files, check_photos
 
@@ -43,11 +46,14 @@ def run(config: LabelConfig) -> int:
     check_files(config)
     if config.output:
         check_writable_file("output", config.output)
+        _check_is_none_of(config.output, {"--graph": config.graph, "--labels": config.labels})
     import_tensorflow()
     from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
 
     labeller = Labeller(config)
     paths = photo_paths(config.image, _names())
+    if config.output:
+        _check_is_none_of(config.output, {path: path for path in paths})
     start, text = formatter(config.format, top_k=config.top_k, with_paths=len(paths) > 1)
     failures = 0
     # On the screen the answers themselves show how far it is.
@@ -82,15 +88,31 @@ def run(config: LabelConfig) -> int:
 
 @contextlib.contextmanager
 def _output(path: str) -> Iterator[TextIO]:
-    """Gives where to write: a file that appears when all is written, or the screen."""
+    """Gives where to write: a file that appears when all is written, a device, or the screen."""
     if not path:
         yield sys.stdout
+        return
+    if kind_of(path) is Kind.STREAM:
+        with _opened(path) as stream:
+            yield stream
         return
     with (
         replacing(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
     ):
         yield file
+
+
+def _opened(path: str) -> TextOutput:
+    """Returns a device or a pipe to write to.
+
+    Raises:
+        OutputError: it cannot be opened.
+    """
+    try:
+        return TextOutput(open_stream(path), name=path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def _names() -> Iterator[str]:
@@ -105,3 +127,14 @@ def _names() -> Iterator[str]:
         raise PhotoError(
             f"--image=- must be given names in UTF-8 or UTF-16. Got other: {error}."
         ) from error
+
+
+def _check_is_none_of(output: str, read: Mapping[str, str]) -> None:
+    """Raises SettingError if the file of the answers is one of those that are read."""
+    if kind_of(output) is not Kind.FILE:
+        return
+    place = os.stat(output)
+    for what, path in read.items():
+        with contextlib.suppress(OSError):
+            is_one = os.path.samestat(place, os.stat(path))
+            require(not is_one, f"--output must be another file than {what}", output)

@@ -11,6 +11,7 @@ import numpy as np
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.files import replacing
+from image_retraining.foundation.places import Kind, kind_of
 from image_retraining.foundation.text import aligned, shown
 
 # More classes than this are a page that nobody reads; the weakest are what can be worked on.
@@ -89,7 +90,10 @@ def write_metrics_file(path: str, metrics: Metrics) -> None:
 
 
 def _suffix(path: str) -> str:
-    return Path(path).suffix.lower()
+    suffix = Path(path).suffix.lower()
+    # A device has the name that the system gives it.
+    is_device = suffix not in _SUFFIXES and kind_of(path) is Kind.STREAM
+    return ".json" if is_device else suffix
 
 
 def _overall(metrics: Metrics) -> str:

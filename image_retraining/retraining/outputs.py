@@ -3,15 +3,22 @@
 import os
 
 from image_retraining.exports.versions import version_folder
+from image_retraining.foundation.places import Kind, is_null, kind_of
 from image_retraining.foundation.settings import (
     check_writable_file,
     check_writable_folder,
     require,
 )
 from image_retraining.foundation.text import shown
+from image_retraining.photos.folder import PHOTO_ENDINGS
 from image_retraining.reports.event_files import RUNS
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
+
+# Results that are read again, to write what stands beside them or to go on.
+_READ_AGAIN = ("output_graph", "checkpoint_path")
+# What the settings may name besides folders and results.
+_FILES_THAT_ARE_READ = ("class_weight", "tfhub_module")
 
 
 def check_outputs(config: RetrainConfig) -> None:
@@ -28,24 +35,44 @@ def check_outputs(config: RetrainConfig) -> None:
         if getattr(config, name)
     ]
     for name in files:
-        check_writable_file(name, getattr(config, name))
+        _check_file(name, getattr(config, name))
+    # What is written into may be named twice, as /dev/null.
+    replaced = [name for name in files if kind_of(getattr(config, name)) is not Kind.STREAM]
     require(
-        len({os.path.abspath(getattr(config, name)) for name in files}) == len(files),
+        len({os.path.realpath(getattr(config, name)) for name in replaced}) == len(replaced),
         f"{', '.join(f'--{name}' for name in files)} must be different files",
         ", ".join(getattr(config, name) for name in files),
     )
-    for what, path in run_folder.derived(config).items():
+    derived = run_folder.derived(config)
+    for what, path in derived.items():
         require(
             not os.path.isdir(path),
             f"There must be no folder where {what} goes",
             f"{path}, which is one",
         )
-        for name in files:
+        require(
+            kind_of(path) in (Kind.FILE, Kind.NOTHING) or is_null(path),
+            f"There must be a regular file, or none, where {what} goes",
+            path,
+        )
+    read = {f"--{name}": getattr(config, name) for name in _FILES_THAT_ARE_READ}
+    others = derived | {what: path for what, path in read.items() if os.path.isfile(path)}
+    for what, path in others.items():
+        for name in replaced:
             require(
-                os.path.abspath(getattr(config, name)) != os.path.abspath(path),
+                os.path.realpath(getattr(config, name)) != os.path.realpath(path),
                 f"--{name} must be another file than {what}",
                 path,
             )
+
+
+def _check_file(name: str, path: str) -> None:
+    """Checks a result: a device or a pipe may take those that are not read again."""
+    if name == "checkpoint_path" and is_null(path):
+        return
+    check_writable_file(name, path, takes_streams=name not in _READ_AGAIN)
+    is_photo = os.path.splitext(path)[1].lower() in PHOTO_ENDINGS and os.path.lexists(path)
+    require(not is_photo, f"--{name} must not be a photo", f"{path}, which has the name of one")
 
 
 def _check_folders(config: RetrainConfig) -> None:

@@ -208,7 +208,7 @@ class Run:
         )
         labels = f"{os.path.splitext(target)[0]}_labels.txt"
         for place in kind.files(target, labels):
-            check_writable_file(kind.flag, place)
+            check_writable_file(kind.flag, place, takes_streams=False)
             require(
                 overwrite or not os.path.lexists(place),
                 "An export must have a new name, unless overwrite=True",

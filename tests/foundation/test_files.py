@@ -1,5 +1,7 @@
 import errno
 import os
+import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,3 +118,85 @@ def test_a_full_disk_is_told_in_words(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("content", [b"old", None])
+def test_a_link_stays_and_what_it_leads_to_is_replaced(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    # Once: a regular file in the link's place.
+    target, link = tmp_path / "elsewhere/graph.pb", tmp_path / "link"
+    target.parent.mkdir()
+    if content is not None:
+        target.write_bytes(content)
+    link.symlink_to("elsewhere/graph.pb")
+    with replacing(link) as temporary:
+        assert temporary.parent.samefile(target.parent)
+        temporary.write_bytes(b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_links_in_a_circle_stay(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("link")
+    with pytest.raises(OutputError, match="symbolic links"), replacing(link):
+        pass
+    assert link.is_symlink()
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["/bin/cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        with replacing(pipe) as temporary:
+            assert temporary.parent != tmp_path
+            temporary.write_bytes(b"new" * 100_000)
+        assert reader.stdout
+        assert reader.stdout.read() == b"new" * 100_000
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_pipe_gets_nothing_when_the_block_raises(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="stop"), replacing(tmp_path / "pipe"):
+        raise ValueError("stop")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root makes devices")
+    null, full = tmp_path / "null", tmp_path / "full"
+    try:
+        os.mknod(null, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        os.mknod(full, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
+    except PermissionError:
+        pytest.skip("this container makes no devices")
+    with replacing(null) as temporary:
+        temporary.write_bytes(b"new")
+    no_room = pytest.raises(OutputError, match="full cannot be written: No space left")
+    with no_room, replacing(full) as temporary:
+        temporary.write_bytes(b"new")
+    assert all(stat.S_ISCHR(path.stat().st_mode) for path in (null, full))
+
+
+def test_what_is_no_file_and_no_stream_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    os.mknod(path, 0o600 | stat.S_IFSOCK)
+    with pytest.raises(OutputError, match="no regular file"), replacing(path):
+        pass
+    assert stat.S_ISSOCK(path.stat().st_mode)
+
+
+def test_an_open_file_is_written_on(tmp_path: Path) -> None:
+    # As /dev/stdout after >>: opened anew, it would be emptied.
+    with (tmp_path / "log").open("ab") as log:
+        log.write(b"before\n")
+        log.flush()
+        with replacing(f"/dev/fd/{log.fileno()}") as temporary:
+            temporary.write_bytes(b"new\n")
+        log.write(b"after\n")
+    assert (tmp_path / "log").read_bytes() == b"before\nnew\nafter\n"

@@ -115,6 +115,14 @@ def test_a_state_of_other_inputs_is_refused(path: Path, name: str, now: Any) -> 
     assert f"{name} was {INPUTS[name]}, and is {now}." in str(raised.value)
 
 
+def test_nothing_is_kept_in_dev_null(tmp_path: Path) -> None:
+    path = tmp_path / "null"
+    path.symlink_to("/dev/null")
+    save(path)
+    assert path.is_symlink()
+    assert saved_step(path) is None
+
+
 def test_a_state_that_lacks_an_input_is_refused(path: Path) -> None:
     save(path, inputs={"--seed": 7})
     with pytest.raises(CheckpointError, match="photos and labels was"):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import COLOURS, encoded, save_module, solid
+from conftest import COLOURS, encoded, save_module, solid, with_chunk_before
 from PIL import Image
 
 from image_retraining.backbone.loading import load_backbone
@@ -576,3 +576,101 @@ def test_labels_as_programs_write_them(
         )
     )
     assert labeller.labels == LABELS
+
+
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1", "link"])
+def test_answers_go_where_a_device_leads(
+    exported: Path, photos: Path, tmp_path: Path, place: str
+) -> None:
+    # Once: a regular file in the place of the link, or an error.
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    path = str(tmp_path / "link") if place == "link" else place
+    photo = str(photos / "red.png")
+    plain = label(exported, photo).stdout
+    assert label(exported, f"--output={path}", photo).stdout == plain
+    assert (tmp_path / "link").is_symlink()
+    with (tmp_path / "log").open("w") as log:
+        log.write("before\n")
+        log.flush()
+        done = subprocess.run(
+            [
+                *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}", photo),
+                *(f"--labels={exported / 'labels.txt'}", f"--output={path}"),
+            ],
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 0
+    # As with >>: what was there before stays.
+    assert (tmp_path / "log").read_text() == f"before\n{plain}"
+
+
+def test_answers_stream_into_a_pipe(exported: Path, photos: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["/bin/cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        done = label(exported, f"--output={pipe}", str(photos / "red.png"))
+        if done.returncode:
+            reader.kill()
+        assert done.returncode == 0, done.stderr
+        assert reader.stdout
+        assert reader.stdout.read().startswith("红 red ")
+    assert pipe.is_fifo()
+
+
+def test_a_full_device_is_one_line(exported: Path, photos: Path) -> None:
+    for arguments, words in (([], "Standard output"), (["--output=/dev/stdout"], "/dev/stdout")):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [
+                    *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),
+                    *(f"--labels={exported / 'labels.txt'}", str(photos / "red.png"), *arguments),
+                ],
+                cwd=ROOT,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 2
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"ERROR: {words} cannot be written: No space left on device.")
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("way", ["the photo", "a link", "another name", "in a list"])
+def test_answers_never_take_the_place_of_a_photo(
+    exported: Path, photos: Path, tmp_path: Path, way: str
+) -> None:
+    # Once: the photo is gone. This one does not begin as photos do.
+    photo, output = photos / "red.png", tmp_path / "output.txt"
+    photo.write_bytes(with_chunk_before(photo.read_bytes()) if way == "a link" else b"no photo")
+    before = photo.read_bytes()
+    if way == "a link":
+        output.symlink_to(photo)
+    elif way == "another name":
+        os.link(photo, output)
+    else:
+        output = photo
+    (tmp_path / "names").write_text(str(photo))
+    named = "--image=-" if way == "in a list" else str(photo)
+    with (tmp_path / "names").open() as stdin:
+        done = label(exported, f"--output={output}", named, stdin=stdin)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR: --output must ")
+    assert done.stderr.count("\n") == 1
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["graph.pb", "labels.txt"])
+def test_answers_never_take_the_place_of_the_classifier(
+    exported: Path, photos: Path, name: str
+) -> None:
+    before = (exported / name).read_bytes()
+    done = label(exported, f"--output={exported / name}", str(photos / "red.png"))
+    assert done.returncode == 2
+    flag = {"graph.pb": "--graph", "labels.txt": "--labels"}[name]
+    assert done.stderr.startswith(f"ERROR: --output must be another file than {flag}. Got ")
+    assert (exported / name).read_bytes() == before

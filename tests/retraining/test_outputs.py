@@ -2,11 +2,12 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import as_nobody, mode_of
+from conftest import as_nobody, encoded, mode_of, solid
 
 from image_retraining.foundation.errors import SettingError
 from image_retraining.retraining import run_folder
@@ -60,6 +61,7 @@ def test_an_output_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 FILES = ("output_graph", "output_labels", "checkpoint_path")
+MORE_FILES = ("metrics_file", "label_issues_file", "tflite_output_file", "onnx_output_file")
 FOLDERS = (
     "summaries_dir",
     "saved_model_dir",
@@ -234,21 +236,102 @@ def test_odd_names_of_output_files_are_no_crash(tmp_path: Path, name: str, path:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_output_that_is_a_link_is_replaced_in_its_own_folder(tmp_path: Path, name: str) -> None:
-    # Once: the folder that the link leads to is checked, but it is the link that is replaced.
+@pytest.mark.parametrize("locked_is", ["the link's", "the file's"])
+def test_an_output_that_is_a_link_is_written_where_it_leads(
+    tmp_path: Path, name: str, locked_is: str
+) -> None:
     locked, others = tmp_path / "locked", tmp_path / "others"
     locked.mkdir()
     others.mkdir()
-    (locked / "link").symlink_to(others / "file")
-    changes = {name: locked / "link"}
+    link, file = ("locked", "others") if locked_is == "the link's" else ("others", "locked")
+    (tmp_path / link / "link").symlink_to(tmp_path / file / "file")
+    changes = {name: tmp_path / link / "link"}
     config = config_in(others, **changes)
+    refused = pytest.raises(SettingError, match=f"--{name} must lie in a folder")
     with (
         mode_of(locked, 0o555),
         mode_of(others, 0o777),
         as_nobody(tmp_path),
-        pytest.raises(SettingError, match=f"--{name} must lie in a folder"),
+        contextlib.nullcontext() if locked_is == "the link's" else refused,
     ):
         check_outputs(config)
+
+
+def test_a_link_to_a_folder_that_is_still_to_be_made(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("made")
+    check_outputs(config_in(tmp_path, summaries_dir=tmp_path / "link"))
+    assert (tmp_path / "made/train").is_dir()
+
+
+def test_links_to_one_file_are_one_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("same.txt")
+    changes = {"output_labels": tmp_path / "link", "output_graph": tmp_path / "same.txt"}
+    with pytest.raises(SettingError, match="must be different files"):
+        check_outputs(config_in(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("name", [*FILES, *MORE_FILES])
+def test_a_pipe_is_an_output_for_what_is_not_read_again(tmp_path: Path, name: str) -> None:
+    # Once: a regular file in its place.
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    changes = {name: pipe}
+    config = config_in(tmp_path, **changes)
+    if name in {"output_graph", "checkpoint_path"}:
+        with pytest.raises(SettingError) as caught:
+            check_outputs(config)
+        assert str(caught.value) == f"--{name} must be a regular file. Got {pipe}, which is none."
+    else:
+        check_outputs(config)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("name", [*FILES, *MORE_FILES])
+def test_nothing_goes_to_a_socket(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "socket.json"
+    os.mknod(path, 0o600 | stat.S_IFSOCK)
+    changes = {name: path}
+    with pytest.raises(SettingError, match=f"--{name} must be a regular file.*which is none"):
+        check_outputs(config_in(tmp_path, **changes))
+
+
+def test_what_nobody_wants_goes_to_dev_null(tmp_path: Path) -> None:
+    null = tmp_path / "null"
+    null.symlink_to("/dev/null")
+    names = ("output_labels", "checkpoint_path", *MORE_FILES)
+    check_outputs(config_in(tmp_path, **dict.fromkeys(names, null)))
+    assert null.is_symlink()
+    with pytest.raises(SettingError, match="--output_graph must be a regular file"):
+        check_outputs(config_in(tmp_path, output_graph=null))
+
+
+@pytest.mark.parametrize("name", [*FILES, *MORE_FILES])
+@pytest.mark.parametrize("named", ["rose.json", "link.json", "rose.jpg", "broken.JPEG"])
+def test_no_output_takes_the_place_of_a_photo(tmp_path: Path, name: str, named: str) -> None:
+    # Once: the photo is gone.
+    if name == "metrics_file" and not named.endswith(".json"):
+        pytest.skip("such a name is refused in any case")
+    is_link = named == "link.json"
+    photo = tmp_path / "photos/roses" / ("rose.jpg" if is_link else named)
+    photo.parent.mkdir(parents=True)
+    content = b"no photo" if named == "broken.JPEG" else encoded(solid((200, 30, 40)), "JPEG")
+    photo.write_bytes(content)
+    target = tmp_path / named if is_link else photo
+    if is_link:
+        target.symlink_to(photo)
+    changes = {name: target}
+    config = config_in(tmp_path, **changes)
+    with pytest.raises(SettingError, match=f"--{name} must not be a photo"):
+        check_outputs(config)
+    assert photo.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["class_weight", "tfhub_module"])
+def test_no_output_takes_the_place_of_what_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "read").write_text("daisy 1")
+    changes: dict[str, Any] = {name: tmp_path / "read", "output_labels": tmp_path / "read"}
+    with pytest.raises(SettingError, match=f"--output_labels must be another file than --{name}"):
+        check_outputs(config_in(tmp_path, **changes))
 
 
 def test_a_saved_model_dir_must_be_readable(tmp_path: Path) -> None:

@@ -646,3 +646,54 @@ def test_a_url_is_downloaded_into_tensorflow_hubs_cache(
     # Where tensorflow_hub documents that it keeps the module of a URL.
     name = hashlib.sha1(server.url.encode()).hexdigest()  # noqa: S324 - not for safety
     assert (tmp_path / "hub" / name / "saved_model.pb").exists()
+
+
+def test_links_and_devices_stay_what_they_are(
+    tmp_path: Path, colour_photos: Path, colour_module: Path
+) -> None:
+    # Once: a regular file in the place of each, of the device too.
+    out, kept = tmp_path / "out", tmp_path / "kept"
+    kept.mkdir()
+    links = {
+        "output_graph": kept / "g.pb",
+        "output_labels": kept / "l.txt",
+        "onnx_output_file": Path("/dev/null"),
+        "tflite_output_file": kept / "new/m.tflite",
+        "saved_model_dir": kept / "saved",
+        "checkpoint_path": Path("/dev/null"),
+        "label_issues_file": Path("/dev/null"),
+        "summaries_dir": kept / "logs",
+    }
+    out.mkdir()
+    for name, target in links.items():
+        (out / name).symlink_to(target)
+    (kept / "saved").mkdir()
+    os.mkfifo(out / "metrics_file.json")
+    flags = [f"--{name}={out / name}" for name in links]
+    with subprocess.Popen(
+        ["/bin/cat", str(out / "metrics_file.json")], stdout=subprocess.PIPE
+    ) as reader:
+        done = subprocess.run(
+            [
+                *line_of(out, colour_photos, colour_module, "--how_many_training_steps=20"),
+                *(*flags, f"--metrics_file={out / 'metrics_file.json'}"),
+            ],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            reader.kill()
+        assert done.returncode == 0, done.stderr
+        assert reader.stdout
+        assert json.loads(reader.stdout.read())["count"] > 0
+    for name, target in links.items():
+        assert (out / name).readlink() == target
+    assert read_labels(kept / "l.txt") == tuple(COLOURS)
+    assert {path.name for path in (kept / "saved").iterdir()} >= {"saved_model.pb", "assets"}
+    assert TFLiteModel(str(kept / "new/m.tflite")).labels == tuple(COLOURS)
+    assert FrozenGraph(kept / "g.pb").output_size == len(COLOURS)
+    # In a folder of its own the facts are found by the name that was given.
+    assert read_facts(str(out / "output_graph")) is not None
