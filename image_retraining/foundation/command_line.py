@@ -121,7 +121,11 @@ def import_tensorflow() -> None:
 
     What it writes to stderr meanwhile is shown afterwards, save lines of mere information. Whoever
     sets TF_CPP_MIN_LOG_LEVEL sees everything.
+
+    Raises:
+        SettingError: there is no folder for temporary files, which what follows needs.
     """
+    _check_temporary_folder()
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         importlib.import_module("tensorflow")
         return
@@ -163,6 +167,16 @@ def keep_onnxruntime_silent() -> None:
     it in the environment stands.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def _check_temporary_folder() -> None:
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise SettingError(
+            "There must be a folder for temporary files that can be written to; TMPDIR names one. "
+            f"Got none: {error.strerror}."
+        ) from error
 
 
 def _restore_hub_settings(environment: Mapping[str, str]) -> None:

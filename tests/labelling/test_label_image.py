@@ -472,60 +472,6 @@ def test_an_output_that_cannot_be_written_is_told_at_once(exported: Path, tmp_pa
     assert done.stderr.startswith("ERROR: --output must name a file. Got ")
 
 
-@pytest.mark.parametrize(
-    ("number", "status", "words"),
-    [(signal.SIGTERM, 143, "Terminated."), (signal.SIGHUP, 129, "Hung up.")],
-)
-def test_what_machines_send_ends_it_in_a_line(
-    exported: Path, photos: Path, tmp_path: Path, number: int, status: int, words: str
-) -> None:
-    # More answers than a pipe holds, so that it is at work whenever the signal comes.
-    (tmp_path / "names").write_text(f"{photos / 'red.png'}\n" * 3000)
-    with (
-        (tmp_path / "names").open() as names,
-        subprocess.Popen(
-            [
-                *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),
-                *(f"--labels={exported / 'labels.txt'}", "--image=-"),
-            ],
-            cwd=ROOT,
-            stdin=names,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process,
-    ):
-        assert process.stdout
-        assert process.stdout.readline() == f"{photos / 'red.png'}\n"
-        process.send_signal(number)
-        answers, said = process.communicate(timeout=60)
-    assert process.returncode == status
-    assert answers.count("red.png") < 2900
-    assert said.splitlines()[-1] == f"ERROR: {words}"
-    assert "Traceback" not in said
-
-
-@pytest.mark.parametrize("redirection", ["<&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_labelling_without_its_streams(
-    exported: Path, photos: Path, tmp_path: Path, redirection: str
-) -> None:
-    output = tmp_path / "answers.txt"
-    line = [
-        *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),
-        *(f"--labels={exported / 'labels.txt'}", f"--output={output}", str(photos / "red.png")),
-    ]
-    done = subprocess.run(
-        ["/bin/bash", "-c", f"exec {shlex.join(line)} {redirection}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert output.read_text().startswith("红 red ")
-
-
 @pytest.mark.parametrize("kind", ["lines", "print0", "PowerShell", "Notepad"])
 def test_names_as_programs_write_them(exported: Path, photos: Path, kind: str) -> None:
     # Once: one photo of that odd name, which does not exist.
@@ -674,3 +620,79 @@ def test_answers_never_take_the_place_of_the_classifier(
     flag = {"graph.pb": "--graph", "labels.txt": "--labels"}[name]
     assert done.stderr.startswith(f"ERROR: --output must be another file than {flag}. Got ")
     assert (exported / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "words"),
+    [(signal.SIGTERM, 143, "Terminated."), (signal.SIGHUP, 129, "Hung up.")],
+)
+def test_what_machines_send_ends_it_in_a_line(
+    exported: Path, photos: Path, tmp_path: Path, number: int, status: int, words: str
+) -> None:
+    # More answers than a pipe holds, so that it is at work whenever the signal comes.
+    (tmp_path / "names").write_text(f"{photos / 'red.png'}\n" * 3000)
+    with (
+        (tmp_path / "names").open() as names,
+        subprocess.Popen(
+            [
+                *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),
+                *(f"--labels={exported / 'labels.txt'}", "--image=-"),
+            ],
+            cwd=ROOT,
+            stdin=names,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout
+        assert process.stdout.readline() == f"{photos / 'red.png'}\n"
+        process.send_signal(number)
+        answers, said = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert answers.count("red.png") < 2900
+    assert said.splitlines()[-1] == f"ERROR: {words}"
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_labelling_without_its_streams(
+    exported: Path, photos: Path, tmp_path: Path, redirection: str
+) -> None:
+    output = tmp_path / "answers.txt"
+    line = [
+        *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),
+        *(f"--labels={exported / 'labels.txt'}", f"--output={output}", str(photos / "red.png")),
+    ]
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"exec {shlex.join(line)} {redirection}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert output.read_text().startswith("红 red ")
+
+
+def test_no_folder_for_temporary_files_is_one_line(
+    exported: Path, photos: Path, tmp_path: Path
+) -> None:
+    # Files may have no content: so no folder is one for temporary files, for root neither.
+    line = [
+        *(sys.executable, "-B", str(ROOT / "label_image.py"), f"--graph={exported / 'graph.pb'}"),
+        *(f"--labels={exported / 'labels.txt'}", str(photos / "red.png")),
+    ]
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"ulimit -f 0; exec {shlex.join(line)}"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR: There must be a folder for temporary files")
+    assert "TMPDIR" in done.stderr
+    assert done.stderr.count("\n") == 1
