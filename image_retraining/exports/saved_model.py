@@ -25,6 +25,7 @@ from image_retraining.exports.versions import (
     version_folder,
 )
 from image_retraining.foundation.errors import GraphError, OutputError, first_line
+from image_retraining.foundation.plain_names import plainly_named
 from image_retraining.foundation.quiet import quiet_loggers
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import pixels
@@ -70,7 +71,10 @@ def writing_saved_model(
         # TF Serving takes up a numbered folder as soon as it is there.
         parent = Path(folder).absolute().parent
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{Path(folder).name}.", dir=parent) as temporary:
+        with (
+            tempfile.TemporaryDirectory(prefix=f".{Path(folder).name}.", dir=parent) as beside,
+            plainly_named(beside) as temporary,
+        ):
             assets = [Path(temporary, Path(name).name) for name in (LABELS_ASSET, FACTS_ASSET)]
             write_labels(assets[0], labels)
             assets[1].write_text(facts)
@@ -136,7 +140,8 @@ class SavedModel:
             GraphError: the folder holds none, or none with a signature that takes photos.
         """
         try:
-            self._loaded = tf.saved_model.load(str(folder), tags=["serve"])
+            with plainly_named(folder) as name:
+                self._loaded = tf.saved_model.load(name, tags=["serve"])
         except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
             reason = first_line(error)
             raise GraphError(

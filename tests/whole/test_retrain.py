@@ -697,3 +697,36 @@ def test_links_and_devices_stay_what_they_are(
     assert FrozenGraph(kept / "g.pb").output_size == len(COLOURS)
     # In a folder of its own the facts are found by the name that was given.
     assert read_facts(str(out / "output_graph")) is not None
+
+
+def test_a_folder_with_brackets_is_no_pattern(
+    tmp_path: Path, colour_photos: Path, colour_module: Path
+) -> None:
+    # Once: the module cannot be loaded, and a SavedModel not written after all the training.
+    home = tmp_path / "r[1]"
+    shutil.copytree(colour_module, home / "module*")
+    out = home / "out"
+    done = subprocess.run(
+        [
+            *line_of(out, colour_photos, home / "module*", "--how_many_training_steps=20"),
+            f"--saved_model_dir={home / 'saved'}",
+        ],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("verified on") or "Verified" in done.stderr
+    photo = next((colour_photos / "red").iterdir())
+    labelled = subprocess.run(
+        [sys.executable, "label_image.py", f"--graph={home / 'saved'}", str(photo)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert labelled.stdout.startswith("red "), labelled.stderr
+    assert {path.name for path in home.iterdir()} == {"bottlenecks", "module*", "out", "saved"}

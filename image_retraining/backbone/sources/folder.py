@@ -12,6 +12,7 @@ from image_retraining.backbone.handles import MODULE_RULE
 from image_retraining.backbone.sources import library
 from image_retraining.backbone.sources.source import FoundModule, PhotoFunction
 from image_retraining.foundation.errors import DamagedModuleError, ModuleError, first_line
+from image_retraining.foundation.plain_names import plainly_named
 
 _SIGNATURES = ("serving_default", "default")
 
@@ -78,7 +79,8 @@ def _frozen_tf1(folder: str) -> Callable[[Any], Any]:
     """Returns a TF1 Hub module's function from photos to its outputs by name, frozen by TF1."""
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
-        signature = v1.saved_model.load(session, [], folder).signature_def["default"]
+        with plainly_named(folder) as name:
+            signature = v1.saved_model.load(session, [], name).signature_def["default"]
         outputs = {key: info.name for key, info in signature.outputs.items()}
         nodes = [name.partition(":")[0] for name in outputs.values()]
         graph_def = v1.graph_util.convert_variables_to_constants(

@@ -3,10 +3,13 @@
 import warnings
 from typing import Any
 
+from image_retraining.foundation.plain_names import plainly_named
+
 
 def load(folder: str) -> Any:
     """Returns the module in a folder; raises whatever TensorFlow raises."""
-    return _hub().load(folder)
+    with plainly_named(folder) as name:
+        return _hub().load(name)
 
 
 def resolve(url: str) -> str:
