@@ -7,11 +7,21 @@ from image_retraining.foundation.errors import ModuleError
 
 DEFAULT_MODULE = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
 BUILTIN_MODULE = "builtin"
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
+# What the folder of a SavedModel is known by; it may be named in the folder's stead.
+SAVED_MODEL_FILE = "saved_model.pb"
 
 MODULE_RULE = (
     f"--tfhub_module must be an image module: '{BUILTIN_MODULE}', a TensorFlow Hub URL, or the "
     "folder or .tar.gz file of a TF2 SavedModel or TF1 Hub module."
 )
+
+# How files end that are no modules → what to do instead.
+_ADVICE = {
+    ".zip": "Unpack it, and name the folder that holds saved_model.pb.",
+    ".keras": "Load it with Keras, call its export('folder'), and name that folder.",
+    ".h5": "Load it with Keras, call its export('folder'), and name that folder.",
+}
 
 
 def check_handle(handle: str) -> None:
@@ -26,3 +36,7 @@ def check_handle(handle: str) -> None:
         raise ModuleError(
             f"{MODULE_RULE} Got {handle or 'nothing'}, which does not exist as a folder.{hint}"
         )
+    is_file = "://" not in handle and os.path.isfile(handle)
+    if is_file and not handle.endswith((*ARCHIVES, SAVED_MODEL_FILE)):
+        advice = _ADVICE.get(os.path.splitext(handle)[1].lower(), "")
+        raise ModuleError(f"{MODULE_RULE} Got {handle}, which is another file. {advice}".rstrip())

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
@@ -48,6 +49,7 @@ def run_script(
     *,
     about: str,
     positional: str = "",
+    former: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Runs a script from its command line and exits with its status; does not return.
 
@@ -56,6 +58,7 @@ def run_script(
         config_class: a dataclass of settings; becomes the flags, and what `run` is given.
         about: what the script does, for its help.
         positional: the repeatable setting that takes arguments without a flag, if any.
+        former: flags of other scripts that people know → what to do instead.
     """
     open_standard_streams()
     note_interruptions(of_machines=True)
@@ -64,7 +67,7 @@ def run_script(
         if _asks_for_help(arguments):
             _guarded(lambda: _say(help_text(config_class, about)))
             sys.exit(0)
-        return _guarded(lambda: _parse(config_class, arguments, positional))
+        return _guarded(lambda: _parse(config_class, arguments, positional), former)
 
     def main(config: Any) -> None:
         status = _guarded(lambda: run(config))
@@ -194,10 +197,17 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _guarded(work: Callable[[], _Result]) -> _Result:
+def _guarded(
+    work: Callable[[], _Result], former: Mapping[str, str] = MappingProxyType({})
+) -> _Result:
     """Returns what the work gives; what the user can put right ends in one plain line instead."""
     try:
         return work()
+    except flags.UnrecognizedFlagError as error:
+        hint = former.get(error.flagname)
+        if hint:
+            _exit_with(f"There is no --{error.flagname} here: {hint}", status=2)
+        _exit_with(f"{error} --help lists the flags.", status=2)
     except flags.Error as error:
         _exit_with(f"{error} --help lists the flags.", status=2)
     except RetrainError as error:

@@ -24,9 +24,14 @@ from image_retraining.foundation.errors import CheckpointError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.places import is_null
 from image_retraining.foundation.records import FeatureSet, Head, TrainingState
+from image_retraining.foundation.text import shown
 from image_retraining.head.best_head import HeadChoice
 
+# The input that is told apart: which classes there are.
+LABELS = "labels"
+
 _SECONDS_BETWEEN_SAVES = 10.0
+_NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,12 @@ class CheckpointFile:
                 f"({error}). Run without --resume to start anew."
             ) from error
         for name, now in self._inputs.items():
-            if inputs.get(name) != now:
+            # Checkpoints of earlier versions have the digest alone.
+            then = inputs.get(name, now if name == LABELS else None)
+            if then != now:
                 raise CheckpointError(
-                    f"--resume must be given the inputs of the interrupted run. {name} was "
-                    f"{inputs.get(name)}, and is {now}. Run without --resume to start anew."
+                    "--resume must be given the inputs of the interrupted run. "
+                    f"{_difference(name, then, now)} Run without --resume to start anew."
                 )
         return checkpoint
 
@@ -145,6 +152,23 @@ def _checkpoint(stored: Any) -> Checkpoint:
         step, cross_entropy, waited = stored["best"].tolist()
         choice = HeadChoice(head("best_"), int(step), cross_entropy, int(waited))
     return Checkpoint(TrainingState(head(""), int(stored["step"]), moments), choice)
+
+
+def _difference(name: str, then: Any, now: Any) -> str:
+    """Returns in a sentence what has become of an input."""
+    if name != LABELS:
+        return f"{name} was {then}, and is {now}."
+    changes = {
+        "new": [label for label in now if label not in then],
+        "missing": [label for label in then if label not in now],
+    }
+    said = [f"{what}: {_some_of(labels)}" for what, labels in changes.items() if labels]
+    return f"Its classes were others ({'; '.join(said) or 'in another order'})."
+
+
+def _some_of(labels: Sequence[str]) -> str:
+    more = [f"and {len(labels) - _NAMED_AT_MOST} more"] if len(labels) > _NAMED_AT_MOST else []
+    return ", ".join([*map(shown, labels[:_NAMED_AT_MOST]), *more])
 
 
 def photos_digest(labels: Sequence[str], *sets: FeatureSet) -> str:

@@ -17,6 +17,13 @@ are a graph and a labels file, for label_image.py and other programs:
   {label_image} --graph=/tmp/output_graph.pb --labels=/tmp/output_labels.txt --image=X.jpg
 """
 
+# Flags of TensorFlow's older retrain.py, and of the codelab "TensorFlow for Poets".
+FORMER = {
+    "architecture": "name the module itself with --tfhub_module, as a TensorFlow Hub URL, a folder "
+    "or 'builtin'.",
+    "model_dir": "--tfhub_module names a module, and --tfhub_cache_dir where downloads are kept.",
+}
+
 
 def main(*, retrain: str = "retrain", label_image: str = "label-image") -> None:
     """Runs the command; does not return.
@@ -26,7 +33,7 @@ def main(*, retrain: str = "retrain", label_image: str = "label-image") -> None:
         label_image: what the command is called there that labels photos.
     """
     about = ABOUT.format(retrain=retrain, label_image=label_image)
-    run_script(partial(run, label_image=label_image), RetrainConfig, about=about)
+    run_script(partial(run, label_image=label_image), RetrainConfig, about=about, former=FORMER)
 
 
 def run(config: RetrainConfig, *, label_image: str = "label-image") -> int:

@@ -20,7 +20,7 @@ from image_retraining.foundation.records import (
 )
 from image_retraining.head import descent
 from image_retraining.head.best_head import HeadChoice, chosen
-from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
+from image_retraining.head.checkpoint import LABELS, Checkpoint, CheckpointFile, photos_digest
 from image_retraining.head.class_weights import BALANCED, class_weights
 from image_retraining.head.regularization_path import regularization_path
 from image_retraining.photos.distortions import Distortion
@@ -186,6 +186,7 @@ def _inputs(task: _Task) -> dict[str, Any]:
     """Returns what a training must have in common with the one that it goes on from."""
     names = ("learning_rate", "train_batch_size", "optimizer", "l2", "label_smoothing", "seed")
     return {
+        LABELS: list(task.labels),
         "photos and labels": photos_digest(task.labels, task.training, task.validation),
         **{f"--{name}": getattr(task.settings, name) for name in names},
         "--class_weight": [float(weight) for weight in task.weights],

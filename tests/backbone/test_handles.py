@@ -7,11 +7,14 @@ import pytest
 from image_retraining.backbone.handles import DEFAULT_MODULE, MODULE_RULE, check_handle
 from image_retraining.foundation.errors import ModuleError
 
+FILES = ("m.tar.gz", "m.tgz", "m.tar", "saved_model.pb")
 
-@pytest.mark.parametrize("handle", [DEFAULT_MODULE, "builtin", "gs://bucket/module", "file", "."])
+
+@pytest.mark.parametrize("handle", [DEFAULT_MODULE, "builtin", "gs://bucket/module", *FILES, "."])
 def test_what_may_be_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handle: str) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("file").touch()
+    for file in FILES:
+        Path(file).touch()
     check_handle(handle)
 
 
@@ -32,3 +35,22 @@ def test_what_can_be_none(
     with pytest.raises(ModuleError) as caught:
         check_handle(handle)
     assert str(caught.value) == f"{MODULE_RULE} {words}"
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        # Once: "does not exist as a folder", told after TensorFlow's start.
+        ("m.zip", " Unpack it, and name the folder that holds saved_model.pb."),
+        ("m.ZIP", " Unpack it, and name the folder that holds saved_model.pb."),
+        ("m.keras", " Load it with Keras, call its export('folder'), and name that folder."),
+        ("frozen.pb", ""),
+        ("file", ""),
+    ],
+)
+def test_other_files_are_none(tmp_path: Path, name: str, advice: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    with pytest.raises(ModuleError) as caught:
+        check_handle(str(path))
+    assert str(caught.value) == f"{MODULE_RULE} Got {path}, which is another file.{advice}"

@@ -527,3 +527,16 @@ def test_a_cache_folder_that_cannot_be_made_fails_the_download(archive: bytes, c
     cache.write_text("a file where the folder should be")
     with served(archive) as server:
         assert "cache" in failed_download(server.url)
+
+
+@pytest.mark.parametrize("way", ["whole", "from inside"])
+def test_the_file_in_a_folder_stands_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    # Once: "does not exist as a folder".
+    folder = Path(write_files(tmp_path / "module", FILES))
+    file = folder / "saved_model.pb"
+    file.touch()
+    monkeypatch.chdir(folder)
+    handle = str(file) if way == "whole" else "saved_model.pb"
+    assert Path(hub.resolve(handle, patience=1)).samefile(folder)

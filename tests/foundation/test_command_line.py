@@ -123,6 +123,8 @@ def test_help_wins_over_mistakes(arguments: list[str]) -> None:
     [
         (["--imge_dir=photos"], ["'imge_dir'", "image_dir", "--help"]),
         (["--image_dir=photos", "--verbose"], ["'verbose'", "--help"]),
+        (["--architecture=mobilenet_1.0_224"], ["no --architecture here", "--tfhub_module"]),
+        (["--model_dir", "imagenet"], ["no --model_dir here", "--tfhub_module"]),
         (["photos"], ["must be a flag", "'photos'", "--help"]),
         (["--image_dir=photos", "more", "photos"], ["must be a flag", "'more'"]),
         (["--", "-h"], ["must be a flag", "'-h'"]),

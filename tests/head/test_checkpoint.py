@@ -115,6 +115,28 @@ def test_a_state_of_other_inputs_is_refused(path: Path, name: str, now: Any) -> 
     assert f"{name} was {INPUTS[name]}, and is {now}." in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (["daisy", "tulip", "ivy"], "(new: tulip, ivy; missing: ro\\nse)"),
+        (["daisy", "ro\nse", "tulip"], "(new: tulip)"),
+        (["daisy"], "(missing: ro\\nse)"),
+        (["ro\nse", "daisy"], "(in another order)"),
+        ([*"abcdefg", "daisy", "ro\nse"], "(new: a, b, c, d, e, and 2 more)"),
+    ],
+)
+def test_other_classes_are_named(path: Path, now: list[str], words: str) -> None:
+    save(path, inputs={"labels": ["daisy", "ro\nse"], **INPUTS})
+    with pytest.raises(CheckpointError) as raised:
+        CheckpointFile(str(path), {"labels": now, **INPUTS}).load()
+    assert f"Its classes were others {words}. Run without" in str(raised.value)
+
+
+def test_a_state_that_does_not_name_its_classes_is_one_of_the_digest(path: Path) -> None:
+    save(path)
+    assert CheckpointFile(str(path), {"labels": ["daisy"], **INPUTS}).load() is not None
+
+
 def test_nothing_is_kept_in_dev_null(tmp_path: Path) -> None:
     path = tmp_path / "null"
     path.symlink_to("/dev/null")

@@ -1,7 +1,6 @@
 """label_image.py, run as a person runs it; what needs many runs is asked of its rooms."""
 
 import csv
-import io
 import json
 import os
 import shlex
@@ -27,7 +26,7 @@ from image_retraining.exports.frozen_graph.writer import build_graph, write_grap
 from image_retraining.exports.labels_file import write_labels
 from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
-from image_retraining.foundation.errors import GraphError, PhotoError, SettingError
+from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Head, Prediction
 from image_retraining.labelling import command
 from image_retraining.labelling.answers import formatter
@@ -194,13 +193,6 @@ def test_many_photos_keep_their_order_and_scores(exported: Path, tmp_path: Path)
 def test_a_folder_without_photos_is_told(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="has none"):
         photo_paths([str(tmp_path)], ())
-
-
-@pytest.mark.parametrize("listed", ["a.jpg\0b.jpg\0", "a.jpg\0", "\0", "a.jpg\nb\0.jpg\n"])
-def test_names_that_do_not_stand_on_lines_are_told(listed: str) -> None:
-    rule = "a name a line, as find -print writes. Got names that end in NUL, as find -print0"
-    with pytest.raises(SettingError, match=rule):
-        photo_paths(["-"], io.StringIO(listed))
 
 
 FACTS = ModelFacts(

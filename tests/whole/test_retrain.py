@@ -541,13 +541,19 @@ def test_nobodys_choice_of_module_falls_back_and_a_persons_does_not(
         run("named", tfhub_module=url)
 
 
-def test_resuming_needs_the_same_inputs(run: Run) -> None:
+def test_resuming_needs_the_same_inputs(run: Run, colour_photos: Path) -> None:
     out = run(how_many_training_steps=20)
     run(how_many_training_steps=30, resume=True)
     whole = run("whole", how_many_training_steps=30)
     assert (out / "graph.pb").read_bytes() == (whole / "graph.pb").read_bytes()
     with pytest.raises(CheckpointError, match=r"learning_rate was 0\.01, and is 0\.02"):
         run(how_many_training_steps=40, resume=True, learning_rate=0.02)
+    # Once: two digests are told.
+    (colour_photos / "red").rename(colour_photos / "scarlet")
+    with pytest.raises(
+        CheckpointError, match=r"classes were others \(new: scarlet; missing: red\)"
+    ):
+        run(how_many_training_steps=40, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -730,3 +736,25 @@ def test_a_folder_with_brackets_is_no_pattern(
     )
     assert labelled.stdout.startswith("red "), labelled.stderr
     assert {path.name for path in home.iterdir()} == {"bottlenecks", "module*", "out", "saved"}
+
+
+def test_a_url_is_downloaded_into_tensorflow_hubs_cache(
+    tmp_path: Path, colour_photos: Path, colour_module: Path
+) -> None:
+    with served(packed(colour_module)) as server:
+        done = subprocess.run(
+            [
+                *line_of(tmp_path / "out", colour_photos, Path("unused")),
+                *(f"--tfhub_module={server.url}", f"--tfhub_cache_dir={tmp_path / 'hub'}"),
+                "--how_many_training_steps=1",
+            ],
+            cwd=ROOT,
+            env={**environment(), "no_proxy": "*", "TFHUB_CACHE_DIR": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    # Where tensorflow_hub documents that it keeps the module of a URL.
+    name = hashlib.sha1(server.url.encode()).hexdigest()  # noqa: S324 - not for safety
+    assert (tmp_path / "hub" / name / "saved_model.pb").exists()

@@ -20,7 +20,7 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.backbone.handles import MODULE_RULE
+from image_retraining.backbone.handles import ARCHIVES, MODULE_RULE, SAVED_MODEL_FILE
 from image_retraining.backbone.sources import library
 from image_retraining.backbone.sources.folder import module_in
 from image_retraining.backbone.sources.source import FoundModule, PhotoFunction
@@ -37,7 +37,6 @@ _DOWNLOAD_ERRORS = (
     zlib.error,
     tf.errors.OpError,
 )
-_ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 
 class HubModules:
@@ -69,8 +68,10 @@ def resolve(handle: str, *, patience: float) -> str:
     """
     if _is_url(handle):
         return _download(handle, patience)
-    if handle.endswith(_ARCHIVES) and os.path.isfile(handle):
+    if handle.endswith(ARCHIVES) and os.path.isfile(handle):
         return _unpack(handle)
+    if os.path.basename(handle) == SAVED_MODEL_FILE and os.path.isfile(handle):
+        return os.path.dirname(handle) or "."
     if not tf.io.gfile.isdir(handle):
         raise ModuleError(
             f"{MODULE_RULE} Got {handle or 'nothing'}, which does not exist as a folder."
