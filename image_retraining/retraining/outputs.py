@@ -10,7 +10,7 @@ from image_retraining.foundation.settings import (
     require,
 )
 from image_retraining.foundation.text import shown
-from image_retraining.photos.folder import PHOTO_ENDINGS
+from image_retraining.photos.file_kinds import has_photo_ending
 from image_retraining.reports.event_files import RUNS
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
@@ -71,7 +71,7 @@ def _check_file(name: str, path: str) -> None:
     if name == "checkpoint_path" and is_null(path):
         return
     check_writable_file(name, path, takes_streams=name not in _READ_AGAIN)
-    is_photo = os.path.splitext(path)[1].lower() in PHOTO_ENDINGS and os.path.lexists(path)
+    is_photo = has_photo_ending(path) and os.path.lexists(path)
     require(not is_photo, f"--{name} must not be a photo", f"{path}, which has the name of one")
 
 

@@ -736,25 +736,3 @@ def test_a_folder_with_brackets_is_no_pattern(
     )
     assert labelled.stdout.startswith("red "), labelled.stderr
     assert {path.name for path in home.iterdir()} == {"bottlenecks", "module*", "out", "saved"}
-
-
-def test_a_url_is_downloaded_into_tensorflow_hubs_cache(
-    tmp_path: Path, colour_photos: Path, colour_module: Path
-) -> None:
-    with served(packed(colour_module)) as server:
-        done = subprocess.run(
-            [
-                *line_of(tmp_path / "out", colour_photos, Path("unused")),
-                *(f"--tfhub_module={server.url}", f"--tfhub_cache_dir={tmp_path / 'hub'}"),
-                "--how_many_training_steps=1",
-            ],
-            cwd=ROOT,
-            env={**environment(), "no_proxy": "*", "TFHUB_CACHE_DIR": ""},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    # Where tensorflow_hub documents that it keeps the module of a URL.
-    name = hashlib.sha1(server.url.encode()).hexdigest()  # noqa: S324 - not for safety
-    assert (tmp_path / "hub" / name / "saved_model.pb").exists()
