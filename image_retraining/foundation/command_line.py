@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 the user can put it right, 130 interrupted (143 by SIGTERM
 """
 
 import contextlib
+import gc
 import importlib
 import logging as python_logging
 import os
@@ -73,6 +74,8 @@ def run_script(
         status = _guarded(lambda: run(config))
         # What is held back may not fit on a full disk.
         _guarded(sys.stdout.flush)
+        # Else Python looks for garbage in what TensorFlow is made of, for a second at the end.
+        gc.freeze()
         sys.exit(status)
 
     _define_flags(config_class)

@@ -7,6 +7,7 @@ reason asks `reading.why_left_out`. So one bad photo costs nothing but itself.
 """
 
 import collections
+import functools
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _Item = TypeVar("_Item")
 
 # Decoding goes on while the engine, of which one core is busy for half a second, is made.
 _BATCHES_AHEAD = 8
+# Of a photo's contents, the number of its first picture, its variations, its orientation.
+_PHOTO_KINDS = (tf.string, tf.int64, tf.string, tf.int32)
 # A group of photos ends when it holds so many bytes, to bound the memory that large ones take.
 _LARGEST_GROUP = 16_000_000
 
@@ -106,21 +109,13 @@ def photo_batches(
         Exception: whatever drawing from `photos` raises.
     """
     feed = _Feed(photos, batch_size)
-
-    def decode(contents: Any, first: Any, variations: Any, orientation: Any) -> Any:
-        rows = tf.reshape(tf.io.decode_raw(variations, tf.float32), [-1, len(PLAIN)])
-        numbers = first + tf.range(tf.shape(rows, tf.int64)[0])
-        return numbers, pixels.variations(contents, image_size, rows, orientation)
-
     dataset = (
         tf.data.Dataset.from_generator(
             feed.groups,
-            output_signature=tuple(
-                tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64, tf.string, tf.int32)
-            ),
+            output_signature=tuple(tf.TensorSpec([None], kind) for kind in _PHOTO_KINDS),
         )
         .unbatch()
-        .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .map(_decoder(image_size), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .ignore_errors(log_warning=False)
         .rebatch(batch_size)
         .prefetch(_BATCHES_AHEAD)
@@ -137,6 +132,21 @@ def photo_batches(
         raise feed.failure
     if feed.drawn:
         yield PhotoBatch((), None, tuple(key for _, key in feed.drawn))
+
+
+@functools.cache
+def _decoder(image_size: tuple[int, int]) -> Any:
+    """Returns what decodes a photo, which TensorFlow traces for 0.2 s: once a process."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([], kind) for kind in _PHOTO_KINDS], autograph=False
+    )
+    def decode(contents: Any, first: Any, variations: Any, orientation: Any) -> Any:
+        rows = tf.reshape(tf.io.decode_raw(variations, tf.float32), [-1, len(PLAIN)])
+        numbers = first + tf.range(tf.shape(rows, tf.int64)[0])
+        return numbers, pixels.variations(contents, image_size, rows, orientation)
+
+    return decode
 
 
 def limited_groups(
