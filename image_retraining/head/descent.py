@@ -41,7 +41,8 @@ class DescentSettings:
         optimizer: "gradient_descent" or "adam".
         l2: times half the sum of the squared weights, is added to the loss; at least 0.
         label_smoothing: share of the truth that goes evenly to all labels, 0 to below 1.
-        validation_batch_size: photos an evaluation that is reported, -1 for all.
+        validation_batch_size: photos an evaluation that is reported; -1 for all, as where there
+            are no more.
         eval_step_interval: steps from one evaluation to the next.
         report_step_interval: a report ends at each multiple of this as well; 0 for none.
         seed: of all draws.
@@ -181,6 +182,8 @@ class _ValidationEvaluator:
     def __init__(self, validation: FeatureSet, settings: DescentSettings) -> None:
         self._validation = validation
         self._batch_size = settings.validation_batch_size
+        # So many draws of fewer photos would tell no more of them, and some of them several times.
+        self._takes_all = self._batch_size == -1 or self._batch_size >= len(validation)
         if len(validation):
             self._sampler = Sampler(
                 validation.label_ids, seed=settings.seed, purpose=Purpose.VALIDATION
@@ -192,7 +195,7 @@ class _ValidationEvaluator:
             return None, None
         features, label_ids = self._validation.features, self._validation.label_ids
         whole = evaluate(head, features, label_ids)
-        if self._batch_size == -1:
+        if self._takes_all:
             return whole, whole
         chosen = self._sampler.draw(step, self._batch_size)
         return evaluate(head, features[chosen], label_ids[chosen]), whole

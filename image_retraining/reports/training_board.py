@@ -1,4 +1,8 @@
-"""Training reports → TensorBoard's runs train/ and validation/."""
+"""Training reports → TensorBoard's runs train/ and validation/.
+
+The curves of validation/ are of all validation photos; those of the draw that the log tells of lie
+below them, if it is another.
+"""
 
 import time
 from collections.abc import Mapping
@@ -23,6 +27,9 @@ from image_retraining.reports.event_files import (
 
 # Values of constants larger than this are of no use in TensorBoard's picture of the graph.
 _LARGEST_CONSTANT_BYTES = 1024
+# TensorBoard shows the group of a tag's first word, in alphabetical order, and the first ones open:
+# the curve of all validation photos lies on that of the training, the restless one of a draw below.
+_DRAW = "validation_batch"
 
 
 class TensorBoardWriter:
@@ -65,15 +72,14 @@ class TensorBoardWriter:
         last = report.steps[-1:]
         if report.train is not None:
             self._write_histograms(last[0], report)
-        if report.validation is not None:
-            scalars = figures(report.head, report.validation)
-            self._write_scalars(VALIDATION_RUN, last, scalars)
-        if report.whole_validation is not None:
-            whole = {
-                "whole_validation/accuracy": report.whole_validation.accuracy,
-                "whole_validation/cross_entropy": report.whole_validation.cross_entropy,
+        whole, drawn = report.whole_validation, report.validation
+        if whole is not None:
+            self._write_scalars(VALIDATION_RUN, last, figures(report.head, whole))
+        if drawn is not None and drawn is not whole:
+            of_draw = {"accuracy": drawn.accuracy, "cross_entropy": drawn.cross_entropy}
+            scalars = {
+                f"{_DRAW}/{name}": np.array([value], np.float32) for name, value in of_draw.items()
             }
-            scalars = {name: np.array([value], np.float32) for name, value in whole.items()}
             self._write_scalars(VALIDATION_RUN, last, scalars)
         for writer in self._writers.values():
             writer.flush()

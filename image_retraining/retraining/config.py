@@ -189,10 +189,16 @@ class RetrainConfig:
         10, "Evaluate every that many steps, and at the last one.", group="Training"
     )
     validation_batch_size: int = setting(
-        100, "Photos an evaluation; -1 is the whole validation set.", group="Training"
+        100,
+        "Photos drawn for the validation accuracy in the log; -1 is the whole validation set, as "
+        "is any number that it does not exceed.",
+        group="Training",
     )
     test_batch_size: int = setting(
-        -1, "Photos in the final test; -1 is the whole test set.", group="Training"
+        -1,
+        "Photos drawn for the final test; -1 is the whole test set, as is any number that it does "
+        "not exceed.",
+        group="Training",
     )
     seed: int = setting(0, "Start of every random draw; equal runs are equal.", group="Training")
     checkpoint_path: str = setting(

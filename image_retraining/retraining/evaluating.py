@@ -95,7 +95,8 @@ def judge(head: Head, sets: Sets, labels: tuple[str, ...], settings: JudgingSett
     if not len(photos):
         return Judged(labels=labels, paths=(), evaluation=None, metrics=None, step=step)
     chosen = np.arange(len(photos))
-    if settings.test_batch_size != -1:
+    # Draws are with replacement: so many of fewer photos would only repeat some.
+    if -1 < settings.test_batch_size < len(photos):
         sampler = Sampler(photos.label_ids, seed=settings.seed, purpose=Purpose.TESTING)
         chosen = sampler.draw(0, settings.test_batch_size)
     evaluation = evaluate(head, photos.features[chosen], photos.label_ids[chosen])

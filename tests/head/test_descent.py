@@ -274,9 +274,9 @@ def test_without_validation_photos_there_is_no_validation() -> None:
 
 def test_a_validation_draw_is_of_validation_photos() -> None:
     draws = []
-    for report in trained(replace(SETTINGS, validation_batch_size=50)):
+    for report in trained(replace(SETTINGS, validation_batch_size=25)):
         assert report.validation is not None
-        assert report.validation.logits.shape == (50, LABEL_COUNT)
+        assert report.validation.logits.shape == (25, LABEL_COUNT)
         logits = VALIDATION.features @ report.head.weights + report.head.bias
         distances = np.abs(report.validation.logits[:, np.newaxis] - logits).max(axis=2)
         photos = distances.argmin(axis=1)
@@ -288,12 +288,27 @@ def test_a_validation_draw_is_of_validation_photos() -> None:
 
 
 def test_a_validation_draw_is_even_over_the_classes() -> None:
-    validation = synthetic(1, 60, 2, seed=1)
+    validation = synthetic(1, 6000, 2, seed=1)
     settings = replace(SETTINGS, validation_batch_size=3000, steps=1)
     (report,) = trained(settings, validation=validation)
     assert report.validation is not None
     shares = np.bincount(report.validation.label_ids) / 3000
     np.testing.assert_allclose(shares, 1 / 3, atol=3 * (2 / 9 / 3000) ** 0.5)
+
+
+@pytest.mark.parametrize("size", [-1, 30, 31, 100])
+def test_no_more_validation_photos_are_drawn_than_there_are(size: int) -> None:
+    # Once: 100 draws of 23 photos, told as N=100.
+    reports = trained(replace(SETTINGS, validation_batch_size=size))
+    for report in reports:
+        assert report.validation is not None
+        # 9, 14 and 7 photos, each of them once.
+        assert np.bincount(report.validation.label_ids).tolist() == [9, 14, 7]
+        right = (VALIDATION.features @ report.head.weights + report.head.bias).argmax(axis=1)
+        assert report.validation.accuracy == pytest.approx(
+            np.mean(right == VALIDATION.label_ids), abs=1e-6
+        )
+    assert reports[-1].head.weights.tobytes() == trained()[-1].head.weights.tobytes()
 
 
 def test_validation_does_not_draw_as_training_does() -> None:

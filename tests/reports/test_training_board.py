@@ -35,11 +35,16 @@ def evaluation(
     return Evaluation(logits, np.zeros([photos], np.int32), accuracy, cross_entropy)
 
 
-WHOLE = ("whole_validation/accuracy", "whole_validation/cross_entropy")
+DRAW = ("validation_batch/accuracy", "validation_batch/cross_entropy")
 
 
 def report(
-    steps: range, *, evaluates: bool = True, validation_photos: int = 20, seed: int = 0
+    steps: range,
+    *,
+    evaluates: bool = True,
+    draws: bool = True,
+    validation_photos: int = 20,
+    seed: int = 0,
 ) -> TrainingReport:
     """Returns a report of random figures, with evaluations of its last step or without."""
     random = np.random.default_rng([seed, steps.start])
@@ -49,8 +54,11 @@ def report(
     head = Head(random.normal(size=[6, 3]).astype(np.float32), np.array([1, -2, 4], np.float32))
     validation = whole = None
     if validation_photos:
-        whole = evaluation(photos=2 * validation_photos, accuracy=0.75, seed=steps[-1] + 500)
+        whole = evaluation(
+            photos=2 * validation_photos, accuracy=0.75, cross_entropy=0.8, seed=steps[-1] + 500
+        )
         validation = evaluation(photos=validation_photos, accuracy=random.random(), seed=steps[-1])
+        validation = validation if draws else whole
     return TrainingReport(
         steps=steps,
         scalars=scalars,
@@ -116,36 +124,50 @@ def test_scripts_find_scalars_as_they_always_did(folder: Path) -> None:
         found = event_accumulator.EventAccumulator(
             str(folder / run), size_guidance={event_accumulator.SCALARS: 0}
         ).Reload()
-        extra = WHOLE if run == "validation" else ()
+        extra = DRAW if run == "validation" else ()
         assert sorted(found.Tags()["scalars"]) == sorted((*SCALARS, *extra))
         assert [event.step for event in found.Scalars("accuracy")] == steps
 
 
-def test_all_validation_photos_are_there_at_evaluation_steps(folder: Path) -> None:
+def test_the_curve_of_all_validation_photos_is_seen_first(folder: Path) -> None:
+    """It bears the name of the training's curve, and the draw's a later one in the alphabet."""
     write(folder, REPORTS)
-    for name in WHOLE:
-        found = values(folder / "validation", name)
-        assert list(found) == [0, 10]
-        for one in REPORTS:
-            if one.whole_validation is not None:
-                figure = getattr(one.whole_validation, name.partition("/")[2])
-                assert found[one.steps[-1]].item() == pytest.approx(figure, rel=1e-6)
+    scalars = [tag for tag, plugin in plugins(folder / "validation").items() if plugin == "scalars"]
+    groups = sorted({tag.partition("/")[0] for tag in scalars})
+    assert groups == ["accuracy", "cross_entropy", "final_retrain_ops", "validation_batch"]
+    for one in REPORTS:
+        if one.validation is None:
+            continue
+        for tag, evaluated in (("", one.whole_validation), ("validation_batch/", one.validation)):
+            for figure in ("accuracy", "cross_entropy"):
+                found = values(folder / "validation", tag + figure)
+                assert list(found) == [0, 10]
+                wanted = getattr(evaluated, figure)
+                assert found[one.steps[-1]].item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_draw_of_all_validation_photos_has_no_curve_of_its_own(folder: Path) -> None:
+    write(folder, [report(range(1), draws=False)])
+    assert values(folder / "validation", "accuracy")[0].item() == 0.75
+    assert not set(DRAW) & set(plugins(folder / "validation"))
 
 
 def test_validation_is_there_at_evaluation_steps(folder: Path) -> None:
     write(folder, REPORTS)
-    evaluated = [one for one in REPORTS if one.validation is not None]
     expected: dict[str, dict[int, float]] = {name: {} for name in SCALARS}
-    for one in evaluated:
-        assert one.validation is not None
+    for one in REPORTS:
+        if one.whole_validation is None:
+            continue
         weights, bias = one.head.weights.astype(np.float64), one.head.bias.astype(np.float64)
         spreads = [
             figure
             for part in (weights, bias)
             for figure in (np.mean(part), np.std(part), np.max(part), np.min(part))
         ]
-        figures = [one.validation.accuracy, one.validation.cross_entropy, *spreads]
-        for name, figure in zip(SCALARS, figures, strict=True):
+        whole = one.whole_validation
+        for name, figure in zip(
+            SCALARS, [whole.accuracy, whole.cross_entropy, *spreads], strict=True
+        ):
             expected[name][one.steps[-1]] = float(figure)
     for name in SCALARS:
         found = values(folder / "validation", name)
@@ -162,7 +184,7 @@ def test_histograms_are_there_at_evaluation_steps(folder: Path, run: str) -> Non
         assert list(values(folder / run, tag)) == [0, 10]
     shown = plugins(folder / run)
     assert {tag for tag, plugin in shown.items() if plugin == "histograms"} == set(HISTOGRAMS)
-    extra = WHOLE if run == "validation" else ()
+    extra = DRAW if run == "validation" else ()
     scalars = {tag for tag, plugin in shown.items() if plugin == "scalars"}
     assert scalars == {*SCALARS, *extra}
 

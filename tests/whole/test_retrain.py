@@ -116,7 +116,7 @@ def test_a_person_runs_it_and_labels_a_photo(
             for pattern in (
                 rf"{when}: Step {step}: Train accuracy = \d+\.\d%",
                 rf"{when}: Step {step}: Cross entropy = \d+\.\d{{6}}",
-                rf"{when}: Step {step}: Validation accuracy = \d+\.\d% \(N=100\)",
+                rf"{when}: Step {step}: Validation accuracy = \d+\.\d% \(N=15\)",
             )
         ),
         r"Final test accuracy = 100\.0% \(N=\d+\)",
@@ -348,7 +348,7 @@ def test_the_head_that_validates_best_is_exported(
 
 def whole_validation_losses(logs: Path) -> dict[int, float]:
     found = event_accumulator.EventAccumulator(str(logs / "validation")).Reload()
-    return {event.step: event.value for event in found.Scalars("whole_validation/cross_entropy")}
+    return {event.step: event.value for event in found.Scalars("cross_entropy")}
 
 
 def test_the_last_head_on_request(
@@ -443,6 +443,9 @@ def test_no_photos_to_validate_and_test_on(run: Run, logged: pytest.LogCaptureFi
 def test_test_batch_size_draws(run: Run, logged: pytest.LogCaptureFixture) -> None:
     run(test_batch_size=7, validation_batch_size=-1)
     assert any(re.fullmatch(r"Final test .* \(N=7\)", line) for line in logged.messages)
+    # All there are, and none twice.
+    run("many", test_batch_size=100)
+    assert any(re.fullmatch(r"Final test .* \(N=13\)", line) for line in logged.messages)
 
 
 def test_a_bad_photo_is_left_out_and_listed(
