@@ -2,6 +2,11 @@
 
 A head's probabilities are often too high, or too low after strong regularisation. One temperature
 for all of them, which changes no answer, makes them as high as its answers are often right.
+
+Few photos say little: of fewer than 50, chance moves the temperature by more than it mends. And a
+threshold that 95% of the right answers reach needs 20 of them, of which 5% are one: of n right
+answers with k = floor(0.05 n) below it, a share of (k + 1) / (n + 1) of later ones is expected
+below, which is at most 10% from there on, but 33% of 2.
 """
 
 import math
@@ -20,6 +25,9 @@ _Doubles = npt.NDArray[np.float64]
 
 # Only a handful of photos would have a temperature beyond these.
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+
+LEAST_PHOTOS = 50
+LEAST_RIGHT = 20
 
 _BINS = 15
 _KEEP = 0.95
@@ -40,8 +48,9 @@ class Calibration:
     """What validation photos say of a head's probabilities.
 
     Attributes:
-        temperature: what logits are divided by, 0.05 to 20.
+        temperature: what logits are divided by, 0.05 to 20; 1 where nobody knows a better one.
         threshold: an answer is unknown if its probability, by that temperature, is below; 0 to 1.
+            With 0, none is: there were too few right answers.
         error_before: expected calibration error without the temperature, 0 to 1.
         error_after: the same with it, on the photos that it was fitted to.
         photo_count: number of validation photos, at least 1.
@@ -88,7 +97,9 @@ class Reliability:
 def calibrate(logits: Floats, label_ids: Ints) -> Calibration:
     """Returns what validation photos say of a head's probabilities.
 
-    The threshold keeps 95% of the right answers, less what a written graph may differ by.
+    The temperature stays 1 where there are fewer than 50 photos, and where the one that fits best
+    makes the expected calibration error larger. The threshold keeps 95% of the right answers, less
+    what a written graph may differ by; it is 0 where fewer than 20 are right.
 
     Args:
         logits: float32 [N, C], N at least 1.
@@ -104,13 +115,22 @@ def calibrate(logits: Floats, label_ids: Ints) -> Calibration:
             f"A head can be calibrated if its logits for validation photos are below {_ASTRAY:g}. "
             f"Got {largest:g}: the training went astray. Lower --learning_rate."
         )
-    temperature = fit_temperature(logits, label_ids)
-    before, after = softmax(logits), softmax(logits / temperature)
+    before = after = softmax(logits)
+    error = error_after = expected_calibration_error(before, label_ids)
+    temperature = 1.0
+    if len(logits) >= LEAST_PHOTOS:
+        fitted = fit_temperature(logits, label_ids)
+        probabilities = softmax(logits / fitted)
+        error_fitted = expected_calibration_error(probabilities, label_ids)
+        if error_fitted <= error:
+            temperature, after, error_after = fitted, probabilities, error_fitted
+    right_count = int((after.argmax(axis=1) == label_ids).sum())
+    threshold = unknown_threshold(after, label_ids) - _SLACK if right_count >= LEAST_RIGHT else 0.0
     return Calibration(
         temperature=temperature,
-        threshold=max(0.0, unknown_threshold(after, label_ids) - _SLACK),
-        error_before=expected_calibration_error(before, label_ids),
-        error_after=expected_calibration_error(after, label_ids),
+        threshold=max(0.0, threshold),
+        error_before=error,
+        error_after=error_after,
         photo_count=len(logits),
     )
 

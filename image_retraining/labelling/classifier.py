@@ -100,7 +100,7 @@ class Classifier:
         self.labels = labeller.labels
         self.image_size = labeller.image_size
         facts, threshold = labeller.facts, config.unknown_threshold
-        if not threshold and facts is not None and facts.calibration is not None:
+        if not threshold and facts and facts.calibration and facts.calibration.threshold:
             threshold = AUTO
         self._unknown = unknown_rule(threshold, facts, config.graph)
 

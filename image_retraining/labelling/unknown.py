@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from image_retraining.evaluation.calibration import with_temperature
+from image_retraining.evaluation.calibration import LEAST_RIGHT, with_temperature
 from image_retraining.exports.facts import ModelFacts, facts_path
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Floats
@@ -49,6 +49,12 @@ def unknown_rule(threshold: str, facts: ModelFacts | None, name: str) -> Unknown
             f"--unknown_threshold={AUTO} needs a graph with {facts_path('its name')} beside it, "
             f"written by retrain.py with validation photos. {name} has none. Give a probability, "
             "as in --unknown_threshold=0.6."
+        )
+    if not facts.calibration.threshold:
+        raise GraphError(
+            f"--unknown_threshold={AUTO} needs at least {LEAST_RIGHT} right answers on validation "
+            f"photos. The training of {name} had fewer, on {facts.calibration.photo_count}. Train "
+            "with more photos, or give a probability, as in --unknown_threshold=0.6."
         )
     temperature = 1.0 if facts.temperature_in_graph else facts.calibration.temperature
     return UnknownRule(facts.calibration.threshold, temperature)

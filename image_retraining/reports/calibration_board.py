@@ -32,12 +32,18 @@ def write_to_tensorboard(
 
 
 def _picture(calibration: Calibration, evaluation: Evaluation) -> Summary.Value:
-    before, after = evaluation.logits, evaluation.logits / calibration.temperature
-    errors = percent(calibration.error_before), percent(calibration.error_after)
+    temperature = calibration.temperature
+    errors = {"before": calibration.error_before, "after": calibration.error_after}
+    logits = {"before": evaluation.logits, "after": evaluation.logits / temperature}
+    if temperature == 1:
+        # Twice the same picture would look like a calibration.
+        errors, logits = {"as it is": errors["before"]}, {"as it is": logits["before"]}
     picture = reliability_picture.draw(
         {
-            f"before: error {errors[0]}": reliability(softmax(before), evaluation.label_ids),
-            f"after: error {errors[1]}": reliability(softmax(after), evaluation.label_ids),
+            f"{name}: error {percent(errors[name])}": reliability(
+                softmax(logits[name]), evaluation.label_ids
+            )
+            for name in logits
         }
     )
     return image_value("calibration/reliability", picture.png, (picture.width, picture.height))

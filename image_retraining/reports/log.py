@@ -7,7 +7,7 @@ from functools import singledispatchmethod
 
 from absl import logging
 
-from image_retraining.evaluation.calibration import Calibration
+from image_retraining.evaluation.calibration import LEAST_PHOTOS, LEAST_RIGHT, Calibration
 from image_retraining.foundation.records import Catalog, Extraction, TrainingReport, Unreadable
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
@@ -228,18 +228,30 @@ def left_out(unreadable: Sequence[Unreadable], photo_count: int) -> list[str]:
 
 def calibration_line(calibration: Calibration) -> str:
     """Returns what the log says of a calibration."""
-    noun = "photo" if calibration.photo_count == 1 else "photos"
+    count = calibration.photo_count
+    photos = f"{count} validation {'photo' if count == 1 else 'photos'}"
+    before, after = percent(calibration.error_before), percent(calibration.error_after)
+    if count < LEAST_PHOTOS:
+        found = (
+            f"No calibration: of {photos} a temperature would be chance, it takes {LEAST_PHOTOS}; "
+            f"expected calibration error {before}"
+        )
+    elif calibration.temperature == 1:
+        found = (
+            f"Calibration on {photos}: temperature 1, for the one that fits best does not lower "
+            f"the expected calibration error of {before}"
+        )
+    else:
+        found = (
+            f"Calibration on {photos}: temperature {calibration.temperature:.3g}, expected "
+            f"calibration error {before} before and {after} after"
+        )
     unknown = (
         f"answers below {calibration.threshold:.3f} are unknown"
         if calibration.threshold
-        else "no answer is unknown"
+        else f"no answer is unknown, for that takes {LEAST_RIGHT} right answers"
     )
-    return (
-        f"Calibration on {calibration.photo_count} validation {noun}: temperature "
-        f"{calibration.temperature:.3g}, expected calibration error "
-        f"{percent(calibration.error_before)} before and {percent(calibration.error_after)} after; "
-        f"{unknown}"
-    )
+    return f"{found}; {unknown}"
 
 
 def _log_step(step: int, text: str) -> None:

@@ -21,10 +21,12 @@ def draw(panels: Mapping[str, Reliability]) -> Picture:
     Args:
         panels: by their captions, left to right.
     """
-    size = (_GAP + len(panels) * (_SIDE + _GAP), _SIDE + 3 * _GAP)
+    font = ImageFont.load_default(_FONT_SIZE)
+    # Of one diagram the caption is wider.
+    width = max(_GAP + len(panels) * (_SIDE + _GAP), int(font.getlength(_CAPTION)) + 2 * _GAP)
+    size = (width, _SIDE + 3 * _GAP)
     image = Image.new("RGB", size, _WHITE)
     pen = ImageDraw.Draw(image)
-    font = ImageFont.load_default(_FONT_SIZE)
     for number, (caption, found) in enumerate(panels.items()):
         left = _GAP + number * (_SIDE + _GAP)
         pen.text((left, _GAP // 2), caption, fill=_INK, font=font, anchor="lm")

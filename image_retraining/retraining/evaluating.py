@@ -79,6 +79,8 @@ def look_how_sure(head: Head, sets: Sets, settings: JudgingSettings) -> Calibrat
     elif into_head:
         problem = "--calibrate does nothing: there is no validation photo."
     in_graph = into_head and calibration is not None
+    if in_graph and calibration and calibration.temperature == 1:
+        problem = "--calibrate does nothing: the temperature stays 1, for the reason that follows."
     return Calibrated(
         head=calibrated(head, calibration.temperature) if calibration and in_graph else head,
         calibration=calibration,

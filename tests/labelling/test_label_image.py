@@ -336,6 +336,15 @@ def test_a_graph_without_calibration_knows_no_unknown(exported: Path) -> None:
         Labeller(config(exported, unknown_threshold="auto"))
 
 
+def test_a_graph_of_few_photos_knows_no_unknown(exported: Path, tmp_path: Path) -> None:
+    graph = tmp_path / "graph.pb"
+    shutil.copy(exported / "graph.pb", graph)
+    write_facts(str(graph), replace(FACTS, calibration=Calibration(1.0, 0.0, 0.2, 0.2, 12)))
+    with pytest.raises(GraphError, match=r"at least 20 right .* fewer, on 12\. .*threshold=0\.6"):
+        Labeller(config(exported, graph=str(graph), unknown_threshold="auto"))
+    Labeller(config(exported, graph=str(graph)))
+
+
 def test_no_picture_for_a_graph_without_a_map(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="--heatmap_dir"):
         Labeller(config(exported, heatmap_dir=str(tmp_path / "maps")))

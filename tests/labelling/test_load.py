@@ -41,6 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Pat
         output_dir=str(base / "run"),
         saved_model_dir="saved",
         optimizer="lbfgs",
+        # By their names 57 photos validate, enough for a temperature and a threshold.
+        validation_percentage=60,
         named=frozenset({"tfhub_module"}),
     )
     run(config, label_image="label-image")

@@ -30,10 +30,46 @@ def test_the_line() -> None:
         "Calibration on 113 validation photos: temperature 1.25, expected calibration error 7.1% "
         "before and 3.1% after; answers below 0.414 are unknown"
     )
-    assert calibration_line(Calibration(20.0, 0.0, 1.0, 0.5, 1)) == (
-        "Calibration on 1 validation photo: temperature 20, expected calibration error 100.0% "
-        "before and 50.0% after; no answer is unknown"
-    )
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (
+            Calibration(20.0, 0.0, 1.0, 0.5, 50),
+            (
+                "Calibration on 50 validation photos: temperature 20, expected calibration error "
+                "100.0% before and 50.0% after; no answer is unknown, for that takes 20 right "
+                "answers"
+            ),
+        ),
+        (
+            Calibration(1.0, 0.25, 0.102, 0.102, 60),
+            (
+                "Calibration on 60 validation photos: temperature 1, for the one that fits best "
+                "does not lower the expected calibration error of 10.2%; answers below 0.250 are "
+                "unknown"
+            ),
+        ),
+        (
+            Calibration(1.0, 0.25, 0.102, 0.102, 49),
+            (
+                "No calibration: of 49 validation photos a temperature would be chance, it takes "
+                "50; expected calibration error 10.2%; answers below 0.250 are unknown"
+            ),
+        ),
+        (
+            Calibration(1.0, 0.0, 1.0, 1.0, 1),
+            (
+                "No calibration: of 1 validation photo a temperature would be chance, it takes 50; "
+                "expected calibration error 100.0%; no answer is unknown, for that takes 20 right "
+                "answers"
+            ),
+        ),
+    ],
+)
+def test_the_line_of_what_nobody_can_tell(found: Calibration, line: str) -> None:
+    assert calibration_line(found) == line
 
 
 def test_tensorboard_shows_it_beside_the_validation(tmp_path: Path) -> None:
@@ -56,6 +92,21 @@ def test_tensorboard_shows_it_beside_the_validation(tmp_path: Path) -> None:
         pass
     later: Any = EventAccumulator(str(tmp_path / "validation")).Reload()
     assert later.Tags()["scalars"] == []
+
+
+def test_without_a_temperature_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    sizes = []
+    for number, temperature in enumerate((1.25, 1.0)):
+        folder = tmp_path / str(number)
+        found = Calibration(temperature, 0.5, 0.1, 0.1, 60)
+        write_to_tensorboard(str(folder), found, EVALUATION)
+        events: Any = EventAccumulator(str(folder / "validation")).Reload()
+        (picture,) = events.Images("calibration/reliability")
+        sizes.append(picture.width)
+        assert events.Scalars("calibration/error_after")[0].value == np.float32(0.1)
+    # Two diagrams of 300 pixels, and one.
+    assert sizes[0] > 600
+    assert sizes[1] < 600
 
 
 def bars(accuracy: list[float], counts: list[float]) -> list[float]:

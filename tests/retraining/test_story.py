@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 from absl import logging
 
+from image_retraining.exports.facts import read_facts
 from image_retraining.exports.formats import open_classifier
-from image_retraining.foundation.errors import PhotoError, RetrainError, SettingError
+from image_retraining.foundation.errors import (
+    GraphError,
+    PhotoError,
+    RetrainError,
+    SettingError,
+)
 from image_retraining.foundation.records import Split, TrainingReport
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
+from image_retraining.labelling.unknown import unknown_rule
 from image_retraining.reports.findings import Ended, Exported
 from image_retraining.retraining import evaluating, exporting, extracting, training
 from image_retraining.retraining.config import RetrainConfig
@@ -67,6 +74,8 @@ def test_what_was_found_comes_back(settings: dict[str, Any], tmp_path: Path) -> 
         label_issues_file=str(tmp_path / "issues.csv"),
         tflite_output_file=str(tmp_path / "m.tflite"),
         calibrate=True,
+        # By their names more than 50 photos validate, enough for a temperature.
+        validation_percentage=60,
     )
     assert found.catalog.labels == ("blue", "green", "red")
     assert [Path(photo.path).name for photo in found.extraction.unreadable] == ["broken.png"]
@@ -77,6 +86,7 @@ def test_what_was_found_comes_back(settings: dict[str, Any], tmp_path: Path) -> 
     assert found.calibrated.calibration
     # The exported head is the trained one with the temperature in it.
     temperature = np.float32(found.calibrated.calibration.temperature)
+    assert temperature != 1
     np.testing.assert_array_equal(
         found.calibrated.head.weights, found.trained.head.weights / temperature
     )
@@ -127,6 +137,21 @@ def test_what_could_not_be_read_is_listed_before_a_run_fails_of_it(
     with pytest.raises(PhotoError, match="only photos of 'blue' can"):
         told(**settings)
     assert sum("green_" in line or "red_" in line for line in logged.messages) == 60
+
+
+def test_few_photos_calibrate_nothing(
+    settings: dict[str, Any], logged: pytest.LogCaptureFixture
+) -> None:
+    found = told(**settings, calibrate=True)
+    assert found.calibrated.calibration
+    assert found.calibrated.calibration.temperature == 1
+    assert found.calibrated.calibration.threshold == 0
+    np.testing.assert_array_equal(found.calibrated.head.weights, found.trained.head.weights)
+    begins = ("WARNING: --calibrate does nothing", "No calibration: of 15 validation photos")
+    for start in begins:
+        assert len([line for line in logged.messages if line.startswith(start)]) == 1
+    with pytest.raises(GraphError, match=r"needs at least 20 right answers .* fewer, on 15"):
+        unknown_rule("auto", read_facts(settings["output_graph"]), "graph.pb")
 
 
 def test_what_was_not_asked_for_is_none(settings: dict[str, Any]) -> None:
