@@ -20,3 +20,12 @@ class Verification:
     largest_difference: float
     accuracy: float
     head_accuracy: float
+
+
+def must_be_the_same(quantization: str) -> bool:
+    """Whether an export in such numbers must answer as the head does; in fewer bits it only should.
+
+    Args:
+        quantization: as Format.quantization gives it.
+    """
+    return quantization in ("", "none")

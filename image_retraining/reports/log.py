@@ -8,6 +8,7 @@ from functools import singledispatchmethod
 from absl import logging
 
 from image_retraining.evaluation.calibration import LEAST_PHOTOS, LEAST_RIGHT, Calibration
+from image_retraining.exports.proof import must_be_the_same
 from image_retraining.foundation.records import Catalog, Extraction, TrainingReport, Unreadable
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
@@ -177,14 +178,18 @@ class Log:
         proof = finding.proof
         if proof is None or finding.split is None:
             return
+        count, same = proof.photo_count, proof.same_answers
+        # What need not answer as the head is not verified by any number of same answers.
+        is_exact = must_be_the_same(finding.quantization)
         logging.info(
-            "Verified the written %s (%s) on %d %s photos: %d same answers, probabilities differ "
-            "by at most %.1e, accuracy %.1f%% where the head's is %.1f%%",
+            "%s the written %s (%s) on %d %s photos: %s, probabilities differ by at most %.1e, "
+            "accuracy %.1f%% where the head's is %.1f%%",
+            "Verified" if is_exact else "Asked",
             finding.name,
             finding.quantization,
-            proof.photo_count,
+            count,
             finding.split.value,
-            proof.same_answers,
+            "same answers" if is_exact else f"{same} of {count} the same answers",
             proof.largest_difference,
             proof.accuracy * 100,
             proof.head_accuracy * 100,

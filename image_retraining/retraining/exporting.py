@@ -12,6 +12,7 @@ from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.formats import FORMATS, check_installed
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build_graph
 from image_retraining.exports.predictions import predict
+from image_retraining.exports.proof import must_be_the_same
 from image_retraining.exports.verification import verify
 from image_retraining.foundation.records import JUDGING_ORDER, FeatureSet, Head, Split
 from image_retraining.photos.preparation import APPLY
@@ -140,7 +141,7 @@ def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> 
                 ),
                 judges.head,
                 judges.photos,
-                exact=quantization in ("", "none"),
+                exact=must_be_the_same(quantization),
                 at_most=count,
             )
     return Exported(

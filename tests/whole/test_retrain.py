@@ -486,7 +486,9 @@ def test_a_tflite_file(
     run(tflite_output_file=str(file), tflite_quantize=kind)
     assert f"Save TensorFlow Lite file to : {file}" in logged.messages
     (line,) = (line for line in logged.messages if "TensorFlow Lite file (" in line)
-    assert f"({kind}) on 13 testing photos: 13 same answers" in line
+    said = "same answers" if kind == "none" else "13 of 13 the same answers"
+    assert f"({kind}) on 13 testing photos: {said}" in line
+    assert line.startswith("Verified" if kind == "none" else "Asked")
     assert line.endswith("accuracy 100.0% where the head's is 100.0%")
     model = TFLiteModel(file)
     assert model.labels == ("blue", "green", "red")
