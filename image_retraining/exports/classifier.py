@@ -37,6 +37,31 @@ class Network:
     output_name: str
 
 
+@dataclass(frozen=True, slots=True)
+class PixelRange:
+    """How a classifier takes pixels: a value p of 0 to 255 goes in as (p - mean) / std.
+
+    Attributes:
+        mean: one number, or one each for R, G and B.
+        std: likewise; none of them is 0.
+    """
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (255.0,)
+
+
+ZERO_TO_ONE = PixelRange()
+
+
+def told_range(facts: ModelFacts | None) -> PixelRange:
+    """Returns how a classifier takes pixels, as its maker says; 0 to 1 where nothing is said."""
+    if facts is None:
+        return ZERO_TO_ONE
+    low, high = facts.input_range
+    scale = 255 / (high - low)
+    return PixelRange((0 - low * scale,), (scale,))
+
+
 def no_network(path: object, reader: str) -> GraphError:
     """Returns the error of a classifier whose inside only its own reader knows.
 
@@ -56,6 +81,10 @@ class Classifier(Protocol):
     @property
     def image_size(self) -> tuple[int | None, int | None]:
         """(H, W) of the photos it takes; None where it leaves one of them open."""
+
+    @property
+    def pixel_range(self) -> PixelRange | None:
+        """How their pixels go in, if its format says so itself; what else is known: told_range."""
 
     @property
     def output_size(self) -> int | None:
@@ -93,7 +122,7 @@ class Classifier(Protocol):
         """
 
     def scores(self, images: Any, /) -> Floats:
-        """Returns float32 [N, C] for float32 [N, H, W, 3].
+        """Returns float32 [N, C] for float32 [N, H, W, 3], in its range.
 
         Raises:
             GraphError: it cannot work with such photos.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.exports.classifier import Classifier
+from image_retraining.exports.classifier import ZERO_TO_ONE, Classifier, PixelRange
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
@@ -21,8 +21,7 @@ def predict(
     *,
     image_size: tuple[int, int],
     upright: bool,
-    mean: float = 0.0,
-    std: float = 255.0,
+    taken: PixelRange = ZERO_TO_ONE,
 ) -> Iterator[Prediction]:
     """Yields a prediction for each photo, in their order; unreadable ones with the reason.
 
@@ -31,15 +30,14 @@ def predict(
         paths: photo files.
         image_size: (H, W).
         upright: whether photos are turned as their EXIF orientation says.
-        mean: what is taken off each value of a pixel, 0 to 255.
-        std: what the rest is divided by; 0 and 255 feed the graph values of 0 to 1.
+        taken: how the graph takes pixels.
     """
     unreadable: dict[int, str] = {}
 
     def rows_of(batch: PhotoBatch[int]) -> Sequence[Floats]:
         if batch.images is None:
             return ()
-        fed = in_range(batch.padded(_BATCH_SIZE), mean, std)
+        fed = in_range(batch.padded(_BATCH_SIZE), taken)
         return list(graph.scores(fed)[: len(batch.keys)])
 
     photos = plain_photos(paths, upright=upright, note_unreadable=unreadable.__setitem__)
@@ -103,11 +101,12 @@ def _file_of(path: str, *, upright: bool) -> bytes:
         return photo.contents
 
 
-def in_range(photos: Floats, mean: float, std: float) -> Floats:
-    """Returns values of 0 to 1 as a graph wants them: of 0 to 255, less mean, over std."""
-    if (mean, std) == (0.0, 255.0):
+def in_range(photos: Floats, taken: PixelRange) -> Floats:
+    """Returns float32 [N, H, W, 3] of 0 to 1 as a graph takes them."""
+    if taken == ZERO_TO_ONE:
         return photos
-    return (photos * np.float32(255.0) - np.float32(mean)) / np.float32(std)
+    mean, std = np.array(taken.mean, np.float32), np.array(taken.std, np.float32)
+    return (photos * np.float32(255.0) - mean) / std
 
 
 def top(scores: Floats, count: int) -> list[int]:

@@ -123,6 +123,7 @@ class SavedModel:
 
     Attributes:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
+        pixel_range: None, for only its facts say how pixels go in.
         output_size: C, how many scores it gives a photo; None where that is left open.
         streams: how many batches are best scored at a time.
         labels: C names, in the order of the scores; () when it has none with it.
@@ -164,6 +165,7 @@ class SavedModel:
         labels, facts = Path(folder, LABELS_ASSET), Path(folder, FACTS_ASSET)
         self.labels = read_labels(labels) if labels.exists() else ()
         self.facts = facts_in_file(facts)
+        self.pixel_range = None
         self.labels_source = str(folder)
         self.scores_of_file = None
 

@@ -60,7 +60,10 @@ class LabelConfig:
         0, "Width in pixels, for a graph that leaves it open; 0 reads it there.", group="Graph"
     )
     input_mean: float = setting(
-        0.0, "A pixel p of 0 to 255 goes in as (p - input_mean) / input_std.", group="Graph"
+        0.0,
+        "A pixel p of 0 to 255 goes in as (p - input_mean) / input_std. What a graph says of "
+        "itself, as TensorFlow Lite files do, holds unless this is given.",
+        group="Graph",
     )
     input_std: float = setting(255.0, "See --input_mean.", group="Graph")
 

@@ -12,7 +12,8 @@ from absl import logging
 
 from image_retraining.evidence import heatmap
 from image_retraining.evidence.evidence import Evidence
-from image_retraining.exports.classifier import Classifier, Layers
+from image_retraining.exports.classifier import Classifier, Layers, PixelRange, told_range
+from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.formats import open_classifier
 from image_retraining.exports.predictions import in_range, predict, predict_files, top
 from image_retraining.foundation.errors import GraphError, PhotoError
@@ -78,7 +79,7 @@ class Labeller:
         self.labels, self._labels_source = labels_of(config, self._classifier)
         if self._classifier.output_size is not None:
             self.check_count(self._classifier.output_size)
-        self._pixels = _pixels(config, self._classifier)
+        self._pixels = _pixels(config, self._classifier, self.facts)
         self._unknown = unknown_rule(config.unknown_threshold, self.facts, config.graph)
         self._top_k = config.top_k
         self._config = config
@@ -100,8 +101,7 @@ class Labeller:
             paths,
             image_size=wanted.size,
             upright=self.upright,
-            mean=wanted.mean,
-            std=wanted.std,
+            taken=wanted.taken,
         )
 
     def photo_scores(self, photo: Any) -> Floats:
@@ -196,7 +196,7 @@ class Labeller:
 
     def _fed(self, resized: Any) -> Floats:
         """Returns float32 [1, H, W, 3] as the classifier wants it, from [H, W, 3] of 0 to 1."""
-        return in_range(np.asarray(resized)[np.newaxis], self._pixels.mean, self._pixels.std)
+        return in_range(np.asarray(resized)[np.newaxis], self._pixels.taken)
 
     @functools.cached_property
     def _evidence(self) -> Evidence:
@@ -208,25 +208,31 @@ class Labeller:
 
 @dataclass(frozen=True, slots=True)
 class _Pixels:
-    """What a model wants to know of a photo: (H, W), and what to make of its pixels."""
+    """What a model wants to know of a photo: (H, W), and how its pixels go in."""
 
     size: tuple[int, int]
-    mean: float
-    std: float
+    taken: PixelRange
 
 
-def _pixels(config: LabelConfig, classifier: Classifier) -> _Pixels:
+def _pixels(config: LabelConfig, classifier: Classifier, facts: ModelFacts | None) -> _Pixels:
     """Returns what pixels a classifier takes; of one that takes photo files, none are asked for."""
     if classifier.scores_of_file is not None:
         for name in sorted({"input_height", "input_width", "input_mean", "input_std"}):
             if name in config.named:
                 raise GraphError(f"--{name} is for graphs of pixels. {_of_files(config)}")
-        return _Pixels((0, 0), config.input_mean, config.input_std)
+        return _Pixels((0, 0), told_range(facts))
     size = (
         _side("height", classifier.image_size[0], config.input_height),
         _side("width", classifier.image_size[1], config.input_width),
     )
-    return _Pixels(size, config.input_mean, config.input_std)
+    taken = classifier.pixel_range or told_range(facts)
+    return _Pixels(
+        size,
+        PixelRange(
+            (config.input_mean,) if "input_mean" in config.named else taken.mean,
+            (config.input_std,) if "input_std" in config.named else taken.std,
+        ),
+    )
 
 
 def _of_files(config: LabelConfig) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 
 from image_retraining import __version__
 from image_retraining.backbone.loading import Backbone
-from image_retraining.exports.classifier import Layers
+from image_retraining.exports.classifier import Layers, told_range
 from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.formats import FORMATS, check_installed
@@ -138,6 +138,7 @@ def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> 
                     written,
                     image_size=facts.image_size,
                     upright=facts.exif_orientation == APPLY,
+                    taken=written.pixel_range or told_range(facts),
                 ),
                 judges.head,
                 judges.photos,

@@ -1,18 +1,23 @@
 import os
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import encoded, save_module
 from facts_made_here import facts
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
+from image_retraining.exports.tflite.metadata import normalization_of
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import (
     Enclosed,
@@ -179,6 +184,170 @@ def test_a_file_of_one_photo_is_asked_one_by_one(tmp_path: Path, graph_def: Any)
             node.attr["shape"].shape.dim[0].size = 1
     several, one = (export(tmp_path / "m", graph).scores(PHOTOS) for graph in (graph_def, fixed))
     np.testing.assert_allclose(one, several, atol=1e-6)
+
+
+# Files of other programs, from their ends on: none of this tool's writer is in them.
+
+COLOURS_SEEN = np.array([[210, 25, 30], [20, 30, 220], [128, 128, 128], [0, 255, 0]])
+
+
+def metadata(*units: tuple[int, list[float], list[float]]) -> bytes:
+    """Returns a metadata buffer of the published schema, "M001", with process units of the image.
+
+    ModelMetadata.subgraph_metadata is its field 3, SubGraphMetadata.input_tensor_metadata 2,
+    TensorMetadata.process_units 4; ProcessUnit has the type of its options, 1 for
+    NormalizationOptions, before them; those have mean and std.
+    """
+    builder = flatbuffers.Builder()
+
+    def table(**fields: int) -> int:
+        builder.StartObject(8)
+        for name, value in fields.items():
+            number = int(name[1:])
+            if name[0] == "b":
+                builder.PrependUint8Slot(number, value, 0)
+            else:
+                builder.PrependUOffsetTRelativeSlot(number, value, 0)
+        return int(builder.EndObject())
+
+    def listed(*tables: int) -> int:
+        builder.StartVector(4, len(tables), 4)
+        for each in reversed(tables):
+            builder.PrependUOffsetTRelative(each)
+        return int(builder.EndVector())
+
+    made = []
+    for kind, mean, std in units:
+        numbers = [builder.CreateNumpyVector(np.array(each, np.float32)) for each in (mean, std)]
+        made.append(table(b0=kind, t1=table(t0=numbers[0], t1=numbers[1])))
+    name = builder.CreateString("image")
+    image = table(t0=name, t4=listed(*made))
+    root = table(t3=listed(table(t2=listed(image))))
+    builder.Finish(root, file_identifier=b"M001")
+    return bytes(builder.Output())
+
+
+def others(path: Path, *, buffer: bytes | None = None, taken: Any = np.float32) -> Path:
+    """Writes a file as other programs do, whose answer is the mean colour, of -1 to 1."""
+    v2 = tf.lite.TFLiteConverter
+
+    @tf.function(input_signature=[tf.TensorSpec([1, 8, 8, 3], tf.float32)])
+    def answer(photos: Any) -> Any:
+        return tf.reduce_mean(photos, [1, 2])
+
+    converter = v2.from_concrete_functions([answer.get_concrete_function()], answer)
+    if taken != np.float32:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        seen = [np.full([1, 8, 8, 3], each, np.float32) for each in (-1, 1)]
+        converter.representative_dataset = lambda: ([each] for each in seen)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(taken)
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
+        contents = converter.convert()
+    if buffer is not None:
+        content = flatbuffer_utils.read_model_from_bytearray(contents)
+        content.buffers.append(schema.BufferT(data=np.frombuffer(buffer, np.uint8)))
+        entry = schema.MetadataT(name="TFLITE_METADATA", buffer=len(content.buffers) - 1)
+        content.metadata = [*(content.metadata or []), entry]
+        contents = bytes(flatbuffer_utils.convert_object_to_bytearray(content))
+    path.write_bytes(contents)
+    return path
+
+
+def answers(file: Path, **settings: Any) -> Any:
+    """Returns what label_image.py has for photos of COLOURS_SEEN, in files and in memory."""
+    (file.parent / "labels.txt").write_text("r\ng\nb\n")
+    labelled = Labeller(
+        LabelConfig(
+            graph=str(file),
+            labels=str(file.parent / "labels.txt"),
+            image=("x",),
+            named=frozenset({"graph", "labels", *settings}),
+            **settings,
+        )
+    )
+    photos = [np.full([8, 8, 3], colour, np.uint8) for colour in COLOURS_SEEN]
+    paths = [file.parent / f"{number}.png" for number in range(len(photos))]
+    for path, photo in zip(paths, photos, strict=True):
+        path.write_bytes(encoded(photo))
+    of_files = [one.scores for one in labelled.predictions([str(path) for path in paths])]
+    of_arrays = [labelled.photo_scores(photo) for photo in photos]
+    np.testing.assert_allclose(of_files, of_arrays, atol=1e-6)  # type: ignore[arg-type]
+    return np.stack(of_arrays)
+
+
+@pytest.mark.parametrize("ending", [".tflite", ".lite", ".pb", ""])
+def test_the_metadata_of_others_says_how_pixels_go_in(tmp_path: Path, ending: str) -> None:
+    # Once: fed 0 to 1, whatever the metadata said.
+    file = others(tmp_path / f"m{ending}", buffer=metadata((1, [127.5], [127.5])))
+    np.testing.assert_allclose(answers(file), (COLOURS_SEEN - 127.5) / 127.5, atol=1e-5)
+    # What a person says goes before it, each by itself.
+    whole = answers(file, input_mean=0.0, input_std=255.0)
+    np.testing.assert_allclose(whole, COLOURS_SEEN / 255, atol=1e-5)
+    mean = answers(file, input_mean=0.0)
+    np.testing.assert_allclose(mean, COLOURS_SEEN / 127.5, atol=1e-5)
+
+
+def test_a_mean_of_each_channel(tmp_path: Path) -> None:
+    mean, std = [123.5, 116.25, 103.5], [58.5, 57.0, 57.25]
+    # Behind a unit of another kind, which has no such options.
+    file = others(tmp_path / "m", buffer=metadata((2, [9.0], [9.0]), (1, mean, std)))
+    np.testing.assert_allclose(answers(file), (COLOURS_SEEN - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize("buffer", [None, metadata(), metadata((2, [127.5], [127.5]))])
+def test_floats_without_a_range_are_fed_0_to_1(tmp_path: Path, buffer: bytes | None) -> None:
+    file = others(tmp_path / "m", buffer=buffer)
+    np.testing.assert_allclose(answers(file), COLOURS_SEEN / 255, atol=1e-5)
+
+
+@pytest.mark.parametrize("taken", [np.uint8, np.int8])
+@pytest.mark.parametrize("buffer", [None, metadata((1, [127.5], [127.5]))])
+def test_integers_of_others_are_pixels(tmp_path: Path, taken: Any, buffer: bytes | None) -> None:
+    """They mean -1 to 1, as the file's own numbers say, with metadata and without."""
+    file = others(tmp_path / "m", buffer=buffer, taken=taken)
+    np.testing.assert_allclose(answers(file), (COLOURS_SEEN - 127.5) / 127.5, atol=0.02)
+
+
+def test_integers_that_mean_themselves(tmp_path: Path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([1, 8, 8, 3], tf.uint8)])
+    def answer(photos: Any) -> Any:
+        return tf.reduce_mean(tf.cast(photos, tf.float32), [1, 2])
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [answer.get_concrete_function()], answer
+    )
+    with quiet_stderr():
+        (tmp_path / "m").write_bytes(converter.convert())
+    np.testing.assert_allclose(answers(tmp_path / "m"), COLOURS_SEEN, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [([127.5], [0.0]), ([np.nan], [1.0]), ([1.0, 2.0], [1.0]), ([], [])],
+)
+def test_a_range_that_is_none_is_told(tmp_path: Path, mean: list[float], std: list[float]) -> None:
+    file = others(tmp_path / "m.tflite", buffer=metadata((1, mean, std)))
+    with pytest.raises(GraphError, match=r"metadata must be whole. Got .*m\.tflite: its norm"):
+        TFLiteModel(file)
+
+
+def test_damaged_metadata_is_told_or_not_used(tmp_path: Path) -> None:
+    buffer = metadata((1, [127.5], [127.5]))
+    file = others(tmp_path / "m.tflite", buffer=buffer).read_bytes()
+    start = file.index(buffer)
+    random = np.random.default_rng(0)
+    told = 0
+    for _ in range(500):
+        damaged = bytearray(file)
+        for place in random.integers(len(buffer), size=3):
+            damaged[start + place] = random.integers(256)
+        try:
+            normalization_of(bytes(damaged))
+        except ValueError:
+            told += 1
+    assert 0 < told < 500
 
 
 def broken(contents: bytes, manner: str) -> bytes:

@@ -159,7 +159,9 @@ def test_the_graphs_own_size_may_be_given(exported: Path, photos: Path) -> None:
 def test_mean_and_std_change_the_pixels(exported: Path, photos: Path) -> None:
     path = str(photos / "red.png")
     (plain,) = Labeller(config(exported)).predictions([path])
-    (scaled,) = Labeller(config(exported, input_mean=127.5, input_std=127.5)).predictions([path])
+    (scaled,) = Labeller(
+        config(exported, input_mean=127.5, input_std=127.5, named={"input_mean", "input_std"})
+    ).predictions([path])
     assert plain.scores is not None
     assert scaled.scores is not None
     # Logits of the first three labels are 10 (p - mean) / std of their channel.

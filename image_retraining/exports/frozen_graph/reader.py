@@ -30,6 +30,7 @@ class FrozenGraph:
 
     Attributes:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
+        pixel_range: None, for only its facts say how pixels go in.
         output_size: C, how many scores it gives a photo; None where that is left open.
         streams: how many batches are best scored at a time.
         facts: what its maker says of it, if anything.
@@ -62,6 +63,7 @@ class FrozenGraph:
         """
         self._path = path
         self.facts = facts
+        self.pixel_range = None
         self.labels = facts.labels if facts else ()
         self.labels_source = facts_path(str(path))
         graph_def = _read(path)

@@ -37,6 +37,7 @@ class OnnxModel:
 
     Attributes:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
+        pixel_range: None, for only its facts say how pixels go in.
         output_size: C, how many scores it gives a photo; None where that is left open.
         streams: how many batches are best scored at a time.
         labels_source: where its labels stand.
@@ -65,6 +66,7 @@ class OnnxModel:
         self.image_size = (sizes[2], sizes[3]) if self._channels_first else (sizes[1], sizes[2])
         count = self._output.shape[-1]
         self.output_size = count if isinstance(count, int) else None
+        self.pixel_range = None
 
     @functools.cached_property
     def labels(self) -> tuple[str, ...]:

@@ -6,9 +6,11 @@ it; so does `unzip`.
 """
 
 import io
+import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import flatbuffers
 import numpy as np
@@ -51,6 +53,54 @@ def described(model: bytes, *, labels: bytes, facts: bytes) -> bytes:
             member.create_system = _UNIX
             archive.writestr(member, file)
     return whole.getvalue()
+
+
+def normalization_of(contents: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Returns mean and std, each one number or one a channel, by which (p - mean) / std goes in.
+
+    They are of pixels p of 0 to 255. None where a TFLite file does not say so.
+
+    Args:
+        contents: a whole file, which TFLite's interpreter has read.
+
+    Raises:
+        ValueError: its metadata is damaged.
+    """
+    metadata = _metadata_in(contents)
+    if metadata is None:
+        return None
+    try:
+        subgraph = next(_Table.root(metadata).tables(3), None)
+        image = next(subgraph.tables(2), None) if subgraph else None
+        for unit in image.tables(4) if image else ():
+            if unit.byte(0) == _NORMALIZATION:
+                return _normalization(unit.table(1))
+    # What the flatbuffers package raises where it is led beyond the end.
+    except (struct.error, IndexError, TypeError) as error:
+        raise ValueError(f"it leads astray ({' '.join(str(error).split())})") from error
+    return None
+
+
+def _normalization(options: "_Table") -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean, std = options.numbers(0), options.numbers(1)
+    counts = {len(mean), len(std)}
+    if not counts <= {1, 3} or not np.isfinite([*mean, *std]).all() or 0 in std:
+        raise ValueError(
+            f"its normalisation has a mean of {list(mean)} and a std of {list(std)}, where one "
+            "number each, or three, are expected, and no std of 0"
+        )
+    return mean, std
+
+
+def _metadata_in(contents: bytes) -> bytes | None:
+    """Returns the FlatBuffer that says how to feed a model, if it has one."""
+    model = schema.Model.GetRootAs(contents)
+    for place in range(model.MetadataLength()):
+        entry = model.Metadata(place)
+        if entry.Name() == _METADATA_NAME.encode() and entry.Buffer() < model.BuffersLength():
+            buffer = model.Buffers(entry.Buffer())
+            return None if buffer.DataIsNone() else bytes(buffer.DataAsNumpy())
+    return None
 
 
 def files_of(contents: bytes) -> dict[str, bytes]:
@@ -105,6 +155,61 @@ class _Writer:
     def finished(self, root: _Place) -> bytes:
         self._builder.Finish(root.offset, file_identifier=_SCHEMA_MARK)
         return bytes(self._builder.Output())
+
+
+class _Table:
+    """Reads a FlatBuffer table by the numbers of its fields."""
+
+    def __init__(self, content: bytes, place: int) -> None:
+        self._content = content
+        self._table = flatbuffers.table.Table(content, place)
+
+    @classmethod
+    def root(cls, content: bytes) -> Self:
+        """Returns the outermost table."""
+        return cls(content, int.from_bytes(content[:4], "little"))
+
+    def byte(self, number: int) -> int:
+        """Returns a field of one byte; 0 if it is left out."""
+        place = self._place(number)
+        return self._content[place] if place else 0
+
+    def table(self, number: int) -> "_Table":
+        """Returns a field that is a table."""
+        place = self._place(number)
+        if not place:
+            raise IndexError(f"no field {number}")
+        return self._followed(place)
+
+    def tables(self, number: int) -> Iterator["_Table"]:
+        """Yields the tables of a list; none if it is left out."""
+        for place in self._places(number):
+            yield self._followed(place)
+
+    def numbers(self, number: int) -> tuple[float, ...]:
+        """Returns a list of float32."""
+        places = self._places(number)
+        return tuple(struct.unpack_from("<f", self._content, place)[0] for place in places)
+
+    def _place(self, number: int) -> int:
+        """Returns where a field stands; 0 if it is left out."""
+        offset: int = self._table.Offset(4 + 2 * number)
+        return self._table.Pos + offset if offset else 0
+
+    def _places(self, number: int) -> range:
+        """Returns where the items of a list stand, of four bytes each."""
+        place = self._place(number)
+        if not place:
+            return range(0)
+        start = self._table.Indirect(place)
+        (count,) = struct.unpack_from("<I", self._content, start)
+        end = start + 4 + 4 * count
+        if end > len(self._content):
+            raise IndexError(f"a list of {count}")
+        return range(start + 4, end, 4)
+
+    def _followed(self, place: int) -> "_Table":
+        return _Table(self._content, self._table.Indirect(place))
 
 
 def _metadata() -> bytes:

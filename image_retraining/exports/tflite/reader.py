@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.exports.classifier import Network, no_network
+from image_retraining.exports.classifier import Network, PixelRange, no_network
 from image_retraining.exports.facts import ModelFacts, facts_in
 from image_retraining.exports.labels_file import labels_in
-from image_retraining.exports.tflite.metadata import FACTS_FILE, LABELS_FILE, files_of
+from image_retraining.exports.tflite.metadata import (
+    FACTS_FILE,
+    LABELS_FILE,
+    files_of,
+    normalization_of,
+)
 from image_retraining.foundation.errors import GraphError, first_line
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import Floats
@@ -27,6 +32,7 @@ class TFLiteModel:
 
     Attributes:
         image_size: (H, W) of the photos it takes.
+        pixel_range: how their pixels go in, if the file says so itself, else None.
         output_size: C, how many scores it gives a photo.
         streams: how many batches may be scored at a time.
         labels_source: where its labels stand.
@@ -50,6 +56,7 @@ class TFLiteModel:
         self._input, self._output = self._ends()
         self.image_size: tuple[int, int] = tuple(self._input["shape"][1:3].tolist())
         self.output_size = int(self._output["shape"][-1])
+        self.pixel_range = _pixel_range(path, contents, self._input)
         self._files, self._damage = _enclosed(contents)
 
     @functools.cached_property
@@ -83,7 +90,7 @@ class TFLiteModel:
         raise no_network(self._path, "TensorFlow Lite")
 
     def scores(self, images: Any) -> Floats:
-        """Returns float32 [N, C] for float32 [N, H, W, 3], 0 to 1.
+        """Returns float32 [N, C] for float32 [N, H, W, 3], in its range.
 
         A file that computes in integers gets the nearest ones, and its answers are converted back.
 
@@ -182,11 +189,35 @@ def _enclosed(contents: bytes) -> tuple[dict[str, bytes], str]:
         return {}, str(error)
 
 
+def _pixel_range(path: str | Path, contents: bytes, end: dict[str, Any]) -> PixelRange | None:
+    """Returns how pixels go in, by the file's metadata or the integers that it takes; or None."""
+    try:
+        normalization = normalization_of(contents)
+    except ValueError as error:
+        raise GraphError(
+            f"A TFLite file's metadata must be whole. Got {path}: {error}. Export it again."
+        ) from error
+    if normalization is not None:
+        return PixelRange(*normalization)
+    if end["dtype"] == np.float32:
+        return None
+    # Eight bits are a pixel's: what says nothing else takes 0 to 255 as the numbers that it has.
+    scale, zero = _scale(end)
+    return PixelRange((float(zero - np.iinfo(end["dtype"]).min),), (1 / scale,))
+
+
+def _scale(end: dict[str, Any]) -> tuple[float, int]:
+    """Returns what a step of an integer end means, and which integer means 0."""
+    scale, zero = end["quantization"]
+    # An end that is not quantised has a scale of 0, and its integers are what they are.
+    return (float(scale), int(zero)) if scale else (1.0, 0)
+
+
 def _quantised(values: Floats, end: dict[str, Any]) -> Any:
     """Returns values in the numbers of an input."""
     if end["dtype"] == np.float32:
         return values
-    scale, zero = end["quantization"]
+    scale, zero = _scale(end)
     limits = np.iinfo(end["dtype"])
     return np.clip(np.round(values / scale + zero), limits.min, limits.max).astype(end["dtype"])
 
@@ -195,6 +226,6 @@ def _dequantised(values: Any, end: dict[str, Any]) -> Floats:
     """Returns what the numbers of an output mean."""
     if end["dtype"] == np.float32:
         return np.asarray(values)
-    scale, zero = end["quantization"]
+    scale, zero = _scale(end)
     meant: Floats = ((values.astype(np.float32) - zero) * scale).astype(np.float32)
     return meant
