@@ -14,6 +14,7 @@ import tensorflow as tf
 from image_retraining.backbone.freezing import frozen_function
 from image_retraining.backbone.graphs import photo_shape
 from image_retraining.exports.classifier import Classifier, Layers, Network
+from image_retraining.exports.complaints import telling_line
 from image_retraining.exports.facts import facts_in_file
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function
@@ -178,7 +179,7 @@ class SavedModel:
         try:
             answer = self._signature(**{self._input: tf.convert_to_tensor(images)})
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
-            reason = first_line(error)
+            reason = telling_line(error)
             raise GraphError(f"The SavedModel cannot work with such photos: {reason}") from error
         return np.asarray(answer[self._output], np.float32)
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 
+from image_retraining.exports.complaints import telling_line
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.labelling.config import LabelConfig
@@ -160,6 +161,68 @@ def test_a_graph_of_no_input_shape(tmp_path: Path, photos: list[str]) -> None:
         labeller(graph, input_height=8)
     made = labeller(graph, input_height=8, input_width=8, input_mean=127.5, input_std=127.5)
     check(made, photos, {name: wanted(name) for name in LABELS}, atol=0.01)
+
+
+def sized(folder: Path, side: int, *, pools: bool) -> Path:
+    """One of no input shape that works with one size: maps of a 32nd of it, as MobileNet has."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        photos = v1.placeholder(tf.float32, None, name="input")
+        maps = tf.nn.avg_pool2d(photos, 32, 32, "SAME")
+        if pools:
+            maps = tf.nn.avg_pool2d(maps, side // 32, 1, "VALID")
+        vectors = tf.reshape(maps, [-1, 3 if pools else 3 * (side // 32) ** 2])
+        tf.nn.softmax(2 * vectors[:, :3], name="final_result")
+    return written(folder, graph)
+
+
+@pytest.mark.parametrize(
+    ("wanted_side", "pools", "reason"),
+    [
+        (160, True, "Computed output size would be negative"),
+        (192, False, "Input to reshape is a tensor with 108 values"),
+        # More rows than photos.
+        (256, True, "--output_layer must give a row of scores a photo"),
+    ],
+)
+def test_a_wrong_size_is_told_with_the_right_one(
+    tmp_path: Path, photos: list[str], wanted_side: int, reason: str, *, pools: bool
+) -> None:
+    # Once: "Got old.pb: Graph execution error:".
+    graph = sized(tmp_path, 224, pools=pools)
+    made = labeller(graph, input_height=wanted_side, input_width=wanted_side)
+    with pytest.raises(GraphError, match=rf"{reason}.* It works with 224 pixels") as told:
+        list(made.predictions(photos))
+    assert "Graph execution error" not in str(told.value)
+    assert "\n" not in str(told.value)
+    assert "--input_height=224 --input_width=224." in str(told.value)
+    made = labeller(graph, input_height=224, input_width=224)
+    check(made, photos[:1], {"red": wanted("red", 0, 255)}, atol=1e-3)
+
+
+def test_a_size_that_nobody_would_guess(tmp_path: Path, photos: list[str]) -> None:
+    made = labeller(sized(tmp_path, 96, pools=False), input_height=224, input_width=224)
+    with pytest.raises(GraphError, match="none of 128, 160, 192, 224, 299 pixels"):
+        list(made.predictions(photos))
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("shapes differ", "shapes differ"),
+        ("", "ValueError"),
+        ("Graph execution error:\n\nDetected at node 'R' defined at\nno\n\t [[{{node R}}]]", "no"),
+        (
+            (
+                "Graph execution error:\n\n2 root error(s) found.\n  (0) INVALID_ARGUMENT: bad "
+                "shape\n\t [[{{node R}}]]\n  (1) CANCELLED: other\n0 successful operations."
+            ),
+            "bad shape",
+        ),
+    ],
+)
+def test_the_line_that_says_something(message: str, line: str) -> None:
+    assert telling_line(ValueError(message)) == line
 
 
 @pytest.mark.parametrize("producer", [INCEPTION_2015, TENSORFLOW_1])

@@ -14,7 +14,9 @@ from google.protobuf.message import DecodeError
 
 from image_retraining.backbone.graphs import photo_shape
 from image_retraining.exports.classifier import Network
+from image_retraining.exports.complaints import telling_line
 from image_retraining.exports.facts import ModelFacts, facts_path
+from image_retraining.exports.frozen_graph.sizes import advice, working_sizes
 from image_retraining.foundation.errors import GraphError, PhotoError, first_line
 from image_retraining.foundation.records import Floats
 
@@ -124,24 +126,38 @@ class FrozenGraph:
             scores: Floats = self._rows(self._run(fed), 1)[0]
         except tf.errors.InvalidArgumentError as error:
             raise PhotoError(
-                f"the graph cannot work with this file: {first_line(error)}"
+                f"the graph cannot work with this file: {telling_line(error)}"
             ) from error
         return scores
 
     def _scores(self, photos: Floats) -> Floats:
         try:
+            return self._answer(photos)
+        except GraphError as error:
+            if None not in self.image_size:
+                raise
+            raise GraphError(
+                f"{error} {advice(working_sizes(self._answer, len(photos)))}"
+            ) from error
+
+    def _answer(self, photos: Floats) -> Floats:
+        """Returns the same, or the reason of the graph alone."""
+        try:
             return self._rows(self._run(photos), len(photos))
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            _, height, width, _ = photos.shape
             raise GraphError(
                 "--graph must be able to work with such photos, as --input_layer, --input_height "
-                f"and --input_width say. Got {self._path}: {first_line(error)}"
+                f"and --input_width say. Got {self._path}, for photos of {height} x {width} "
+                f"pixels: {telling_line(error).rstrip('.')}."
             ) from error
 
     def _rows(self, answer: Any, count: int) -> Floats:
         """Returns float32 [count, C]; graphs of one photo may give it as [1, 1, 1, C] or [C]."""
         scores = np.asarray(answer, np.float32)
-        rows = scores.reshape([1, -1]) if count == 1 else scores
-        if rows.ndim != 2 or len(rows) != count:
+        is_one_row = count == 1 and scores.ndim > 0 and scores.size == scores.shape[-1]
+        rows = scores.reshape([1, -1]) if is_one_row else scores
+        if rows.ndim != 2 or len(rows) != count or not rows.size:
             raise GraphError(
                 "--output_layer must give a row of scores a photo. Got "
                 f"{self._network.output_name}, which gives the shape {scores.shape} for {count} "
