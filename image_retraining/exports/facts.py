@@ -36,13 +36,14 @@ class ModelFacts:
         output_layer: node that gives probabilities.
         module: as the user named it.
         module_fingerprint: SHA-256 of the module's files, hexadecimal.
-        testing_percentage: share of photos that it was tested on.
-        validation_percentage: share that watched its training.
+        testing_percentage: share of photos that it was tested on; None where folders decided.
+        validation_percentage: share that watched its training; likewise.
         test_accuracy: 0 to 1; None without test photos.
         test_count: how many test photos there were.
         tool_version: of this tool.
         calibration: how sure its answers may be; None without validation photos.
         temperature_in_graph: whether the graph's own probabilities are the calibrated ones.
+        split: what decided which photos these are: names, folders or stratified.
         exif_orientation: whether its photos were turned as their EXIF data says: apply or ignore.
     """
 
@@ -53,13 +54,14 @@ class ModelFacts:
     output_layer: str
     module: str
     module_fingerprint: str
-    testing_percentage: int
-    validation_percentage: int
+    testing_percentage: int | None
+    validation_percentage: int | None
     test_accuracy: float | None
     test_count: int
     tool_version: str
     calibration: Calibration | None
     temperature_in_graph: bool
+    split: str = "names"
     exif_orientation: str = IGNORE
 
     def as_json(self, **more: Any) -> str:

@@ -39,6 +39,7 @@ class Log:
         self._expects_metrics = expects_metrics
         self._max_accuracy_drop = max_accuracy_drop
         self._left_out: list[str] = []
+        self._folders_split = False
 
     @singledispatchmethod
     def tell(self, finding: object) -> None:
@@ -52,6 +53,7 @@ class Log:
 
     @tell.register
     def _(self, finding: Catalog) -> None:
+        self._folders_split = finding.split_by == "folders"
         log_counts(finding)
 
     @tell.register
@@ -123,8 +125,9 @@ class Log:
     def _(self, finding: Judged) -> None:
         if finding.evaluation is None or finding.metrics is None:
             logging.warning(
-                "WARNING: there is no test photo, so nobody knows how good this is. Add photos, or "
-                "raise --testing_percentage.%s",
+                "WARNING: there is no test photo, so nobody knows how good this is. Add "
+                "photos%s.%s",
+                "" if self._folders_split else ", or raise --testing_percentage",
                 " --metrics_file is not written." if self._expects_metrics else "",
             )
             return

@@ -14,7 +14,7 @@ from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build_grap
 from image_retraining.exports.predictions import predict
 from image_retraining.exports.proof import must_be_the_same
 from image_retraining.exports.verification import verify
-from image_retraining.foundation.records import JUDGING_ORDER, FeatureSet, Head, Split
+from image_retraining.foundation.records import JUDGING_ORDER, Catalog, FeatureSet, Head, Split
 from image_retraining.photos.preparation import APPLY
 from image_retraining.reports.findings import Calibrated, Exported, Judged
 
@@ -48,10 +48,14 @@ def check(settings: ExportSettings) -> None:
 
 
 def facts(
-    backbone: Backbone, judged: Judged, calibrated: Calibrated, settings: ExportSettings
+    catalog: Catalog,
+    backbone: Backbone,
+    judged: Judged,
+    calibrated: Calibrated,
+    settings: ExportSettings,
 ) -> ModelFacts:
     """Returns what the exports are."""
-    metrics = judged.metrics
+    metrics, by_folder = judged.metrics, catalog.split_by == "folders"
     return ModelFacts(
         labels=judged.labels,
         image_size=backbone.image_size,
@@ -60,13 +64,14 @@ def facts(
         output_layer=settings.final_tensor_name,
         module=backbone.handle,
         module_fingerprint=backbone.fingerprint,
-        testing_percentage=settings.testing_percentage,
-        validation_percentage=settings.validation_percentage,
+        testing_percentage=None if by_folder else settings.testing_percentage,
+        validation_percentage=None if by_folder else settings.validation_percentage,
         test_accuracy=metrics.accuracy if metrics else None,
         test_count=metrics.count if metrics else 0,
         tool_version=__version__,
         calibration=calibrated.calibration,
         temperature_in_graph=calibrated.in_graph,
+        split=catalog.split_by,
         exif_orientation=settings.exif_orientation,
     )
 

@@ -222,7 +222,9 @@ class Run:
         )
         exporting.check(settings)
         found, tell = self.found, Reporters(Log(max_accuracy_drop=config.max_accuracy_drop))
-        facts = exporting.facts(found.backbone, found.judged, found.calibrated, settings)
+        facts = exporting.facts(
+            found.catalog, found.backbone, found.judged, found.calibrated, settings
+        )
         head = found.calibrated.head
         with as_a_library(config.logging_verbosity):
             (written,) = exporting.export(head, found.backbone, self._sets, facts, settings, tell)

@@ -80,7 +80,7 @@ def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
     judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
     stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
     raise_if_interrupted()
-    facts = exporting.facts(backbone, judged, calibrated, wishes)
+    facts = exporting.facts(catalog, backbone, judged, calibrated, wishes)
     stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
     photo = _example([(judged.paths, judged.evaluation), validated])

@@ -154,6 +154,30 @@ def test_few_photos_calibrate_nothing(
         unknown_rule("auto", read_facts(settings["output_graph"]), "graph.pb")
 
 
+def test_folders_that_are_splits_are_told_as_such(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "split"
+    for place, photo in enumerate(sorted((tmp_path / "photos").rglob("*.png"))):
+        split = "test" if place % 5 == 0 else "train"
+        (root / split / photo.parent.name).mkdir(parents=True, exist_ok=True)
+        photo.rename(root / split / photo.parent.name / photo.name)
+    found = told(**settings | {"image_dir": str(root)})
+    assert found.catalog.labels == ("blue", "green", "red")
+    assert {Path(path).parents[1].name for path in found.judged.paths} == {"test"}
+    assert len(found.judged.paths) == 18
+    facts = read_facts(settings["output_graph"])
+    assert facts
+    assert (facts.split, facts.testing_percentage, facts.validation_percentage) == (
+        *("folders", None, None),
+    )
+    (root / "test").rename(root / "valid")
+    logged.clear()
+    told(**settings | {"image_dir": str(root)})
+    (line,) = [line for line in logged.messages if "nobody knows how good" in line]
+    assert "--testing_percentage" not in line
+
+
 def test_what_was_not_asked_for_is_none(settings: dict[str, Any]) -> None:
     found = told(**settings, testing_percentage=0, verify_images=0)
     assert found.wrong_labels is None
