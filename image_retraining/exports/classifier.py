@@ -62,6 +62,20 @@ def told_range(facts: ModelFacts | None) -> PixelRange:
     return PixelRange((0 - low * scale,), (scale,))
 
 
+@dataclass(frozen=True, slots=True)
+class Features:
+    """How a classifier gives feature vectors, and where the rule is that is fitted to them.
+
+    Attributes:
+        rule_path: file that tells what is unknown by them, which may have gone.
+        with_scores: gives float32 [N, C] and the vectors, float32 [N, D], for float32 [N, H, W, 3];
+            or raises GraphError.
+    """
+
+    rule_path: str
+    with_scores: Callable[[Any], tuple[Floats, Floats]]
+
+
 def no_network(path: object, reader: str) -> GraphError:
     """Returns the error of a classifier whose inside only its own reader knows.
 
@@ -75,7 +89,22 @@ def no_network(path: object, reader: str) -> GraphError:
     )
 
 
-class Classifier(Protocol):
+class Scorer(Protocol):
+    """What gives scores of photos."""
+
+    @property
+    def streams(self) -> int:
+        """How many batches are best scored at a time, each by a thread of the caller."""
+
+    def scores(self, images: Any, /) -> Floats:
+        """Returns float32 [N, C] for float32 [N, H, W, 3], in its range.
+
+        Raises:
+            GraphError: it cannot work with such photos.
+        """
+
+
+class Classifier(Scorer, Protocol):
     """A finished classifier, read from disk, ready to run on photos."""
 
     @property
@@ -89,10 +118,6 @@ class Classifier(Protocol):
     @property
     def output_size(self) -> int | None:
         """C, how many scores it gives a photo; None where that is left open."""
-
-    @property
-    def streams(self) -> int:
-        """How many batches are best scored at a time, each by a thread of the caller."""
 
     @property
     def facts(self) -> ModelFacts | None:
@@ -121,12 +146,9 @@ class Classifier(Protocol):
         None where it takes pixels, as nearly all do.
         """
 
-    def scores(self, images: Any, /) -> Floats:
-        """Returns float32 [N, C] for float32 [N, H, W, 3], in its range.
-
-        Raises:
-            GraphError: it cannot work with such photos.
-        """
+    @property
+    def features(self) -> Features | None:
+        """How it gives feature vectors; None unless their rule was written with it."""
 
     def network(self) -> Network:
         """Returns it as a frozen graph.

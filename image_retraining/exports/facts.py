@@ -45,6 +45,8 @@ class ModelFacts:
         temperature_in_graph: whether the graph's own probabilities are the calibrated ones.
         split: what decided which photos these are: names, folders or stratified.
         exif_orientation: whether its photos were turned as their EXIF data says: apply or ignore.
+        unknown_rule: SHA-256 of the file that tells what is unknown by feature vectors,
+            hexadecimal; '' without such a file.
     """
 
     labels: tuple[str, ...]
@@ -63,6 +65,7 @@ class ModelFacts:
     temperature_in_graph: bool
     split: str = "names"
     exif_orientation: str = IGNORE
+    unknown_rule: str = ""
 
     def as_json(self, **more: Any) -> str:
         """Returns the facts as JSON, a field a line; bytes that are not UTF-8 as escapes."""
@@ -206,6 +209,7 @@ _RULES = {
     "input_range": ("two numbers, the smaller first", _is_range),
     "input_layer": ("a text", _is_text),
     "output_layer": ("a text", _is_text),
+    "unknown_rule": ("a text", _is_text),
     "exif_orientation": (f"one of {', '.join(EXIF_CHOICES)}", _is_exif_choice),
 }
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.exports.classifier import ZERO_TO_ONE, Classifier, PixelRange
+from image_retraining.exports.classifier import ZERO_TO_ONE, PixelRange, Scorer
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
@@ -16,7 +16,7 @@ _BATCH_SIZE = 32
 
 
 def predict(
-    graph: Classifier,
+    graph: Scorer,
     paths: Sequence[str],
     *,
     image_size: tuple[int, int],

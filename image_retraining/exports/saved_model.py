@@ -4,8 +4,9 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ import tensorflow as tf
 
 from image_retraining.backbone.freezing import frozen_function
 from image_retraining.backbone.graphs import photo_shape
-from image_retraining.exports.classifier import Classifier, Layers, Network
+from image_retraining.exports.classifier import Classifier, Features, Layers, Network
 from image_retraining.exports.complaints import telling_line
 from image_retraining.exports.facts import facts_in_file
 from image_retraining.exports.format import Finished, Format
-from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function
 from image_retraining.exports.labels_file import read_labels, write_labels
+from image_retraining.exports.signatures import FEATURES, served
 from image_retraining.exports.versions import (
     FACTS_ASSET,
     LABELS_ASSET,
+    UNKNOWN_ASSET,
     newest_version,
     version_folder,
 )
@@ -29,10 +31,6 @@ from image_retraining.foundation.errors import GraphError, OutputError, first_li
 from image_retraining.foundation.plain_names import plainly_named
 from image_retraining.foundation.quiet import quiet_loggers
 from image_retraining.foundation.records import Floats
-from image_retraining.photos import pixels
-
-# How JPEG, PNG, GIF and BMP files begin.
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 
 
 @contextlib.contextmanager
@@ -43,7 +41,7 @@ def writing_saved_model(
     output_layer: str,
     image_size: tuple[int, int],
     labels: Sequence[str],
-    facts: str = "{}",
+    assets: Mapping[str, bytes] = MappingProxyType({FACTS_ASSET: b"{}"}),
 ) -> Iterator[Path]:
     """Gives a new SavedModel with the tag `serve`, which takes its place on leaving.
 
@@ -52,7 +50,9 @@ def writing_saved_model(
     Its signature `serving_default` takes `image`, float32 [None, H, W, 3], RGB, 0 to 1, and gives
     `prediction`, float32 [None, C], the probabilities in the order of the labels. `serve_bytes`
     takes `bytes`, string [None], JPEG, PNG, GIF or BMP files, and gives `prediction` and `label`,
-    string [None], the most probable label of each. The labels are the asset `labels.txt`.
+    string [None], the most probable label of each. `features` takes what `serving_default` does,
+    and gives `features`, float32 [None, D], the feature vectors, besides `prediction`. The labels
+    are the asset `labels.txt`.
 
     Args:
         folder: new or empty, or a SavedModel that this tool has written.
@@ -60,13 +60,18 @@ def writing_saved_model(
         output_layer: its softmax node.
         image_size: (H, W).
         labels: C names.
-        facts: a JSON object, such as how the training went; the asset `model.json`.
+        assets: what else is to lie in it: how the training went, a JSON object, at FACTS_ASSET,
+            and what is unknown at UNKNOWN_ASSET.
 
     Raises:
         OutputError: it cannot be written.
     """
-    module = _module(graph_def, output_layer, image_size, labels)
-    signatures = {"serving_default": module.predict, "serve_bytes": module.serve_bytes}
+    module = served(graph_def, output_layer, image_size, labels)
+    signatures = {
+        "serving_default": module.predict,
+        "serve_bytes": module.serve_bytes,
+        FEATURES: module.features,
+    }
     try:
         folder = os.path.realpath(folder)
         # TF Serving takes up a numbered folder as soon as it is there.
@@ -76,10 +81,7 @@ def writing_saved_model(
             tempfile.TemporaryDirectory(prefix=f".{Path(folder).name}.", dir=parent) as beside,
             plainly_named(beside) as temporary,
         ):
-            assets = [Path(temporary, Path(name).name) for name in (LABELS_ASSET, FACTS_ASSET)]
-            write_labels(assets[0], labels)
-            assets[1].write_text(facts)
-            module.labels, module.facts = (tf.saved_model.Asset(str(path)) for path in assets)
+            module.assets = _written(temporary, labels, assets)
             made = Path(temporary) / "model"
             with quiet_loggers():
                 tf.saved_model.save(module, str(made), signatures=signatures)
@@ -96,27 +98,13 @@ def writing_saved_model(
         ) from error
 
 
-def _module(
-    graph_def: Any, output_layer: str, image_size: tuple[int, int], labels: Sequence[str]
-) -> Any:
-    """Returns a module with the functions of both signatures."""
-    run = graph_function(graph_def, f"{PHOTOS_NAME}:0", f"{output_layer}:0")
-    names = [label.encode(errors="surrogateescape") for label in labels]
-
-    def serve_bytes(contents: Any) -> dict[str, Any]:
-        probabilities = run(_pixels(contents, image_size))
-        best = tf.argmax(probabilities, axis=1)
-        return {"prediction": probabilities, "label": tf.gather(tf.constant(names), best)}
-
-    module = tf.Module()
-    module.predict = tf.function(
-        lambda image: {"prediction": run(image)},
-        input_signature=[tf.TensorSpec(run.inputs[0].shape, tf.float32, name="image")],
-    )
-    module.serve_bytes = tf.function(
-        serve_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="bytes")]
-    )
-    return module
+def _written(folder: str, labels: Sequence[str], assets: Mapping[str, bytes]) -> list[Any]:
+    """Returns the assets, whose files are written into a folder first."""
+    places = {name: os.path.join(folder, Path(name).name) for name in (LABELS_ASSET, *assets)}
+    write_labels(places[LABELS_ASSET], labels)
+    for name, contents in assets.items():
+        Path(places[name]).write_bytes(contents)
+    return [tf.saved_model.Asset(place) for place in places.values()]
 
 
 class SavedModel:
@@ -131,6 +119,7 @@ class SavedModel:
         labels_source: where these labels stand.
         facts: what was written with it; None without.
         scores_of_file: None, for it takes pixels.
+        features: how it gives feature vectors, if it has their rule.
     """
 
     streams = 2
@@ -169,6 +158,10 @@ class SavedModel:
         self.pixel_range = None
         self.labels_source = str(folder)
         self.scores_of_file = None
+        self._features = self._loaded.signatures.get(FEATURES)
+        has_rule = self._features is not None and self.facts and self.facts.unknown_rule
+        rule = str(Path(folder, UNKNOWN_ASSET))
+        self.features = Features(rule, self._scores_and_vectors) if has_rule else None
 
     def scores(self, images: Any) -> Floats:
         """Returns float32 [N, C] for float32 [N, H, W, 3], 0 to 1.
@@ -176,12 +169,20 @@ class SavedModel:
         Raises:
             GraphError: it cannot work with such photos.
         """
+        answer = self._answer(self._signature, images)
+        return np.asarray(answer[self._output], np.float32)
+
+    def _scores_and_vectors(self, images: Any) -> tuple[Floats, Floats]:
+        """Returns float32 [N, C] and [N, D] for float32 [N, H, W, 3]."""
+        answer = self._answer(self._features, images)
+        return np.asarray(answer[self._output]), np.asarray(answer["features"])
+
+    def _answer(self, signature: Any, images: Any) -> Any:
         try:
-            answer = self._signature(**{self._input: tf.convert_to_tensor(images)})
+            return signature(**{self._input: tf.convert_to_tensor(images)})
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
             reason = telling_line(error)
             raise GraphError(f"The SavedModel cannot work with such photos: {reason}") from error
-        return np.asarray(answer[self._output], np.float32)
 
     def network(self) -> Network:
         """Returns it as a frozen graph.
@@ -202,6 +203,7 @@ class SavedModelFormat(Format):
     name = "SavedModel"
     flag = "saved_model_dir"
     ending = ""
+    gives_features = True
 
     def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - no other is a folder
         """Whether it is a folder."""
@@ -218,33 +220,14 @@ class SavedModelFormat(Format):
     def writing(self, target: str, finished: Finished) -> contextlib.AbstractContextManager[Path]:
         """Gives the SavedModel, with labels and facts in it."""
         facts = finished.facts
+        assets = {FACTS_ASSET: facts.as_json().encode()}
+        if finished.unknown:
+            assets[UNKNOWN_ASSET] = finished.unknown
         return writing_saved_model(
             target,
             finished.graph_def,
             output_layer=facts.output_layer,
             image_size=facts.image_size,
             labels=facts.labels,
-            facts=facts.as_json(),
+            assets=assets,
         )
-
-
-def _pixels(contents: Any, image_size: tuple[int, int]) -> Any:
-    """Returns float32 [N, H, W, 3] for string [N]; an item that is no photo is named."""
-
-    def one(item: Any) -> Any:
-        number, data = item
-        is_known = tf.reduce_any([tf.equal(_start(data, len(kind)), kind) for kind in _STARTS])
-        message = "bytes must be JPEG, PNG, GIF or BMP files; this one is not, from 0:"
-        check = tf.debugging.Assert(is_known, [message, number])
-        with tf.control_dependencies([check]):
-            return pixels.portable_pixels(tf.identity(data), image_size)
-
-    return tf.map_fn(
-        one,
-        (tf.range(tf.shape(contents)[0]), contents),
-        fn_output_signature=tf.TensorSpec([*image_size, 3], tf.float32),
-    )
-
-
-def _start(data: Any, size: int) -> Any:
-    return tf.strings.substr(data, 0, tf.minimum(size, tf.strings.length(data)))

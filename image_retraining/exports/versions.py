@@ -8,6 +8,7 @@ from image_retraining.foundation.errors import SettingError
 
 # What lies in a SavedModel that this tool has written, besides TensorFlow's own files.
 LABELS_ASSET, FACTS_ASSET = "assets/labels.txt", "assets/model.json"
+UNKNOWN_ASSET = "assets/unknown.npz"
 
 
 def version_folder(folder: str, *, overwrite: bool = False) -> str:

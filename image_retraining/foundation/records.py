@@ -215,8 +215,10 @@ class Prediction:
         path: the file.
         scores: float32 [C], or None when the photo could not be read.
         reason: why it could not be read, else ''.
+        distance: how far its feature vector is from what was learnt; 0 where nobody asked.
     """
 
     path: str
     scores: Floats | None
     reason: str = ""
+    distance: float = 0.0

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+UNKNOWN = "unknown"
 FORMATS = ("text", "json", "csv")
 
 
@@ -16,7 +17,7 @@ class Answer:
     Attributes:
         path: the file.
         ranked: the best labels with their scores, best first; () when it could not be read.
-        unknown: the best label's probability, when it is too low to be believed; else None.
+        unknown: the best label's probability, when the photo is unknown; else None.
         error: why it could not be read, else ''.
     """
 
@@ -51,9 +52,12 @@ def _text(answer: Answer, *, with_path: bool) -> str:
     if answer.error:
         return ""
     lines = [answer.path] if with_path else []
+    ranked = answer.ranked
     if answer.unknown is not None:
-        lines.append(f"unknown {answer.unknown:.6f}")
-    lines += [f"{label} {score:.6f}" for label, score in answer.ranked]
+        # A class of that name has a line already, and it says the same: it comes first.
+        named = [pair for pair in ranked if pair[0] == UNKNOWN] or [(UNKNOWN, answer.unknown)]
+        ranked = (*named, *(pair for pair in ranked if pair[0] != UNKNOWN))
+    lines += [f"{label} {score:.6f}" for label, score in ranked]
     return "".join(f"{line}\n" for line in lines)
 
 

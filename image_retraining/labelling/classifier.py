@@ -15,10 +15,10 @@ from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.python_settings import given, plain
-from image_retraining.foundation.records import Floats
+from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.foundation.settings import require, settings_of
 from image_retraining.foundation.text import shown
-from image_retraining.labelling.config import AUTO, LabelConfig, check_files
+from image_retraining.labelling.config import LabelConfig, check_files
 from image_retraining.labelling.given_photos import GivenPhoto, Photo, given_photo, in_full, is_one
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def load(
     Args:
         path: the folder of a run, a frozen graph, a TensorFlow Lite or an ONNX file, or the folder
             of a SavedModel.
-        unknown_threshold: an answer of a lower probability is unknown. None is the threshold that
-            came with the classifier, if any.
+        unknown_threshold: an answer of a lower probability is unknown. None is the rule that came
+            with the classifier, if any; as --unknown_threshold=auto.
         settings: labels, input_layer, output_layer, input_height, input_width, input_mean and
             input_std, called as the flags of label_image.py.
 
@@ -81,7 +81,7 @@ def load(
     import_tensorflow()
     from image_retraining.labelling.labeller import Labeller  # noqa: PLC0415
 
-    return Classifier(Labeller(config), config)
+    return Classifier(Labeller(config, own_threshold=True), config)
 
 
 class Classifier:
@@ -94,15 +94,9 @@ class Classifier:
 
     def __init__(self, labeller: Labeller, config: LabelConfig) -> None:
         """Takes what `load` has opened."""
-        from image_retraining.labelling.unknown import unknown_rule  # noqa: PLC0415
-
         self._labeller, self._config = labeller, config
         self.labels = labeller.labels
         self.image_size = labeller.image_size
-        facts, threshold = labeller.facts, config.unknown_threshold
-        if not threshold and facts and facts.calibration and facts.calibration.threshold:
-            threshold = AUTO
-        self._unknown = unknown_rule(threshold, facts, config.graph)
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -182,20 +176,20 @@ class Classifier:
         files = self._labeller.predictions([path for one in given for path in one.files])
         for one in given:
             if one.error:
-                yield self._labelled(one.path, None, one.error)
+                yield self._labelled(Prediction(one.path, None, one.error))
             elif one.pixels is not None:
-                yield self._labelled("", self._labeller.photo_scores(one.pixels))
-            for found in itertools.islice(files, len(one.files)):
-                yield self._labelled(found.path, found.scores, found.reason)
+                yield self._labelled(self._labeller.photo_prediction(one.pixels))
+            yield from map(self._labelled, itertools.islice(files, len(one.files)))
 
-    def _labelled(self, path: str, scores: Floats | None, error: str = "") -> LabelledPhoto:
+    def _labelled(self, found: Prediction) -> LabelledPhoto:
+        path, scores = found.path, found.scores
         if scores is None:
             return LabelledPhoto(
-                path, None, 0.0, np.empty([0], np.float32), unknown=True, error=error
+                path, None, 0.0, np.empty([0], np.float32), unknown=True, error=found.reason
             )
         self._labeller.check_count(len(scores))
         best = int(scores.argmax())
-        is_unknown = self._unknown.sureness(scores) < self._unknown.threshold
+        is_unknown = self._labeller.unknown.is_unknown(scores, found.distance)
         return LabelledPhoto(
             path, self.labels[best], float(scores[best]), scores, unknown=is_unknown
         )

@@ -88,8 +88,9 @@ class LabelConfig:
     )
     unknown_threshold: str = setting(
         "",
-        "Answer 'unknown' when the best score is below this probability; auto takes the one that "
-        "keeps 95% of the right answers of the training's validation photos.",
+        "Answer 'unknown' when the best score is below this probability; auto takes the rule that "
+        "the training fitted: unsure, or unlike the training photos; 95% of the right answers to "
+        "its validation photos stay.",
         group="Answers",
     )
 

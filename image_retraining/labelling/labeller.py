@@ -19,7 +19,7 @@ from image_retraining.exports.predictions import in_range, predict, predict_file
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.labelling.answers import Answer
-from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.config import AUTO, LabelConfig
 from image_retraining.labelling.labels import facts_of, labels_of
 from image_retraining.labelling.unknown import unknown_rule
 from image_retraining.photos import pixels, reading
@@ -62,10 +62,15 @@ class Labeller:
         labels: C names, in the order of the scores.
         facts: what its maker says of the classifier; None where nothing is said.
         upright: whether photos are turned as their EXIF orientation says.
+        unknown: which answers are unknown.
     """
 
-    def __init__(self, config: LabelConfig) -> None:
+    def __init__(self, config: LabelConfig, *, own_threshold: bool = False) -> None:
         """Reads the classifier and the labels.
+
+        Args:
+            config: the settings.
+            own_threshold: whether no threshold of unknown means the classifier's, if it has one.
 
         Raises:
             GraphError: one of them cannot be read, or they do not fit together or the settings.
@@ -80,7 +85,12 @@ class Labeller:
         if self._classifier.output_size is not None:
             self.check_count(self._classifier.output_size)
         self._pixels = _pixels(config, self._classifier, self.facts)
-        self._unknown = unknown_rule(config.unknown_threshold, self.facts, config.graph)
+        threshold, fitted = config.unknown_threshold, self.facts and self.facts.calibration
+        if own_threshold and not threshold and fitted and fitted.threshold:
+            threshold = AUTO
+        features = self._classifier.features
+        self.unknown = unknown_rule(threshold, self.facts, features, config.graph)
+        self._asked = self.unknown.asked(self._classifier)
         self._top_k = config.top_k
         self._config = config
         if config.heatmap_dir:
@@ -96,30 +106,32 @@ class Labeller:
                 scores_of_file, paths, upright=self.upright, streams=self._classifier.streams
             )
         wanted = self._pixels
-        return predict(
-            self._classifier,
+        found = predict(
+            self._asked,
             paths,
             image_size=wanted.size,
             upright=self.upright,
             taken=wanted.taken,
         )
+        return map(self.unknown.taken_apart, found)
 
-    def photo_scores(self, photo: Any) -> Floats:
-        """Returns float32 [C] for a photo in memory.
+    def photo_prediction(self, photo: Any) -> Prediction:
+        """Returns the prediction for a photo in memory.
 
         Args:
             photo: uint8 [h, w, 3], RGB, or float32 of 0 to 1; of any size.
         """
         scores_of_file = self._classifier.scores_of_file
         if scores_of_file is not None:
-            return scores_of_file(pixels.as_png(photo))
-        return self.resized_scores(self.resized(photo))
+            return Prediction("", scores_of_file(pixels.as_png(photo)))
+        scores = self._asked.scores(self._fed(self.resized(photo)))[0]
+        return self.unknown.taken_apart(Prediction("", scores))
 
     def resized(self, photo: Any) -> Any:
         """Returns float32 [H, W, 3], of the size that the classifier takes, of a photo in memory.
 
         Args:
-            photo: as for `photo_scores`.
+            photo: as for `photo_prediction`.
         """
         return pixels.of_array(photo, self._pixels.size)
 
@@ -174,11 +186,11 @@ class Labeller:
             return Answer(prediction.path, (), error=prediction.reason)
         scores = prediction.scores
         self.check_count(len(scores))
-        sureness = self._unknown.sureness(scores)
+        is_unknown = self.unknown.is_unknown(scores, prediction.distance)
         return Answer(
             prediction.path,
             tuple((self.labels[place], float(scores[place])) for place in top(scores, self._top_k)),
-            unknown=sureness if sureness < self._unknown.threshold else None,
+            unknown=self.unknown.sureness(scores) if is_unknown else None,
         )
 
     def check_count(self, outputs: int) -> None:

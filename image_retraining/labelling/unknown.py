@@ -1,13 +1,18 @@
-"""When an answer is too unsure to be given: unknown."""
+"""When an answer is too unsure to be given, or the photo too unlike what was learnt: unknown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from absl import logging
 
 from image_retraining.evaluation.calibration import LEAST_RIGHT, with_temperature
+from image_retraining.evaluation.unknown import FeatureRule
+from image_retraining.exports.classifier import Classifier, Features, Scorer
 from image_retraining.exports.facts import ModelFacts, facts_path
+from image_retraining.exports.unknown_file import rule_in
 from image_retraining.foundation.errors import GraphError
-from image_retraining.foundation.records import Floats
+from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.labelling.config import AUTO
 
 
@@ -18,10 +23,12 @@ class UnknownRule:
     Attributes:
         threshold: a probability, 0 to 1.
         temperature: what makes the scores' probabilities the calibrated ones.
+        by_features: what takes the place of the threshold, where feature vectors tell too.
     """
 
     threshold: float
     temperature: float
+    by_features: FeatureRule | None = None
 
     def sureness(self, scores: Floats) -> float:
         """Returns the probability of the best of float32 [C]."""
@@ -30,17 +37,64 @@ class UnknownRule:
             return float(scores.max())
         return float(with_temperature(scores[np.newaxis], self.temperature).max())
 
+    def is_unknown(self, scores: Floats, distance: float) -> bool:
+        """Whether the answer to a photo is unknown.
 
-def unknown_rule(threshold: str, facts: ModelFacts | None, name: str) -> UnknownRule:
+        Args:
+            scores: float32 [C].
+            distance: as `asked` gives it.
+        """
+        sureness = self.sureness(scores)
+        if self.by_features is not None:
+            return self.by_features.is_unknown(distance, sureness)
+        return sureness < self.threshold
+
+    def asked(self, classifier: Classifier) -> Scorer:
+        """Returns what gives scores and, if the rule needs it, a distance behind them."""
+        if self.by_features is None or classifier.features is None:
+            return classifier
+        return _WithDistance(classifier.streams, classifier.features, self.by_features)
+
+    def taken_apart(self, prediction: Prediction) -> Prediction:
+        """Returns the prediction of such scores, with the distance in its place."""
+        scores = prediction.scores
+        if self.by_features is None or scores is None:
+            return prediction
+        return replace(prediction, scores=scores[:-1], distance=float(scores[-1]))
+
+
+class _WithDistance:
+    """Gives scores and, behind them, how far the feature vector is from what was learnt.
+
+    Attributes:
+        streams: how many batches are best scored at a time.
+    """
+
+    def __init__(self, streams: int, features: Features, rule: FeatureRule) -> None:
+        self.streams = streams
+        self._features, self._rule = features, rule
+
+    def scores(self, images: Any) -> Floats:
+        """Returns float32 [N, C + 1] for float32 [N, H, W, 3]."""
+        scores, vectors = self._features.with_scores(images)
+        distances = self._rule.space.distances(vectors).astype(np.float32)
+        return np.concatenate([scores, distances[:, np.newaxis]], axis=1)
+
+
+def unknown_rule(
+    threshold: str, facts: ModelFacts | None, features: Features | None, name: str
+) -> UnknownRule:
     """Returns the rule that a threshold asks for.
 
     Args:
         threshold: as --unknown_threshold; '' for none.
         facts: what is known of the classifier.
+        features: how it gives feature vectors, if it does.
         name: of the classifier, for messages.
 
     Raises:
-        GraphError: the classifier's own threshold is asked for, and it has none.
+        GraphError: the classifier's own threshold is asked for, and it has none; or its file of
+            it cannot be read.
     """
     if threshold != AUTO:
         return UnknownRule(float(threshold or 0), 1.0)
@@ -57,4 +111,13 @@ def unknown_rule(threshold: str, facts: ModelFacts | None, name: str) -> Unknown
             "with more photos, or give a probability, as in --unknown_threshold=0.6."
         )
     temperature = 1.0 if facts.temperature_in_graph else facts.calibration.temperature
-    return UnknownRule(facts.calibration.threshold, temperature)
+    rule = rule_in(features.rule_path, facts) if features else None
+    if features and rule is None:
+        logging.warning(
+            "WARNING: %s is missing, or another graph's. So photos are unknown by the probability "
+            "alone, which lets more foreign ones through.",
+            features.rule_path,
+        )
+    if features is None:
+        logging.info("Photos are unknown by the probability alone: no feature vectors in %s", name)
+    return UnknownRule(facts.calibration.threshold, temperature, rule)

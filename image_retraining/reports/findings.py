@@ -7,6 +7,7 @@ from typing import Any
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.evaluation.copies import Duplicates
 from image_retraining.evaluation.metrics import Metrics
+from image_retraining.evaluation.unknown import FeatureRule
 from image_retraining.evaluation.wrong_labels import LabelIssue
 from image_retraining.exports.proof import Verification
 from image_retraining.foundation.records import (
@@ -74,6 +75,7 @@ class Calibrated:
         head: the one to export, which has the temperature in it if that was asked for.
         calibration: None if nobody can tell.
         evaluation: of the head without the temperature, on the validation photos; None likewise.
+        unknown: what tells unknown photos by their feature vectors too; None if nothing can.
         problem: why nobody can tell, '' if that needs no words.
         in_graph: whether the head has the temperature in it.
         step: the step that TensorBoard is to show it at, the last that was asked for.
@@ -82,6 +84,7 @@ class Calibrated:
     head: Head
     calibration: Calibration | None
     evaluation: Evaluation | None
+    unknown: FeatureRule | None
     problem: str
     in_graph: bool
     step: int

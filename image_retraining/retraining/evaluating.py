@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from absl import logging
 
-from image_retraining.evaluation import copies, wrong_labels
+from image_retraining.evaluation import copies, unknown, wrong_labels
 from image_retraining.evaluation.calibration import calibrate, calibrated
 from image_retraining.evaluation.metrics import measure
 from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.foundation.records import FeatureSet, Head, Split
 from image_retraining.head.sampling import Purpose, Sampler
-from image_retraining.head.softmax import evaluate
+from image_retraining.head.softmax import evaluate, softmax
 from image_retraining.reports.findings import Calibrated, Copies, Judged, WrongLabels
 
 Sets = Mapping[Split, FeatureSet]
@@ -78,6 +78,10 @@ def look_how_sure(head: Head, sets: Sets, settings: JudgingSettings) -> Calibrat
             problem = str(error)
     elif into_head:
         problem = "--calibrate does nothing: there is no validation photo."
+    rule = None
+    if calibration is not None and evaluation is not None:
+        sureness = softmax(evaluation.logits / np.float32(calibration.temperature))
+        rule = unknown.fit(sets[Split.TRAINING], photos, sureness)
     in_graph = into_head and calibration is not None
     if in_graph and calibration and calibration.temperature == 1:
         problem = "--calibrate does nothing: the temperature stays 1, for the reason that follows."
@@ -85,6 +89,7 @@ def look_how_sure(head: Head, sets: Sets, settings: JudgingSettings) -> Calibrat
         head=calibrated(head, calibration.temperature) if calibration and in_graph else head,
         calibration=calibration,
         evaluation=evaluation if calibration else None,
+        unknown=rule,
         problem=problem,
         in_graph=in_graph,
         step=settings.last_step,

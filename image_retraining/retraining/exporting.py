@@ -1,7 +1,7 @@
 """The last stage: the head → files, each proven on photos before it takes its place."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from image_retraining import __version__
@@ -13,6 +13,7 @@ from image_retraining.exports.formats import FORMATS, check_installed
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build_graph
 from image_retraining.exports.predictions import predict
 from image_retraining.exports.proof import must_be_the_same
+from image_retraining.exports.unknown_file import digest, rule_bytes
 from image_retraining.exports.verification import verify
 from image_retraining.foundation.records import JUDGING_ORDER, Catalog, FeatureSet, Head, Split
 from image_retraining.photos.preparation import APPLY
@@ -73,11 +74,12 @@ def facts(
         temperature_in_graph=calibrated.in_graph,
         split=catalog.split_by,
         exif_orientation=settings.exif_orientation,
+        unknown_rule=digest(rule_bytes(calibrated.unknown)),
     )
 
 
 def export(
-    head: Head,
+    calibrated: Calibrated,
     backbone: Backbone,
     sets: Mapping[Split, FeatureSet],
     facts: ModelFacts,
@@ -87,7 +89,7 @@ def export(
     """Returns what was written: the graph with its labels, and what else the settings ask for.
 
     Args:
-        head: what the training ended with.
+        calibrated: the head, and what is unknown to it.
         backbone: with the head, what is exported.
         sets: the photos to prove it on, and those to calibrate integers on.
         facts: what the exports are.
@@ -101,12 +103,14 @@ def export(
         PhotoError: a photo cannot be read any more.
         VerificationError: an export does not answer as the training did.
     """
+    head = calibrated.head
     finished = Finished(
         graph_def=build_graph(backbone, head, final_tensor_name=settings.final_tensor_name),
         facts=facts,
         labels_file=settings.output_labels,
         training=sets[Split.TRAINING],
         quantization=settings.tflite_quantize,
+        unknown=rule_bytes(calibrated.unknown),
     )
     split = next(split for split in JUDGING_ORDER if len(sets[split]))
     judges = _Judges(head, split, sets[split], settings.verify_images)
@@ -129,6 +133,8 @@ class _Judges:
 
 def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> Exported:
     """Returns an export that is written and proven."""
+    if not kind.gives_features:
+        finished = replace(finished, unknown=b"", facts=replace(finished.facts, unknown_rule=""))
     facts = finished.facts
     quantization, proof = kind.quantization(finished), None
     count = max(judges.at_most, kind.least_proof)

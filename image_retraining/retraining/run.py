@@ -225,9 +225,10 @@ class Run:
         facts = exporting.facts(
             found.catalog, found.backbone, found.judged, found.calibrated, settings
         )
-        head = found.calibrated.head
         with as_a_library(config.logging_verbosity):
-            (written,) = exporting.export(head, found.backbone, self._sets, facts, settings, tell)
+            (written,) = exporting.export(
+                found.calibrated, found.backbone, self._sets, facts, settings, tell
+            )
         return written.path
 
     @property

@@ -10,6 +10,7 @@ from absl import logging
 
 from image_retraining.exports import run_folder
 from image_retraining.exports.facts import facts_path
+from image_retraining.exports.unknown_file import unknown_path
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.lock import lock
 from image_retraining.foundation.settings import check_writable_folder, require
@@ -179,6 +180,7 @@ def derived(config: RetrainConfig) -> dict[str, str]:
     """
     places = {
         "what is written beside --output_graph": facts_path(config.output_graph),
+        "what tells unknown photos": unknown_path(config.output_graph),
         "the log of the run": log_path(config),
     }
     return places | ({"its settings": settings_path(config)} if config.output_dir else {})

@@ -81,7 +81,7 @@ def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
     stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
     raise_if_interrupted()
     facts = exporting.facts(catalog, backbone, judged, calibrated, wishes)
-    stages.done("exports", exporting.export(head, backbone, sets, facts, wishes, tell))
+    stages.done("exports", exporting.export(calibrated, backbone, sets, facts, wishes, tell))
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
     photo = _example([(judged.paths, judged.evaluation), validated])
     return tell(

@@ -69,6 +69,14 @@ def test_facts_of_an_export_come_back(tmp_path: Path) -> None:
     assert facts_in(FACTS.as_json(note="of a later version").encode(), "x") == FACTS
 
 
+def test_facts_from_before_a_field_say_what_was_done_then() -> None:
+    told = json.loads(FACTS.as_json())
+    del told["unknown_rule"], told["exif_orientation"]
+    found = facts_in(json.dumps(told).encode(), "x")
+    assert found is not None
+    assert (found.unknown_rule, found.exif_orientation) == ("", "ignore")
+
+
 def test_an_export_may_say_nothing(tmp_path: Path) -> None:
     assert facts_in(b"{}", "x") is None
     assert facts_in_file(tmp_path / "missing.json") is None
@@ -88,6 +96,7 @@ def test_an_export_may_say_nothing(tmp_path: Path) -> None:
         ("input_range", "01", r"input_range, .*Got '01'\."),
         ("input_range", [0, 10**400], r"input_range, .*Got \[0, 10"),
         ("input_layer", 3, r"input_layer, a text\. Got 3\."),
+        ("unknown_rule", 3, r"unknown_rule, a text\. Got 3\."),
         ("output_layer", 3, r"output_layer, a text\. Got 3\."),
         ("graph_sha256", ..., r"have graph_sha256\. Got none\."),
         ("module", ..., r"have module\. Got none\."),

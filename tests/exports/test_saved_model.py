@@ -11,6 +11,7 @@ from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.saved_model import SavedModel, writing_saved_model
+from image_retraining.exports.versions import FACTS_ASSET
 from image_retraining.foundation.errors import GraphError, OutputError
 from image_retraining.foundation.records import Head
 from image_retraining.photos import pixels
@@ -39,7 +40,7 @@ def write(folder: Path, graph_def: Any) -> None:
         output_layer="mine",
         image_size=(8, 8),
         labels=LABELS,
-        facts=FACTS.as_json(),
+        assets={FACTS_ASSET: FACTS.as_json().encode()},
     ):
         pass
 

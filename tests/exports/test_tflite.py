@@ -272,9 +272,9 @@ def answers(file: Path, **settings: Any) -> Any:
     for path, photo in zip(paths, photos, strict=True):
         path.write_bytes(encoded(photo))
     of_files = [one.scores for one in labelled.predictions([str(path) for path in paths])]
-    of_arrays = [labelled.photo_scores(photo) for photo in photos]
+    of_arrays = [labelled.photo_prediction(photo).scores for photo in photos]
     np.testing.assert_allclose(of_files, of_arrays, atol=1e-6)  # type: ignore[arg-type]
-    return np.stack(of_arrays)
+    return np.stack(of_arrays)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("ending", [".tflite", ".lite", ".pb", ""])

@@ -116,6 +116,7 @@ def test_an_output_folder_needs_a_name(tmp_path: Path) -> None:
     ("changes", "what"),
     [
         ({"metrics_file": "model.pb.json"}, "what is written beside --output_graph"),
+        ({"checkpoint_path": "model.pb.unknown.npz"}, "what tells unknown photos"),
         ({"output_graph": "run.log"}, "the log of the run"),
         ({"label_issues_file": "./settings.json"}, "its settings"),
         ({"checkpoint_path": "model.pb.json"}, "what is written beside --output_graph"),
@@ -144,7 +145,9 @@ def test_a_file_and_a_folder_of_one_name_are_noticed_before_the_work(
         check_outputs(config)
 
 
-@pytest.mark.parametrize("name", ["model.pb.json", "run.log", "settings.json"])
+@pytest.mark.parametrize(
+    "name", ["model.pb.json", "model.pb.unknown.npz", "run.log", "settings.json"]
+)
 def test_a_folder_where_something_goes_that_no_flag_names(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(SettingError, match="There must be no folder where"):

@@ -11,6 +11,7 @@ from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import write_graph
 from image_retraining.exports.labels_file import write_labels
+from image_retraining.exports.unknown_file import unknown_path
 from image_retraining.foundation.files import replacing
 
 
@@ -20,10 +21,11 @@ class FrozenGraphFormat(Format):
     name = "graph"
     flag = "output_graph"
     ending = ".pb"
+    gives_features = True
 
     def files(self, target: str, labels_file: str) -> tuple[str, ...]:
         """Returns the graph, and what is written beside it."""
-        return target, labels_file, facts_path(target)
+        return target, labels_file, facts_path(target), unknown_path(target)
 
     def recognises(self, path: str, start: bytes) -> bool:
         """Whether it is a file that is not empty: nothing marks a GraphDef."""
@@ -45,6 +47,16 @@ class FrozenGraphFormat(Format):
         with replacing(target) as temporary:
             write_graph(temporary, finished.graph_def)
             yield temporary
+        _write_unknown(unknown_path(target), finished.unknown)
         write_facts(target, finished.facts)
         with replacing(finished.labels_file) as temporary:
             write_labels(temporary, finished.facts.labels)
+
+
+def _write_unknown(path: str, contents: bytes) -> None:
+    """Writes the rule of what is unknown; without one, removes that of the graph before."""
+    if contents:
+        with replacing(path) as temporary:
+            temporary.write_bytes(contents)
+    elif os.path.isfile(path):
+        os.remove(path)

@@ -13,10 +13,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from image_retraining.backbone.graphs import photo_shape
-from image_retraining.exports.classifier import Network
+from image_retraining.exports.classifier import Features, Network
 from image_retraining.exports.complaints import telling_line
 from image_retraining.exports.facts import ModelFacts, facts_path
 from image_retraining.exports.frozen_graph.sizes import advice, working_sizes
+from image_retraining.exports.frozen_graph.writer import VECTORS_TENSOR
+from image_retraining.exports.unknown_file import unknown_path
 from image_retraining.foundation.errors import GraphError, PhotoError, first_line
 from image_retraining.foundation.records import Floats
 
@@ -39,6 +41,7 @@ class FrozenGraph:
         labels: C names by these facts; () without.
         labels_source: where these labels stand.
         scores_of_file: of graphs that take the contents of a photo file; None if it takes pixels.
+        features: how it gives feature vectors, if these facts tell of their rule.
     """
 
     streams = 2
@@ -86,7 +89,12 @@ class FrozenGraph:
                     f"--graph must be a graph that can run. Got {path}: {first_line(error)}"
                 ) from error
         # A function would not do: TensorFlow takes what is in it for as new as itself.
-        self._run = tf.compat.v1.Session(graph=graph).make_callable(scores, [photos])
+        session = tf.compat.v1.Session(graph=graph)
+        self._run = session.make_callable(scores, [photos])
+        self.features = None
+        if facts and facts.unknown_rule:
+            self._run_both = session.make_callable([scores, VECTORS_TENSOR], [photos])
+            self.features = Features(unknown_path(str(path)), self._scores_and_vectors)
         takes_files = photos.dtype == tf.string
         self.scores_of_file = self._scores_of_file if takes_files else None
         self._takes_lists = photos.shape.rank == 1
@@ -114,6 +122,15 @@ class FrozenGraph:
     def network(self) -> Network:
         """Returns what was read."""
         return self._network
+
+    def _scores_and_vectors(self, images: Any) -> tuple[Floats, Floats]:
+        """Returns float32 [N, C] and [N, D] for float32 [N, H, W, 3]."""
+        photos = np.asarray(images, np.float32)
+        try:
+            scores, vectors = self._run_both(photos)
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            raise self._unfit(photos, error) from error
+        return scores, vectors
 
     def _scores_of_file(self, contents: bytes) -> Floats:
         """Returns float32 [C] for the bytes of a photo file.
@@ -145,12 +162,15 @@ class FrozenGraph:
         try:
             return self._rows(self._run(photos), len(photos))
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
-            _, height, width, _ = photos.shape
-            raise GraphError(
-                "--graph must be able to work with such photos, as --input_layer, --input_height "
-                f"and --input_width say. Got {self._path}, for photos of {height} x {width} "
-                f"pixels: {telling_line(error).rstrip('.')}."
-            ) from error
+            raise self._unfit(photos, error) from error
+
+    def _unfit(self, photos: Floats, error: Exception) -> GraphError:
+        _, height, width, _ = photos.shape
+        return GraphError(
+            "--graph must be able to work with such photos, as --input_layer, --input_height "
+            f"and --input_width say. Got {self._path}, for photos of {height} x {width} "
+            f"pixels: {telling_line(error).rstrip('.')}."
+        )
 
     def _rows(self, answer: Any, count: int) -> Floats:
         """Returns float32 [count, C]; graphs of one photo may give it as [1, 1, 1, C] or [C]."""

@@ -15,6 +15,7 @@ from image_retraining.foundation.records import Head
 
 PHOTOS_NAME = "Placeholder"
 VECTORS_SCOPE, VECTORS_NAME = "input", "BottleneckInputPlaceholder"
+VECTORS_TENSOR = f"{VECTORS_SCOPE}/{VECTORS_NAME}:0"
 HEAD_SCOPE = "final_retrain_ops"
 
 _CHANNELS = 3
@@ -61,13 +62,13 @@ def write_graph(path: str | Path, graph_def: Any) -> None:
     Path(path).write_bytes(graph_bytes(graph_def))
 
 
-def graph_function(graph_def: Any, input_name: str, output_name: str) -> Any:
-    """Returns the function from one tensor of a graph to another.
+def graph_function(graph_def: Any, input_name: str, output_name: str | list[str]) -> Any:
+    """Returns the function from one tensor of a graph to another, or to a list of others.
 
     Args:
         graph_def: a GraphDef.
         input_name: of the tensor that is given, as "Placeholder:0".
-        output_name: of the tensor that is wanted.
+        output_name: of the tensor that is wanted, or of each.
     """
 
     def imported() -> None:

@@ -42,9 +42,11 @@ class OnnxModel:
         streams: how many batches are best scored at a time.
         labels_source: where its labels stand.
         scores_of_file: None, for it takes pixels.
+        features: None: a second output would be news to those who read such files.
     """
 
     streams = _STREAMS
+    features = None
 
     def __init__(self, path: str | Path) -> None:
         """Reads a file.

@@ -37,10 +37,12 @@ class TFLiteModel:
         streams: how many batches may be scored at a time.
         labels_source: where its labels stand.
         scores_of_file: None, for it takes pixels.
+        features: None: a second output would be news to those who read such files.
     """
 
     # An interpreter has memory for one batch.
     streams = 1
+    features = None
 
     def __init__(self, path: str | Path) -> None:
         """Reads a file.
