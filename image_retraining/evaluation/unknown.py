@@ -32,8 +32,8 @@ _SLACK = 1e-3
 _LARGEST_SIZE, _MOST_DIRECTIONS, _MOST_PHOTOS = 2048, 256, 4096
 # Of means and directions, in float16; what else is kept is small.
 _MOST_NUMBERS = 4_800_000
-# Vectors of length 1 from float32 that differ by less are alike.
-_ALIKE = 1e-6
+# Vectors of length 1 that differ by less are alike; means of them fit into float16 by this scale.
+_ALIKE = 5e-5
 # In float16, finer spreads would not be told from rounding.
 _LEAST_SHRINKAGE = 1e-4
 _SEED = 14

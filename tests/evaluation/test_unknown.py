@@ -156,6 +156,29 @@ def test_vectors_without_spread_give_no_rule(value: float) -> None:
     assert fit(training, validation, answers(label_ids, np.ones(60, np.bool_))) is None
 
 
+@pytest.mark.parametrize(("spread", "is_fitted"), [(4e-5, False), (6e-5, True)])
+def test_classes_that_hardly_spread(spread: float, is_fitted: bool) -> None:  # noqa: FBT001
+    # The means differ by 1 / 6e-5 of the scale, which float16 holds, give or take 4.
+    ends = np.repeat(np.eye(2), 50, axis=0)
+    signs = np.tile([[1], [-1]], [50, 2])
+    features = ends + 2**0.5 * spread * signs * ends[:, ::-1]
+    space = fit_space(photos(features, np.repeat([0, 1], 50)))
+    assert (space is not None) == is_fitted
+    if space is not None:
+        near, far = space.distances(np.array([[1, 0], [1, 1]], np.float32))
+        assert near < 8
+        assert 1000 < far < np.inf
+
+
+def test_equal_photos_give_equal_bytes() -> None:
+    training = clouds(120, 50)
+    first, second = (fit_space(training) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    rules = [FeatureRule(space, 1.0, 0.5, 20) for space in (first, second)]
+    assert rule_bytes(rules[0]) == rule_bytes(rules[1])
+
+
 @pytest.mark.parametrize(
     ("size", "classes", "folded"),
     # 4,800,000 / (10000 + 256) = 468.
