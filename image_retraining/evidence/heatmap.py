@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import Floats
+from image_retraining.photos import own_pictures
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -46,7 +48,9 @@ def write(folder: str | os.PathLike[str], photo: str, picture: Image.Image) -> P
     """
     target = Path(folder) / file_name(photo)
     with replacing(target) as temporary:
-        picture.save(temporary, "PNG")
+        mark = PngInfo()
+        mark.add_text(own_pictures.KEY, own_pictures.VALUE)
+        picture.save(temporary, "PNG", pnginfo=mark)
     return target
 
 

@@ -15,6 +15,8 @@ _MOST_PIXELS = 200_000_000
 _JPEG_SEGMENT = re.compile(rb"\xff([\x02-\xcf\xda-\xfe])")
 # Bytes of BITMAPCOREHEADER, whose sides have 16 bits.
 _OS2_HEADER = 12
+# Frames whose codes are no Huffman codes: many blocks may share a bit.
+_ARITHMETIC = (0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
@@ -23,6 +25,28 @@ def check_pixel_count(count: int) -> None:
     if count > _MOST_PIXELS:
         raise OSError(
             f"the photo has {count / 1e6:.0f} megapixels, more than {_MOST_PIXELS / 1e6:.0f}"
+        )
+
+
+def check_enough_bytes(contents: bytes, count: int) -> None:
+    """Raises OSError if a file is too short to hold as many pixels as its header says.
+
+    A block of 64 pixels takes a bit at least, for no Huffman code is shorter (T.81, F.1.2); deflate
+    makes at most 1032 bytes of one (zlib's technical details), each of at most eight pixels.
+
+    Args:
+        contents: a photo file.
+        count: what `pixel_count` says of it.
+    """
+    least = 0
+    if contents.startswith(b"\xff\xd8\xff") and _jpeg_frame(contents)[0] not in _ARITHMETIC:
+        least = count // (64 * 8)
+    elif contents.startswith(b"\x89PNG"):
+        least = count // (8 * 1032)
+    if len(contents) < least:
+        raise OSError(
+            f"its header says {count / 1e6:.0f} megapixels, for which {len(contents)} bytes are "
+            "too few"
         )
 
 
@@ -52,13 +76,19 @@ def _bmp_pixels(contents: bytes) -> int:
 
 
 def _jpeg_pixels(contents: bytes) -> int:
+    return _jpeg_frame(contents)[1]
+
+
+def _jpeg_frame(contents: bytes) -> tuple[int, int]:
+    """Returns the kind of a JPEG's frame, and its pixels; 0 and 0 without one."""
     place = 2
     while segment := _JPEG_SEGMENT.search(contents, place):
         place = segment.end()
         if segment[1][0] in _JPEG_FRAMES:
-            return _big(contents, place + 3, 2) * _big(contents, place + 5, 2)
+            count = _big(contents, place + 3, 2) * _big(contents, place + 5, 2)
+            return segment[1][0], count
         place += max(2, _big(contents, place, 2))
-    return 0
+    return 0, 0
 
 
 def _png_pixels(contents: bytes) -> int:

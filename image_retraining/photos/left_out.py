@@ -24,6 +24,7 @@ class LeftOut:
         without_ending: label → photos that only their content tells.
         dangling: label → links that lead nowhere.
         convertible: kind → label → photos of a kind that is not read.
+        own_pictures: how many pictures of evidence label_image.py has written there.
     """
 
     others: Counts = field(default_factory=collections.Counter)
@@ -31,6 +32,7 @@ class LeftOut:
     without_ending: Counts = field(default_factory=collections.Counter)
     dangling: Counts = field(default_factory=collections.Counter)
     convertible: dict[FileKind, Counts] = field(default_factory=dict)
+    own_pictures: int = 0
     _example: str = ""
     _endings: Counts = field(default_factory=collections.Counter)
 
@@ -71,6 +73,11 @@ class LeftOut:
 
     def warn(self, folder: str) -> None:
         """Logs what photos there would be, but for something that people can do."""
+        if self.own_pictures:
+            logging.info(
+                "Left out, for label_image.py --heatmap_dir wrote them: %d picture(s) of evidence",
+                self.own_pictures,
+            )
         for kind, counts in self.convertible.items():
             logging.warning(
                 "WARNING: left out, for %s must be converted first: %s. As with: %s",

@@ -3,7 +3,7 @@
 import os
 from typing import BinaryIO
 
-from image_retraining.photos.header import check_pixel_count, pixel_count
+from image_retraining.photos.header import check_enough_bytes, check_pixel_count, pixel_count
 from image_retraining.photos.pixels import why_unreadable
 from image_retraining.photos.preparation import Preparation, Prepared, prepared
 
@@ -27,7 +27,9 @@ def read(path: str | os.PathLike[str]) -> bytes:
         contents = file.read()
     if contents.startswith(_JPEG_XL_STARTS):
         raise OSError("the photo is a JPEG XL; JPEG, PNG, GIF, BMP and WebP are read")
-    check_pixel_count(pixel_count(contents))
+    count = pixel_count(contents)
+    check_pixel_count(count)
+    check_enough_bytes(contents, count)
     return contents
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.photos.file_kinds import FileKind, ending_of, has_photo_ending, kind_of
 from image_retraining.photos.left_out import LeftOut
+from image_retraining.photos.own_pictures import is_own
 from image_retraining.photos.skipped_folders import SkippedFolder, look_into
 from image_retraining.photos.system_names import is_hidden, is_passed_over, is_system_file
 
@@ -103,7 +104,9 @@ class Walk:
                 self.left_out.add_dangling(file.path, label)
                 continue
             kind = kind_of(file.path) if _is_file(file) else None
-            if kind is None:
+            if kind is not None and is_own(file.path):
+                self.left_out.own_pictures += 1
+            elif kind is None:
                 self.left_out.add_other(file.path)
             elif not kind.is_read:
                 convertible.append((file, kind))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from image_retraining.evidence import heatmap
 from image_retraining.foundation.errors import OutputError
+from image_retraining.photos.folder import photos_below
 
 RNG = np.random.default_rng(2)
 PHOTO = RNG.integers(0, 256, [30, 50, 3]).astype(np.uint8)
@@ -129,3 +130,16 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     picture = heatmap.blended(PHOTO, NOTHING)
     with pytest.raises(OutputError, match="cannot be written"):
         heatmap.write(tmp_path / "photo.png" / "heat", str(tmp_path / "photo.png"), picture)
+
+
+def test_its_pictures_are_never_taken_for_photos(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once: written into the folder that is labelled, they were labelled the next time.
+    photo = tmp_path / "rose.png"
+    photo.write_bytes(encoded(PHOTO))
+    for folder in (tmp_path, tmp_path / "heat"):
+        heatmap.write(folder, str(photo), heatmap.blended(PHOTO, NOTHING))
+    assert photos_below(str(tmp_path)) == [str(photo)]
+    (line,) = [line for line in logged.messages if "evidence" in line]
+    assert "2 picture(s)" in line

@@ -1,10 +1,12 @@
 import io
+import struct
+from pathlib import Path
 
 import pytest
 from conftest import encoded
 from PIL import Image
 
-from image_retraining.photos import pixels
+from image_retraining.photos import pixels, reading
 from image_retraining.photos.header import pixel_count
 
 PHOTO = Image.linear_gradient("L").resize((50, 30)).convert("RGB")
@@ -85,3 +87,30 @@ def test_an_animation_has_the_pixels_of_all_pictures() -> None:
     with Image.open(io.BytesIO(contents)) as image:
         assert getattr(image, "n_frames", 1) == 3
     assert pixel_count(contents) == 3 * 50 * 30
+
+
+def with_size(contents: bytes, side: int) -> bytes:
+    """Returns a JPEG whose header says that it is larger."""
+    place = max(contents.find(b"\xff\xc0"), contents.find(b"\xff\xc2"))
+    return contents[: place + 5] + struct.pack(">HH", side, side) + contents[place + 9 :]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_too_short_for_its_size_takes_no_memory(
+    tmp_path: Path, *, progressive: bool
+) -> None:
+    # Once: 9 kB took a gigabyte.
+    flat = Image.new("RGB", (1600, 1200), (90, 120, 40))
+    contents = encoded(flat, "JPEG", quality=1, progressive=progressive)
+    (tmp_path / "flat.jpg").write_bytes(contents)
+    # The least that a photo of one colour takes is enough.
+    assert len(reading.read(tmp_path / "flat.jpg")) < 40_000
+    (tmp_path / "huge.jpg").write_bytes(with_size(contents, 13300))
+    with pytest.raises(OSError, match=r"its header says 177 megapixels, for which \d+ bytes"):
+        reading.read(tmp_path / "huge.jpg")
+
+
+def test_a_png_of_one_colour_is_long_enough(tmp_path: Path) -> None:
+    for mode in ("1", "L", "RGB", "RGBA"):
+        (tmp_path / "flat.png").write_bytes(encoded(Image.new(mode, (9000, 7000))))
+        assert reading.read(tmp_path / "flat.png")
