@@ -26,7 +26,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
             raise OSError(f"the file has {size / 1e6:.0f} MB, more than {_LARGEST_FILE / 1e6:.0f}")
         contents = file.read()
     if contents.startswith(_JPEG_XL_STARTS):
-        raise OSError("the photo is a JPEG XL; JPEG, PNG, GIF, BMP and WebP are read")
+        raise OSError("the photo is a JPEG XL; convert it to JPEG")
     count = pixel_count(contents)
     check_pixel_count(count)
     check_enough_bytes(contents, count)
