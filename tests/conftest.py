@@ -23,6 +23,7 @@ from image_retraining.foundation import interruption
 from image_retraining.photos import pixels
 from image_retraining.photos.preparation import Preparation, prepared
 
+_IGNORED_BY_SOME = (signal.SIGINT, signal.SIGHUP)
 # The user id that systems give to nobody.
 _NOBODY = 65534
 
@@ -175,13 +176,14 @@ def as_nobody(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hearing_sigint() -> Iterator[None]:
-    """Lets what is started meanwhile hear SIGINT, which a shell's background job ignores."""
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+def hearing_signals() -> Iterator[None]:
+    """Lets what is started meanwhile hear what a shell's background job or nohup ignores."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in _IGNORED_BY_SOME}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import COLOURS, encoded, save_module, solid, with_chunk_before
+from conftest import COLOURS, encoded, hearing_signals, save_module, solid, with_chunk_before
 from PIL import Image
 
 from image_retraining.backbone.loading import load_backbone
@@ -634,6 +634,7 @@ def test_what_machines_send_ends_it_in_a_line(
     (tmp_path / "names").write_text(f"{photos / 'red.png'}\n" * 3000)
     with (
         (tmp_path / "names").open() as names,
+        hearing_signals(),
         subprocess.Popen(
             [
                 *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),

@@ -54,10 +54,13 @@ def test_ctrl_c_comes_when_all_are_told() -> None:
             signal.raise_signal(signal.SIGINT)
             super().tell(finding)
 
+    # A shell's background job ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with (
         interruptions_noted(),
         pytest.raises(KeyboardInterrupt),
         Reporters(Pressing("a", heard), Listener("b", heard)) as tell,
     ):
         tell("something")
+    signal.signal(signal.SIGINT, before)
     assert heard == ["a: something", "b: something", "b closed", "a closed"]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from absl import logging as absl_logging
-from conftest import COLOURS, encoded, hearing_sigint, solid
+from conftest import COLOURS, encoded, hearing_signals, solid
 
 import image_retraining
 from image_retraining.foundation.errors import PhotoError, SettingError
@@ -366,7 +366,7 @@ image_retraining.train({str(settings["image_dir"])!r}, module={str(settings["mod
     how_many_training_steps=5)
 print("and trained")
 """
-    with hearing_sigint():
+    with hearing_signals():
         process = subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=ROOT,

@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
-from conftest import encoded, hearing_sigint, save_module, solid
+from conftest import encoded, hearing_signals, save_module, solid
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.lock import computing_alone
@@ -696,7 +696,7 @@ def test_ctrl_c_keeps_the_bottlenecks_and_the_same_command_goes_on(
         "checkpoint_path": str(tmp_path / "checkpoint"),
         "how_many_training_steps": 1,
     }
-    with hearing_sigint(), (tmp_path / "log").open("w") as log_file:
+    with hearing_signals(), (tmp_path / "log").open("w") as log_file:
         process = subprocess.Popen(
             [sys.executable, "retrain.py", *(f"--{name}={to}" for name, to in settings.items())],
             cwd=ROOT,
@@ -735,7 +735,7 @@ def test_ctrl_c_ends_retrain_py_while_it_waits(
     line = [sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"]
     log = tmp_path / "log"
     with computing_alone(cache, str(photos), recipe), log.open("w") as log_file:
-        with hearing_sigint():
+        with hearing_signals():
             process = subprocess.Popen(
                 [*line, f"--bottleneck_dir={cache}", f"--output_graph={tmp_path / 'graph.pb'}"],
                 cwd=ROOT,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import COLOURS, draw_colours, encoded, hearing_sigint, solid
+from conftest import COLOURS, draw_colours, encoded, hearing_signals, solid
 from modules_made_here import packed, served
 from tensorboard.backend.event_processing import event_accumulator
 
@@ -567,7 +567,6 @@ def test_resuming_needs_the_same_inputs(run: Run, colour_photos: Path) -> None:
         (signal.SIGINT, 130, "Interrupted."),
         # Once: what is sent by Slurm, Docker and a shutdown kills, and loses the training.
         (signal.SIGTERM, 143, "Terminated."),
-        (signal.SIGHUP, 129, "Hung up."),
     ],
 )
 def test_an_interruption_keeps_the_training_and_resume_goes_on(
@@ -579,7 +578,7 @@ def test_an_interruption_keeps_the_training_and_resume_goes_on(
     words: str,
 ) -> None:
     def start(out: str, *more: str) -> subprocess.Popen[str]:
-        with hearing_sigint():
+        with hearing_signals():
             return subprocess.Popen(
                 [
                     *(sys.executable, "retrain.py", f"--image_dir={colour_photos}"),
