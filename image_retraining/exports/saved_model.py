@@ -74,6 +74,8 @@ def writing_saved_model(
     }
     try:
         folder = os.path.realpath(folder)
+        # What is there later is another run's.
+        replaces_ours = Path(folder, FACTS_ASSET).is_file()
         # TF Serving takes up a numbered folder as soon as it is there.
         parent = Path(folder).absolute().parent
         parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +88,7 @@ def writing_saved_model(
             with quiet_loggers():
                 tf.saved_model.save(module, str(made), signatures=signatures)
             yield made
-            if Path(folder, FACTS_ASSET).is_file():
+            if replaces_ours:
                 os.rename(folder, Path(temporary) / "replaced")
             elif os.path.isdir(folder):
                 os.rmdir(folder)

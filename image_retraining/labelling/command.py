@@ -46,7 +46,7 @@ def run(config: LabelConfig) -> int:
     check_files(config)
     if config.output:
         check_writable_file("output", config.output)
-        _check_is_none_of(config.output, {"--graph": config.graph, "--labels": config.labels})
+        _check_is_none_of(config.output, _read_files(config))
     import_tensorflow()
     from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
 
@@ -127,6 +127,20 @@ def _names() -> Iterator[str]:
         raise PhotoError(
             f"--image=- must be given names in UTF-8 or UTF-16. Got other: {error}."
         ) from error
+
+
+def _read_files(config: LabelConfig) -> dict[str, str]:
+    """Returns what is read of a classifier, besides photos: what it is called → the file."""
+    # Half a second that --help need not wait for.
+    from image_retraining.exports.facts import facts_path  # noqa: PLC0415
+    from image_retraining.exports.run_folder import GRAPH, LABELS, SETTINGS  # noqa: PLC0415
+
+    read = {"--graph": config.graph, "--labels": config.labels}
+    read |= {
+        f"{name} of the run": os.path.join(config.graph, name)
+        for name in (GRAPH, LABELS, SETTINGS, facts_path(GRAPH))
+    }
+    return read | {"what is beside --graph": facts_path(config.graph)}
 
 
 def _check_is_none_of(output: str, read: Mapping[str, str]) -> None:

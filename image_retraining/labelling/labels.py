@@ -7,7 +7,7 @@ from absl import logging
 from image_retraining.exports.classifier import Classifier
 from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.labels_file import read_labels
-from image_retraining.exports.run_folder import GRAPH, LABELS, SETTINGS
+from image_retraining.exports.run_folder import GRAPH, LABELS, SETTINGS, said_by
 from image_retraining.foundation.errors import GraphError
 from image_retraining.labelling.config import AUTO, LabelConfig
 
@@ -50,7 +50,7 @@ def _beside(graph: str) -> str:
     """Returns the labels file in a folder, or beside a run's graph; '' without."""
     is_folder = os.path.isdir(graph)
     folder = graph if is_folder else os.path.dirname(graph)
-    if not is_folder and os.path.basename(graph) != GRAPH:
+    if not is_folder and os.path.basename(graph) != GRAPH and said_by(folder) is None:
         return ""
     labels = os.path.join(folder, LABELS)
     if os.path.isfile(labels):

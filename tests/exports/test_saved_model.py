@@ -172,3 +172,22 @@ def test_a_folder_that_is_no_classifier_is_refused(tmp_path: Path, make: Any) ->
         SavedModel(tmp_path / "model")
     assert str(tmp_path / "model") in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_another_run_has_written_meanwhile_stays(tmp_path: Path, graph_def: Any) -> None:
+    # Once: of two runs that took the same number among versions, one lost its model.
+    def write_late() -> None:
+        with writing_saved_model(
+            str(tmp_path / "2"),
+            graph_def,
+            output_layer="mine",
+            image_size=(8, 8),
+            labels=LABELS,
+        ):
+            write(tmp_path / "2", graph_def)
+            (tmp_path / "2/assets/mine").touch()
+
+    with pytest.raises(OutputError, match="2 cannot be written"):
+        write_late()
+    assert (tmp_path / "2/assets/mine").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "g.pb"] == ["2"]

@@ -26,7 +26,7 @@ from image_retraining.exports.frozen_graph.writer import build_graph, write_grap
 from image_retraining.exports.labels_file import write_labels
 from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
-from image_retraining.foundation.errors import GraphError, PhotoError
+from image_retraining.foundation.errors import GraphError, PhotoError, SettingError
 from image_retraining.foundation.records import Head, Prediction
 from image_retraining.labelling import command
 from image_retraining.labelling.answers import formatter
@@ -609,6 +609,21 @@ def test_answers_never_take_the_place_of_a_photo(
     assert done.stderr.startswith("ERROR: --output must ")
     assert done.stderr.count("\n") == 1
     assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["model.pb", "labels.txt", "model.pb.json", "settings.json"])
+def test_answers_never_take_the_place_of_a_run(tmp_path: Path, name: str) -> None:
+    # Once: the files in the folder that --graph names were replaced without a word.
+    (tmp_path / name).write_text("mine")
+    (tmp_path / "model.pb").touch()
+    wanted = LabelConfig(
+        graph=str(tmp_path),
+        image=("x.jpg",),
+        output=str(tmp_path / name),
+        named=frozenset({"graph"}),
+    )
+    with pytest.raises(SettingError, match=f"must be another file than {name} of the run"):
+        command.run(wanted)
 
 
 @pytest.mark.parametrize("name", ["graph.pb", "labels.txt"])

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from absl import logging
 
+import image_retraining
 from image_retraining.exports.facts import read_facts
 from image_retraining.exports.formats import open_classifier
+from image_retraining.exports.frozen_graph import format as format_of_graphs
 from image_retraining.foundation.errors import (
     GraphError,
     PhotoError,
@@ -312,6 +314,27 @@ def test_a_finished_run_stays_one_until_its_files_are_replaced(
         run(again, label_image="l", also=[Interrupting(kind)])
     said = json.loads((tmp_path / "run/settings.json").read_text())
     assert bool(said["finished"]) == is_kept
+
+
+@pytest.mark.parametrize("stage", ["write_labels", "_write_unknown", "write_facts"])
+def test_a_kill_between_the_files_of_a_graph_mixes_no_labels(
+    in_folder: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    # Once: the new graph with the labels of the run before.
+    told(**in_folder)
+    for old, new in (("blue", "red 2"), ("red", "blue 2"), ("green", "green 2")):
+        (tmp_path / "photos" / old).rename(tmp_path / "photos" / new)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(format_of_graphs, stage, stop)
+    with pytest.raises(KeyboardInterrupt):
+        told(**in_folder, overwrite=True)
+    is_new = stage != "write_labels"
+    photo = next((tmp_path / "photos/blue 2").iterdir())
+    (answer,) = image_retraining.load(tmp_path / "run").predict(photo)
+    assert answer.label == ("blue 2" if is_new else "red")
 
 
 def test_all_that_is_overwritten_is_replaced_or_told(

@@ -43,14 +43,18 @@ class FrozenGraphFormat(Format):
 
     @contextlib.contextmanager
     def writing(self, target: str, finished: Finished) -> Iterator[Path]:
-        """Gives the graph; its facts and labels are written when it has taken its place."""
+        """Gives the graph. Its labels are replaced before it, and its facts after it.
+
+        So a run that is killed between them leaves the old graph, whose facts have its labels, or
+        the new one with its labels.
+        """
         with replacing(target) as temporary:
             write_graph(temporary, finished.graph_def)
             yield temporary
+            with replacing(finished.labels_file) as labels:
+                write_labels(labels, finished.facts.labels)
         _write_unknown(unknown_path(target), finished.unknown)
         write_facts(target, finished.facts)
-        with replacing(finished.labels_file) as temporary:
-            write_labels(temporary, finished.facts.labels)
 
 
 def _write_unknown(path: str, contents: bytes) -> None:
