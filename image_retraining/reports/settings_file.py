@@ -9,7 +9,7 @@ from typing import Any
 
 from image_retraining import __version__
 from image_retraining.foundation.files import replacing
-from image_retraining.reports.findings import Ended, Judged, TrainingStarted
+from image_retraining.reports.findings import Ended, Exported, TrainingStarted
 
 _PACKAGES = ("tensorflow", "tensorflow-hub", "keras", "numpy", "scipy", "scikit-learn", "openvino")
 
@@ -17,7 +17,7 @@ _PACKAGES = ("tensorflow", "tensorflow-hub", "keras", "numpy", "scipy", "scikit-
 class SettingsFile:
     """Keeps the settings of a run in its folder: when its training starts, and when it has ended.
 
-    A finished run that is replaced stays one until its files are, which is after the training.
+    A finished run that is replaced stays one until its graph is, which is after the training.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SettingsFile:
             replaces_finished: whether a finished run lies where this one goes.
         """
         self._path = path
-        self._begins_with = Judged if replaces_finished else TrainingStarted
+        self._begins_with = Exported if replaces_finished else TrainingStarted
         self._content: dict[str, Any] = {
             "started": _now(),
             "finished": None,

@@ -24,7 +24,7 @@ from image_retraining.foundation.records import Split, TrainingReport
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
 from image_retraining.labelling.unknown import unknown_rule
-from image_retraining.reports.findings import Ended, Exported
+from image_retraining.reports.findings import Ended, Exported, Judged
 from image_retraining.retraining import evaluating, exporting, extracting, training
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
@@ -277,13 +277,14 @@ def test_a_run_that_cannot_begin_leaves_what_it_would_replace(
 
 
 class Interrupting:
-    """Presses Ctrl-C when a finding of some kind is told."""
+    """Presses Ctrl-C when a finding of some kind is told, the first or a later one."""
 
-    def __init__(self, kind: type) -> None:
-        self._kind = kind
+    def __init__(self, kind: type, number: int = 1) -> None:
+        self._kind, self._left = kind, number
 
     def tell(self, finding: object) -> None:
-        if isinstance(finding, self._kind):
+        self._left -= isinstance(finding, self._kind)
+        if not self._left:
             raise KeyboardInterrupt
 
     def close(self) -> None:
@@ -304,14 +305,17 @@ def test_a_run_that_is_stopped_can_be_resumed_whenever_that_was(
     assert json.loads((folder / "settings.json").read_text())["finished"]
 
 
-@pytest.mark.parametrize(("kind", "is_kept"), [(TrainingReport, True), (Exported, False)])
-def test_a_finished_run_stays_one_until_its_files_are_replaced(
-    in_folder: dict[str, Any], tmp_path: Path, kind: type, *, is_kept: bool
+@pytest.mark.parametrize(
+    ("kind", "number", "is_kept"),
+    [(TrainingReport, 1, True), (Judged, 1, True), (Exported, 2, False)],
+)
+def test_a_finished_run_stays_one_until_its_graph_is_replaced(
+    in_folder: dict[str, Any], tmp_path: Path, kind: type, number: int, *, is_kept: bool
 ) -> None:
     told(**in_folder)
-    again = RetrainConfig(**in_folder, overwrite=True)
+    again = RetrainConfig(**in_folder, saved_model_dir="saved", overwrite=True)
     with pytest.raises(KeyboardInterrupt):
-        run(again, label_image="l", also=[Interrupting(kind)])
+        run(again, label_image="l", also=[Interrupting(kind, number)])
     said = json.loads((tmp_path / "run/settings.json").read_text())
     assert bool(said["finished"]) == is_kept
 
