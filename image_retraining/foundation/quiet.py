@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+from absl import logging as absl_logging
+
 from image_retraining.foundation.errors import RetrainError
 
 
@@ -49,10 +51,14 @@ def quiet_stderr() -> Iterator[None]:
 def quiet_loggers() -> Iterator[None]:
     """Drops what absl and TensorFlow log below warnings in the block, as they save."""
     with contextlib.ExitStack() as undo:
+        for name in ("", "absl", "tensorflow"):
+            undo.callback(logging.getLogger(name).setLevel, logging.getLogger(name).level)
+        # TensorFlow changes absl's verbosity while it saves, and restores what it found, which sets
+        # the levels of loggers anew.
+        undo.callback(absl_logging.set_verbosity, absl_logging.get_verbosity())
+        absl_logging.set_verbosity(absl_logging.WARNING)
         for name in ("absl", "tensorflow"):
-            logger = logging.getLogger(name)
-            undo.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.WARNING)
+            logging.getLogger(name).setLevel(logging.WARNING)
         yield
 
 

@@ -368,6 +368,8 @@ def test_the_log_has_what_comes_after_a_saved_model(
     assert "Save SavedModel to" in log
     assert "Try it:" in log
     assert not [line for line in logged.messages if "Assets written" in line]
+    for chatter in ("Assets written", "Sharding", "fingerprint to"):
+        assert chatter not in log
 
 
 def test_the_example_is_a_photo_that_is_answered_rightly(
