@@ -89,7 +89,9 @@ def _check_folders(config: RetrainConfig) -> None:
         name = "intermediate_output_graphs_dir"
         check_writable_folder(name, config.intermediate_output_graphs_dir)
     if config.saved_model_dir:
-        folder = os.path.abspath(version_folder(config.saved_model_dir, overwrite=config.overwrite))
+        folder = os.path.abspath(
+            version_folder(config.saved_model_dir, overwrite=run_folder.may_replace(config))
+        )
         # Servers take up what has a number, even while it is empty.
         is_numbered = os.path.basename(folder).isdecimal()
         check_writable_folder("saved_model_dir", os.path.dirname(folder) if is_numbered else folder)

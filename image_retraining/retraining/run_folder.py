@@ -138,6 +138,19 @@ def warn_of_unfinished(config: RetrainConfig) -> None:
         )
 
 
+def may_replace(config: RetrainConfig) -> bool:
+    """Whether a SavedModel of ours may be replaced: asked for, or left by the run that is resumed.
+
+    Args:
+        config: the settings, `placed`.
+    """
+    run = run_folder.said_by(config.output_dir) if config.output_dir else None
+    if config.overwrite or run is None or run["finished"] or not config.resume:
+        return config.overwrite
+    before = str(run["settings"].get("saved_model_dir") or "")
+    return bool(before) and os.path.abspath(before) == os.path.abspath(config.saved_model_dir)
+
+
 def left_over(config: RetrainConfig) -> tuple[str, ...]:
     """Returns the results of the run in --output_dir that this one will not replace.
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -52,14 +52,14 @@ def run(config: RetrainConfig, *, label_image: str, also: Sequence[Reporter] = (
 def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
     """Returns what came of all stages, each of which is told."""
     stages, wanted = _Stages(tell), partial(part_of, config)
-    left_over = run_folder.left_over(config)
+    left_over, may_replace = run_folder.left_over(config), run_folder.may_replace(config)
     catalog = stages.done("catalog", scan(config.image_dir, **config.splitting))
     with open_cache(config.bottleneck_dir) as cache:
         _start_tensorflow(config)
         stages.done("start", None)
         from image_retraining.retraining import evaluating, exporting, extracting, training  # noqa: PLC0415
 
-        wishes = wanted(exporting.ExportSettings)
+        wishes = replace(wanted(exporting.ExportSettings), overwrite=may_replace)
         exporting.check(wishes)
         backbone = extracting.load(cache, wanted(extracting.ModuleSettings))
         stages.done("backbone", backbone)

@@ -291,18 +291,21 @@ class Interrupting:
         """Has nothing to finish."""
 
 
-@pytest.mark.parametrize("kind", [TrainingReport, Exported])
+@pytest.mark.parametrize(("kind", "number"), [(TrainingReport, 1), (Exported, 1), (Exported, 2)])
 def test_a_run_that_is_stopped_can_be_resumed_whenever_that_was(
-    in_folder: dict[str, Any], tmp_path: Path, kind: type
+    in_folder: dict[str, Any], tmp_path: Path, kind: type, number: int
 ) -> None:
-    # Once: refused as finished if the graph was there already.
+    # Once: refused as finished if the graph was there already, or for its own SavedModel.
+    settings = in_folder | {"saved_model_dir": "saved"}
     with pytest.raises(KeyboardInterrupt):
-        run(RetrainConfig(**in_folder), label_image="l", also=[Interrupting(kind)])
+        run(RetrainConfig(**settings), label_image="l", also=[Interrupting(kind, number)])
     folder = tmp_path / "run"
     assert (folder / "model.pb").exists() == (kind is Exported)
+    assert (folder / "saved").exists()
     assert json.loads((folder / "settings.json").read_text())["finished"] is None
-    told(**in_folder, resume=True)
+    told(**settings, resume=True)
     assert json.loads((folder / "settings.json").read_text())["finished"]
+    assert open_classifier(str(folder / "saved")).labels == ("blue", "green", "red")
 
 
 @pytest.mark.parametrize(
