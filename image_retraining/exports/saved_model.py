@@ -27,7 +27,7 @@ from image_retraining.exports.versions import (
     newest_version,
     version_folder,
 )
-from image_retraining.foundation.errors import GraphError, OutputError, first_line
+from image_retraining.foundation.errors import GraphError, first_line, unwritable
 from image_retraining.foundation.plain_names import plainly_named
 from image_retraining.foundation.quiet import quiet_loggers
 from image_retraining.foundation.records import Floats
@@ -94,10 +94,7 @@ def writing_saved_model(
                 os.rmdir(folder)
             shutil.move(made, folder)
     except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written: {error.strerror or error}. Make room, or name another "
-            "place."
-        ) from error
+        raise unwritable(folder, error) from error
 
 
 def _written(folder: str, labels: Sequence[str], assets: Mapping[str, bytes]) -> list[Any]:

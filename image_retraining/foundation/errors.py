@@ -69,6 +69,17 @@ class VerificationError(Exception):
     """An exported file gives other answers than the training: a defect of this project."""
 
 
+def unwritable(name: object, error: OSError) -> OutputError:
+    """Returns what to say of something that cannot be written.
+
+    Args:
+        name: of it.
+        error: why.
+    """
+    reason = error.strerror or error
+    return OutputError(f"{name} cannot be written: {reason}. Make room, or name another place.")
+
+
 def first_line(error: Exception) -> str:
     """Returns the first line of an error's message; libraries add pages to it."""
     return str(error).strip().partition("\n")[0]

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from image_retraining.foundation.errors import OutputError
+from image_retraining.foundation.errors import unwritable
 from image_retraining.foundation.places import Kind, followed, kind_of, open_stream
 
 
@@ -31,10 +31,7 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         with _poured_into(target) if is_stream else _beside(Path(followed(target))) as temporary:
             yield temporary
     except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written: {error.strerror or error}. Make room, or name another "
-            "place."
-        ) from error
+        raise unwritable(target, error) from error
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from absl import logging
 
-from image_retraining.foundation.errors import OutputError
+from image_retraining.foundation.errors import unwritable
 
 _STANDARD = 3
 
@@ -94,17 +94,6 @@ def open_standard_streams() -> None:
         sys.stderr = _Lines(**_opened(sys.stderr))
     # It has taken what it found when it was imported.
     logging.get_absl_handler().python_handler.setStream(sys.stderr)
-
-
-def unwritable(name: str, error: OSError) -> OutputError:
-    """Returns what to say of something that cannot be written.
-
-    Args:
-        name: of it.
-        error: why.
-    """
-    reason = error.strerror or str(error)
-    return OutputError(f"{name} cannot be written: {reason}. Make room, or name another place.")
 
 
 def _opened(stream: Any) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from typing import TextIO
 from absl import logging
 
 from image_retraining.foundation.command_line import import_tensorflow, run_script
-from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.errors import PhotoError, unwritable
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.lists import listed
 from image_retraining.foundation.places import Kind, kind_of, open_stream
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.settings import check_writable_file, require
-from image_retraining.foundation.streams import TextOutput, unwritable
+from image_retraining.foundation.streams import TextOutput
 from image_retraining.labelling.answers import formatter
 from image_retraining.labelling.config import LabelConfig, check_files, check_photos
 

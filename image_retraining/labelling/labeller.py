@@ -169,11 +169,10 @@ class Labeller:
             return
         try:
             photo = reading.read_prepared(path, upright=self.upright)
-            resized = pixels.pixels(photo.contents, self.image_size, photo.orientation)
             whole = pixels.in_full(photo.contents, photo.orientation)
         except (OSError, tf.errors.InvalidArgumentError) as error:
             raise PhotoError(f"{path} cannot be read any more. Run again.") from error
-        evidence = self.evidence(resized, int(scores.argmax()))
+        evidence = self.evidence(self.resized(whole), int(scores.argmax()))
         heatmap.write(self._config.heatmap_dir, path, heatmap.blended(whole, evidence))
 
     def answer(self, prediction: Prediction) -> Answer:

@@ -12,7 +12,12 @@ from typing import Any, Self
 from absl import logging as absl_logging
 
 from image_retraining import __version__
-from image_retraining.foundation.errors import OutputError, RetrainError, VerificationError
+from image_retraining.foundation.errors import (
+    OutputError,
+    RetrainError,
+    VerificationError,
+    unwritable,
+)
 from image_retraining.foundation.interruption import last_words
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -41,7 +46,7 @@ class RunLog:
             # Names that are not UTF-8 are written as escapes.
             file = open(self._path, "a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise _unwritable(self._path, error) from error
+            raise unwritable(self._path, error) from error
         self._file = _FileHandler(file, self._path)
         self._file.setFormatter(logging.Formatter(_FORMAT))
         with contextlib.ExitStack() as undo:
@@ -94,7 +99,7 @@ class _FileHandler(logging.StreamHandler[Any]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
-            raise _unwritable(self._path, error) from error
+            raise unwritable(self._path, error) from error
         raise  # noqa: PLE0704 - the error that logging handles
 
     def close(self) -> None:
@@ -118,9 +123,3 @@ def _last_words(error: BaseException) -> str:
     if isinstance(error, RetrainError | VerificationError):
         return str(error)
     return "".join(traceback.format_exception(error))
-
-
-def _unwritable(path: str, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path} cannot be written: {error.strerror}. Make room, or name another place."
-    )
