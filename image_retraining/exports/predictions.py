@@ -11,6 +11,8 @@ from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.photos import pixels, reading
 from image_retraining.photos.batches import PhotoBatch, photo_batches, plain_photos
+from image_retraining.photos.decoding_room import check_room
+from image_retraining.photos.header import pixel_count
 
 _BATCH_SIZE = 32
 
@@ -92,6 +94,7 @@ def _file_of(path: str, *, upright: bool) -> bytes:
         OSError: it cannot be read.
     """
     photo = reading.read_prepared(path, upright=upright)
+    check_room(pixel_count(photo.contents))
     if photo.orientation == 1:
         return photo.contents
     try:

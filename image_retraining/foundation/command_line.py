@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
+from image_retraining.foundation import memory
 from image_retraining.foundation.errors import RetrainError, SettingError, VerificationError
 from image_retraining.foundation.help_text import help_text
 from image_retraining.foundation.interruption import (
@@ -129,9 +130,11 @@ def import_tensorflow() -> None:
     sets TF_CPP_MIN_LOG_LEVEL sees everything.
 
     Raises:
-        SettingError: there is no folder for temporary files, which what follows needs.
+        SettingError: there is no folder for temporary files, which what follows needs, or no room
+            for TensorFlow under `ulimit -v`.
     """
     _check_temporary_folder()
+    memory.check_address_space()
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         importlib.import_module("tensorflow")
         return
@@ -217,6 +220,8 @@ def _guarded(
         _exit_with(str(error), status=2)
     except VerificationError as error:
         _exit_with(str(error), status=1)
+    except memory.exhaustion() as error:
+        _exit_with(memory.told(error), status=2)
     except BrokenPipeError:
         # Whoever reads the output, as in `| head`, has had enough.
         sys.exit(_INTERRUPTED)

@@ -1,6 +1,9 @@
 """What can go wrong, in kinds a caller can tell apart."""
 
+import re
+
 _LONGEST_REASON = 300
+_NODE = re.compile(r"^\{\{.*?\}\} ")
 
 
 class RetrainError(Exception):
@@ -81,8 +84,12 @@ def unwritable(name: object, error: OSError) -> OutputError:
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message; libraries add pages to it."""
-    return str(error).strip().partition("\n")[0]
+    """Returns the first line of an error's message; libraries add pages to it.
+
+    Around TensorFlow's own words it leaves out where in its graphs they were said.
+    """
+    line = str(error).strip().partition("\n")[0]
+    return _NODE.sub("", line).partition(" [Op:")[0]
 
 
 def short_line(error: Exception) -> str:

@@ -18,15 +18,18 @@ import tensorflow as tf
 
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import pixels, reading
+from image_retraining.photos.decoding_room import DecodingRoom
 from image_retraining.photos.distortions import PLAIN, Variation
+from image_retraining.photos.header import pixel_count
 
 Key = TypeVar("Key")
 _Item = TypeVar("_Item")
 
 # Decoding goes on while the engine, of which one core is busy for half a second, is made.
 _BATCHES_AHEAD = 8
-# Of a photo's contents, the number of its first picture, its variations, its orientation.
-_PHOTO_KINDS = (tf.string, tf.int64, tf.string, tf.int32)
+# Of a photo's contents, the number of its first picture, its variations, its orientation, and
+# whether it is so large that it is decoded alone.
+_PHOTO_KINDS = (tf.string, tf.int64, tf.string, tf.int32, tf.bool)
 # A group of photos ends when it holds so many bytes, to bound the memory that large ones take.
 _LARGEST_GROUP = 16_000_000
 
@@ -108,14 +111,16 @@ def photo_batches(
     Raises:
         Exception: whatever drawing from `photos` raises.
     """
-    feed = _Feed(photos, batch_size)
+    room = DecodingRoom.now()
+    feed = _Feed(photos, batch_size, room)
+    streams = tf.data.AUTOTUNE if room.is_for_all_processors else room.streams
     dataset = (
         tf.data.Dataset.from_generator(
             feed.groups,
             output_signature=tuple(tf.TensorSpec([None], kind) for kind in _PHOTO_KINDS),
         )
         .unbatch()
-        .map(_decoder(image_size), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .map(_decoder(image_size), num_parallel_calls=streams, deterministic=True)
         .ignore_errors(log_warning=False)
         .rebatch(batch_size)
         .prefetch(_BATCHES_AHEAD)
@@ -137,16 +142,31 @@ def photo_batches(
 @functools.cache
 def _decoder(image_size: tuple[int, int]) -> Any:
     """Returns what decodes a photo, which TensorFlow traces for 0.2 s: once a process."""
+    specs = [tf.TensorSpec([], kind) for kind in _PHOTO_KINDS]
+    mutex = tf.raw_ops.MutexV2(shared_name="one large photo at a time")
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([], kind) for kind in _PHOTO_KINDS], autograph=False
-    )
+    @tf.function(input_signature=specs[:-1], autograph=False)
     def decode(contents: Any, first: Any, variations: Any, orientation: Any) -> Any:
         rows = tf.reshape(tf.io.decode_raw(variations, tf.float32), [-1, len(PLAIN)])
         numbers = first + tf.range(tf.shape(rows, tf.int64)[0])
         return numbers, pixels.variations(contents, image_size, rows, orientation)
 
-    return decode
+    def decode_alone(*photo: Any) -> Any:
+        lock = tf.raw_ops.MutexLock(mutex=mutex)
+        with tf.control_dependencies([lock]):
+            numbers, pictures = decode(*map(tf.identity, photo))
+        # A function that is inlined counts as done before its results are there.
+        with tf.control_dependencies([tf.identity(pictures)]):
+            released = tf.raw_ops.ConsumeMutexLock(mutex_lock=lock)
+        with tf.control_dependencies([released]):
+            return numbers, tf.identity(pictures)
+
+    @tf.function(input_signature=specs, autograph=False)
+    def decode_in_turn(*photo_and_alone: Any) -> Any:
+        *photo, alone = photo_and_alone
+        return tf.cond(alone, lambda: decode_alone(*photo), lambda: decode(*photo))
+
+    return decode_in_turn
 
 
 def limited_groups(
@@ -180,28 +200,32 @@ class _Feed(Generic[Key]):
             pipeline, not only those of decoding, so that tf.data would end as if all were drawn.
     """
 
-    def __init__(self, photos: Iterable[Photo[Key]], group_size: int) -> None:
+    def __init__(self, photos: Iterable[Photo[Key]], group_size: int, room: DecodingRoom) -> None:
         self._photos = iter(photos)
         self._group_size = group_size
+        self._room = room
         self._count = 0
         self.drawn: collections.deque[tuple[int, Key]] = collections.deque()
         self.failure: BaseException | None = None
 
-    def groups(self) -> Iterator[tuple[list[bytes], list[int], list[bytes], list[int]]]:
-        """Yields contents, number of the first picture, variations (float32) as bytes, orientation.
+    def groups(self) -> Iterator[tuple[list[Any], ...]]:
+        """Yields values of _PHOTO_KINDS, the variations (float32) as bytes.
 
         Each is a list of as many photos as the group has.
         """
         try:
             for group in limited_groups(
-                self._photos, self._group_size, size_of=lambda photo: len(photo.contents)
+                self._numbered(), self._group_size, size_of=lambda photo: len(photo[1].contents)
             ):
-                firsts = [self._number(photo) for photo in group]
                 yield (
-                    [photo.contents for photo in group],
-                    firsts,
-                    [np.array([*photo.pictures.values()], np.float32).tobytes() for photo in group],
-                    [photo.orientation for photo in group],
+                    [photo.contents for _, photo, _ in group],
+                    [first for first, _, _ in group],
+                    [
+                        np.array([*photo.pictures.values()], np.float32).tobytes()
+                        for _, photo, _ in group
+                    ],
+                    [photo.orientation for _, photo, _ in group],
+                    [is_large for _, _, is_large in group],
                 )
         except BaseException as error:
             self.failure = error
@@ -216,9 +240,15 @@ class _Feed(Generic[Key]):
             keys.append(drawn[1])
         return tuple(keys), tuple(skipped)
 
-    def _number(self, photo: Photo[Key]) -> int:
-        """Numbers the pictures of a photo on; returns the number of the first."""
-        first = self._count
-        self.drawn.extend(enumerate(photo.pictures, first))
-        self._count += len(photo.pictures)
-        return first
+    def _numbered(self) -> Iterator[tuple[int, Photo[Key], bool]]:
+        """Yields the number of a photo's first picture, the photo, and whether it is large.
+
+        A photo for which there is no memory is passed over, as if it could not be decoded.
+        """
+        for photo in self._photos:
+            first = self._count
+            self.drawn.extend(enumerate(photo.pictures, first))
+            self._count += len(photo.pictures)
+            pixels = pixel_count(photo.contents)
+            if pixels <= self._room.most_alone:
+                yield first, photo, pixels > self._room.most_pixels

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import ExifTags, Image
 
+from image_retraining.photos.decoding_room import check_room
 from image_retraining.photos.header import check_pixel_count
 from image_retraining.photos.hints import is_heic
 
@@ -40,7 +41,7 @@ def opened(contents: bytes) -> Iterator[Image.Image]:
     """Gives a picture whose pixels have not been decoded yet.
 
     Raises:
-        OSError: it is none, or too large.
+        OSError: it is none, or too large, or there is no memory for it.
     """
     with _one_at_a_time, warnings.catch_warnings():
         # Of damaged data, which ends in an error where it matters, and of large pictures.
@@ -48,7 +49,9 @@ def opened(contents: bytes) -> Iterator[Image.Image]:
         if is_heic(contents):
             _knows_heic()
         with Image.open(io.BytesIO(contents)) as picture:
-            check_pixel_count(picture.width * picture.height)
+            count = picture.width * picture.height
+            check_pixel_count(count)
+            check_room(count)
             yield picture
 
 

@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from image_retraining.foundation.errors import first_line
+from image_retraining.photos.decoding_room import check_room
 from image_retraining.photos.distortions import PLAIN, Variation
+from image_retraining.photos.header import pixel_count
 from image_retraining.photos.turning import MIRRORED, TRANSPOSED, UPSIDE_DOWN
 
 PIPELINE_VERSION = 1
@@ -39,7 +42,7 @@ def pixels(contents: Any, image_size: tuple[int, int], orientation: Any = 1) -> 
     Raises:
         tf.errors.InvalidArgumentError: the contents are no such file, or a damaged one.
     """
-    return _resize(_turned(_decode(contents), orientation), image_size)
+    return _resize(_decode(contents, orientation), image_size)
 
 
 def portable_pixels(contents: Any, image_size: tuple[int, int]) -> Any:
@@ -60,7 +63,7 @@ def variations(contents: Any, image_size: tuple[int, int], rows: Any, orientatio
         rows: float32 [n, 5], fields of Variations.
         orientation: as for `pixels`.
     """
-    image = _turned(_decode(contents), orientation)
+    image = _decode(contents, orientation)
     shape = tf.TensorSpec([*image_size, _RGB], tf.float32)
     # A loop takes a tenth longer, and most photos come alone.
     return tf.cond(
@@ -115,9 +118,11 @@ def in_full(contents: bytes, orientation: int = 1) -> npt.NDArray[np.uint8]:
         orientation: likewise.
 
     Raises:
+        OSError: there is no memory for it.
         tf.errors.InvalidArgumentError: as for `pixels`.
     """
-    return as_uint8(_turned(_decode(contents), orientation))
+    check_room(pixel_count(contents))
+    return as_uint8(_decode(contents, orientation))
 
 
 def why_unreadable(contents: bytes) -> str:
@@ -127,23 +132,25 @@ def why_unreadable(contents: bytes) -> str:
     try:
         _decode(contents)
     except tf.errors.InvalidArgumentError as error:
-        message = str(error.message).partition("}} ")[2] or str(error.message)
-        return " ".join(message.partition(" [Op:")[0].split()).rstrip(".")
+        return " ".join(first_line(error).split()).rstrip(".")
+    except tf.errors.ResourceExhaustedError:
+        return "this process has not the memory to decode it"
     except UnicodeDecodeError:
         # TensorFlow quotes the file's bytes in its message, which Python takes for text.
         return "the file is damaged"
     return ""
 
 
-def _decode(contents: Any, *, webp: bool = True) -> Any:
-    """Returns float32 [h, w, 3], RGB, 0 to 1."""
+def _decode(contents: Any, orientation: Any = 1, *, webp: bool = True) -> Any:
+    """Returns float32 [h, w, 3], RGB, 0 to 1, upright."""
     start = tf.strings.substr(contents, 0, 12)
     kinds = [(tf.strings.regex_full_match(start, _BMP_START), lambda: _bmp_colours(contents))]
     if webp:
         is_webp = tf.strings.regex_full_match(start, _WEBP_START)
         kinds.insert(0, (is_webp, lambda: _webp_colours(contents)))
     image = tf.case(kinds, default=lambda: _colours(contents))
-    image = tf.ensure_shape(image, [None, None, _RGB])
+    # Turned as bytes, for which a quarter of the memory has to be found.
+    image = _turned(tf.ensure_shape(image, [None, None, _RGB]), orientation)
     return tf.image.convert_image_dtype(image, tf.float32)
 
 
