@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +17,8 @@ from image_retraining.exports.classifier import Classifier, Features, Layers, Ne
 from image_retraining.exports.complaints import telling_line
 from image_retraining.exports.facts import facts_in_file
 from image_retraining.exports.format import Finished, Format
-from image_retraining.exports.labels_file import read_labels, write_labels
+from image_retraining.exports.labels_file import read_labels
+from image_retraining.exports.making import clear_versions, making
 from image_retraining.exports.signatures import FEATURES, served
 from image_retraining.exports.versions import (
     FACTS_ASSET,
@@ -79,11 +79,8 @@ def writing_saved_model(
         # TF Serving takes up a numbered folder as soon as it is there.
         parent = Path(folder).absolute().parent
         parent.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(prefix=f".{Path(folder).name}.", dir=parent) as beside,
-            plainly_named(beside) as temporary,
-        ):
-            module.assets = _written(temporary, labels, assets)
+        with making(Path(folder), labels) as beside, plainly_named(beside) as temporary:
+            module.assets = _written(temporary, assets)
             made = Path(temporary) / "model"
             with quiet_loggers():
                 tf.saved_model.save(module, str(made), signatures=signatures)
@@ -97,10 +94,9 @@ def writing_saved_model(
         raise unwritable(folder, error) from error
 
 
-def _written(folder: str, labels: Sequence[str], assets: Mapping[str, bytes]) -> list[Any]:
-    """Returns the assets, whose files are written into a folder first."""
+def _written(folder: str, assets: Mapping[str, bytes]) -> list[Any]:
+    """Returns the assets, whose files are written first into a folder that has the labels."""
     places = {name: os.path.join(folder, Path(name).name) for name in (LABELS_ASSET, *assets)}
-    write_labels(places[LABELS_ASSET], labels)
     for name, contents in assets.items():
         Path(places[name]).write_bytes(contents)
     return [tf.saved_model.Asset(place) for place in places.values()]
@@ -214,6 +210,7 @@ class SavedModelFormat(Format):
 
     def target(self, named: str, *, overwrite: bool = False) -> str:
         """Returns the folder that was named, or that of the next version in it."""
+        clear_versions(named)
         return version_folder(named, overwrite=overwrite)
 
     def writing(self, target: str, finished: Finished) -> contextlib.AbstractContextManager[Path]:

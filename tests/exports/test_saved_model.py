@@ -1,3 +1,7 @@
+import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,17 @@ from facts_made_here import facts
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
-from image_retraining.exports.saved_model import SavedModel, writing_saved_model
-from image_retraining.exports.versions import FACTS_ASSET
+from image_retraining.exports.saved_model import (
+    SavedModel,
+    SavedModelFormat,
+    writing_saved_model,
+)
+from image_retraining.exports.versions import FACTS_ASSET, version_folder
 from image_retraining.foundation.errors import GraphError, OutputError
 from image_retraining.foundation.records import Head
 from image_retraining.photos import pixels
 
+ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("blue", "玫瑰", "b\udcff", "red")
 RANDOM = np.random.default_rng(0)
 FACTS = facts(labels=LABELS, output_layer="mine")
@@ -135,6 +144,42 @@ def test_it_appears_whole_or_not_at_all(tmp_path: Path, graph_def: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(base.iterdir()) == []
+
+
+KILLED = """
+import os, pickle, signal, sys
+from image_retraining.exports.saved_model import SavedModelFormat, writing_saved_model
+
+with open(sys.argv[1], "rb") as file:
+    graph_def = pickle.load(file)
+target = SavedModelFormat().target(sys.argv[2])
+with writing_saved_model(
+    target, graph_def, output_layer="mine", image_size=(8, 8), labels=("a", "b", "c", "d")
+):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_version_whose_writing_was_killed_is_written_by_the_next_run(
+    tmp_path: Path, graph_def: Any
+) -> None:
+    # Once: the folder was refused for what the killed run had left in it.
+    (tmp_path / "graph").write_bytes(pickle.dumps(graph_def))
+    base = tmp_path / "model"
+    write(base / "1", graph_def)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path / "graph", base], cwd=ROOT, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(base.glob(".2.*/model/saved_model.pb"))) == 1
+    assert version_folder(str(base)) == str(base / "3")
+    target = SavedModelFormat().target(str(base))
+    assert target == str(base / "2")
+    write(Path(target), graph_def)
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
+    assert sorted(path.name for path in (base / "2").iterdir()) == [
+        *("assets", "fingerprint.pb", "saved_model.pb", "variables"),
+    ]
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path, graph_def: Any) -> None:
