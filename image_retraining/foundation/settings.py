@@ -98,6 +98,13 @@ def check_at_least(config: object, least: int, *names: str) -> None:
         require(value >= least, f"--{name} must be at least {least}", value)
 
 
+def check_file_name(name: str, path: str) -> None:
+    """Raises SettingError unless what a setting names may be a file, by its name."""
+    require(bool(path), f"--{name} must name a file", "an empty name")
+    is_folder = os.path.basename(path) in ("", os.curdir, os.pardir)
+    require(not is_folder, f"--{name} must name a file", f"{path}, which is the name of a folder")
+
+
 def check_writable_file(name: str, path: str, *, takes_streams: bool = True) -> None:
     """Checks that the file that a setting names can be written, or replaced if that does no harm.
 
@@ -109,7 +116,7 @@ def check_writable_file(name: str, path: str, *, takes_streams: bool = True) -> 
     Raises:
         SettingError: it cannot be, or it is a photo.
     """
-    require(bool(path), f"--{name} must name a file", "an empty name")
+    check_file_name(name, path)
     require(not os.path.isdir(path), f"--{name} must name a file", f"{path}, which is a folder")
     require(not holds_photo(path), f"--{name} must not be a photo", f"{path}, which is one")
     kind = kind_of(path)

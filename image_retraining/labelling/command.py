@@ -47,6 +47,7 @@ def run(config: LabelConfig) -> int:
     if config.output:
         check_writable_file("output", config.output)
         _check_is_none_of(config.output, _read_files(config))
+        _check_is_no_folder(config.output, config.heatmap_dir)
     import_tensorflow()
     from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
 
@@ -152,3 +153,14 @@ def _check_is_none_of(output: str, read: Mapping[str, str]) -> None:
         with contextlib.suppress(OSError):
             is_one = os.path.samestat(place, os.stat(path))
             require(not is_one, f"--output must be another file than {what}", output)
+
+
+def _check_is_no_folder(output: str, heatmap_dir: str) -> None:
+    """Raises SettingError if the folder of pictures is, or is below, the file of the answers."""
+    if heatmap_dir and kind_of(output) is not Kind.STREAM:
+        pictures = os.path.join(os.path.realpath(heatmap_dir), "")
+        require(
+            not pictures.startswith(os.path.join(os.path.realpath(output), "")),
+            "--output must be another place than --heatmap_dir, and than the folders it lies in",
+            output,
+        )

@@ -196,7 +196,10 @@ def derived(config: RetrainConfig) -> dict[str, str]:
         "what tells unknown photos": unknown_path(config.output_graph),
         "the log of the run": log_path(config),
     }
-    return places | ({"its settings": settings_path(config)} if config.output_dir else {})
+    if config.output_dir:
+        places["the settings file of the run"] = settings_path(config)
+        places["the lock of the run"] = os.path.join(config.output_dir, _LOCK)
+    return places
 
 
 def log_path(config: RetrainConfig) -> str:

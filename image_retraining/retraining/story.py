@@ -26,6 +26,7 @@ from image_retraining.reports.settings_file import SettingsFile
 from image_retraining.reports.tensorboard import TensorBoard
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.output_names import check_output_names
 from image_retraining.retraining.outputs import check_outputs
 
 _Finding = TypeVar("_Finding")
@@ -42,6 +43,7 @@ def run(config: RetrainConfig, *, label_image: str, also: Sequence[Reporter] = (
     """
     config = run_folder.placed(config)
     check_handle(config.tfhub_module)
+    check_output_names(config)
     with run_folder.held(config):
         check_outputs(config)
         with _log_of(config), Reporters(*also, *_reporters(config)) as tell:

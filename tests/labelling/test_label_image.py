@@ -626,6 +626,30 @@ def test_answers_never_take_the_place_of_a_run(tmp_path: Path, name: str) -> Non
         command.run(wanted)
 
 
+@pytest.mark.parametrize(
+    ("output", "heatmaps", "words"),
+    [
+        ("out", "out", "another place than --heatmap_dir.* Got .*/out"),
+        ("out", "out/maps", "another place than --heatmap_dir"),
+        ("out/", "", "--output must name a file. Got .*/out/, which is the name of a folder"),
+    ],
+)
+def test_answers_and_pictures_have_places_of_their_own(
+    tmp_path: Path, output: str, heatmaps: str, words: str
+) -> None:
+    # Once: told when all was labelled, and the answers were lost.
+    wanted = LabelConfig(
+        graph=str(tmp_path),
+        image=("x.jpg",),
+        output=f"{tmp_path}/{output}",
+        heatmap_dir=heatmaps and f"{tmp_path}/{heatmaps}",
+        named=frozenset({"graph"}),
+    )
+    with pytest.raises(SettingError, match=words):
+        command.run(wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["graph.pb", "labels.txt"])
 def test_answers_never_take_the_place_of_the_classifier(
     exported: Path, photos: Path, name: str
