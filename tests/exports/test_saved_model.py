@@ -1,3 +1,4 @@
+import os
 import pickle
 import signal
 import subprocess
@@ -180,6 +181,14 @@ def test_a_version_whose_writing_was_killed_is_written_by_the_next_run(
     assert sorted(path.name for path in (base / "2").iterdir()) == [
         *("assets", "fingerprint.pb", "saved_model.pb", "variables"),
     ]
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path, graph_def: Any) -> None:
+    # Once: ValueError after the training.
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    write(folder, graph_def)
+    assert SavedModel(folder).labels == LABELS
+    assert os.listdir(tmp_path) == [folder.name]
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path, graph_def: Any) -> None:
