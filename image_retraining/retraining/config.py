@@ -234,7 +234,8 @@ class RetrainConfig:
     output_dir: str = setting(
         "",
         "Folder for all results of the run: model.pb, labels.txt, logs/, run.log, settings.json, "
-        "checkpoint; results that are named lie in it too. label_image.py --graph opens it.",
+        "checkpoint; results that are named lie in it too. label_image.py --graph opens it. Empty "
+        "is none: each result goes where its own flag says.",
         group="Results",
     )
     overwrite: bool = setting(

@@ -14,6 +14,7 @@ import pytest
 from image_retraining.exports.run_folder import graph_in
 from image_retraining.foundation.errors import GraphError, SettingError
 from image_retraining.foundation.lock import lock
+from image_retraining.foundation.settings import settings_of
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import EXPORT_FLAGS, RetrainConfig
 from image_retraining.retraining.outputs import check_outputs
@@ -30,6 +31,13 @@ def test_without_a_folder_all_stays_in_the_tutorial_s_places() -> None:
         "--graph=/tmp/output_graph.pb",
         "--labels=/tmp/output_labels.txt",
     )
+
+
+def test_an_empty_name_is_no_folder_as_the_help_says() -> None:
+    config = RetrainConfig(output_dir="", named=frozenset({"output_dir"}))
+    assert run_folder.placed(config) == config
+    (folder,) = [one for one in settings_of(config) if one.name == "output_dir"]
+    assert "Empty is none" in folder.metadata["meaning"]
 
 
 def test_a_run_is_one_folder() -> None:
@@ -168,6 +176,7 @@ def test_a_folder_that_is_called_as_the_graph_is_no_run(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from image_retraining.foundation.lock import lock
+from image_retraining.foundation.settings import settings_of
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
 
