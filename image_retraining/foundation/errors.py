@@ -1,9 +1,12 @@
 """What can go wrong, in kinds a caller can tell apart."""
 
+import errno
 import re
 
 _LONGEST_REASON = 300
 _NODE = re.compile(r"^\{\{.*?\}\} ")
+# Of a disk, of a person's share of it, and of the size of a file.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RetrainError(Exception):
@@ -80,7 +83,8 @@ def unwritable(name: object, error: OSError) -> OutputError:
         error: why.
     """
     reason = error.strerror or error
-    return OutputError(f"{name} cannot be written: {reason}. Make room, or name another place.")
+    advice = "Make room, or name" if error.errno in _NO_ROOM else "Name"
+    return OutputError(f"{name} cannot be written: {reason}. {advice} another place.")
 
 
 def first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from image_retraining.foundation.python_settings import given, plain
 from image_retraining.foundation.records import FeatureSet, Split
 from image_retraining.foundation.settings import (
     check_writable_file,
+    check_writable_folder,
     part_of,
     require,
     settings_of,
@@ -214,6 +215,9 @@ class Run:
                 "An export must have a new name, unless overwrite=True",
                 f"{place}, which is there",
             )
+        if not kind.ending:
+            folder = os.path.abspath(kind.target(target, overwrite=overwrite))
+            check_writable_folder(kind.flag, os.path.dirname(folder))
         settings = replace(
             part_of(config, exporting.ExportSettings),
             export_places={one.flag: target if one is kind else "" for one in FORMATS},
@@ -253,6 +257,8 @@ def _config(settings: Mapping[str, Any]) -> RetrainConfig:
 
 def _by_ending(path: str, formats: Sequence[Format]) -> Format:
     """Returns the format that a name asks for by its ending."""
+    # Shells complete the name of a folder with a slash.
+    path = path.rstrip("/")
     ending = os.path.splitext(path)[1].lower()
     is_named = os.path.basename(path).lower() not in ["", *(kind.ending for kind in formats)]
     for kind in formats:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from image_retraining.foundation.errors import OutputError
+from image_retraining.foundation.errors import OutputError, unwritable
 from image_retraining.foundation.files import replacing
 
 
@@ -136,6 +136,20 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
     assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Make room, or name another place."),
+        (errno.EDQUOT, "Make room, or name another place."),
+        (errno.EACCES, "Name another place."),
+        (errno.ENOTDIR, "Name another place."),
+    ],
+)
+def test_room_is_spoken_of_where_it_is_short(number: int, advice: str) -> None:
+    told = str(unwritable("g.pb", OSError(number, os.strerror(number))))
+    assert told == f"g.pb cannot be written: {os.strerror(number)}. {advice}"
 
 
 def test_links_in_a_circle_stay(tmp_path: Path) -> None:

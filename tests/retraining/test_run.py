@@ -134,11 +134,17 @@ def test_labels_that_look_wrong_are_a_table(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("name", "quantize"),
-    [("m.tflite", "none"), ("m8.tflite", "float16"), ("m.pb", "none"), ("saved", "none")],
+    [
+        ("m.tflite", "none"),
+        ("m8.tflite", "float16"),
+        ("m.pb", "none"),
+        ("saved", "none"),
+        ("s/", "none"),
+    ],
 )
 def test_it_can_be_exported_later(run: Run, tmp_path: Path, name: str, quantize: str) -> None:
-    written = run.export(tmp_path / name, quantize=quantize)
-    assert written == str(tmp_path / name)
+    written = run.export(f"{tmp_path}/{name}", quantize=quantize)
+    assert written == f"{tmp_path}/{name}"
     classifier = image_retraining.load(written)
     assert classifier.labels == run.labels
     photo = solid(COLOURS["red"], seed=1)
@@ -159,6 +165,13 @@ def test_it_can_be_exported_later(run: Run, tmp_path: Path, name: str, quantize:
         (".pb", {}, r"must end in one of .*Got .*\.pb"),
         ("m.onnx", {"quantize": "int8"}, "quantize is for TensorFlow Lite files"),
         ("m.pb", {"quantize": "float16"}, "quantize is for TensorFlow Lite files"),
+        # Once: they spoke of room, and a device got a folder beside it.
+        ("file", {}, "Got .*/file, which is no folder"),
+        ("file/saved", {}, "--saved_model_dir must lie in a folder.*Got .*/file: File exists"),
+        ("file", {"overwrite": True}, "Got .*/file, which is no folder"),
+        ("/dev/null", {"overwrite": True}, "Got /dev/null, which is no folder"),
+        ("m.pb/", {}, "--output_graph must name a file.*which is the name of a folder"),
+        ("/", {}, "must end in one of"),
     ],
 )
 def test_exports_that_cannot_be(
@@ -166,7 +179,8 @@ def test_exports_that_cannot_be(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match=words):
-        run.export(tmp_path / name if name else "", **options)
+        run.export(os.path.join(tmp_path, name) if name else "", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
