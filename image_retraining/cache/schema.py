@@ -74,15 +74,26 @@ _FROM_3_TO_4 = """
 ALTER TABLE files ADD COLUMN preparation TEXT;
 """
 
+# Photo files whose decoder warns, which whoever has their vectors is not told by decoding them.
+_FROM_4_TO_5 = """
+CREATE TABLE damages (
+    photo BLOB PRIMARY KEY,
+    warning TEXT NOT NULL,
+    missing REAL NOT NULL,
+    crc INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
 # Version → names of its tables.
 TABLES = {
     1: {"recipes", "bottlenecks", "files"},
     2: {"recipes", "bottlenecks", "files", "modules", "claims"},
     3: {"recipes", "bottlenecks", "files", "modules"},
     4: {"recipes", "bottlenecks", "files", "modules"},
+    5: {"recipes", "bottlenecks", "files", "modules", "damages"},
 }
 # SCHEMA_SCRIPTS[version] brings a file from that version to the next.
-SCHEMA_SCRIPTS = (_SCHEMA_1, _FROM_1_TO_2, _FROM_2_TO_3, _FROM_3_TO_4)
+SCHEMA_SCRIPTS = (_SCHEMA_1, _FROM_1_TO_2, _FROM_2_TO_3, _FROM_3_TO_4, _FROM_4_TO_5)
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 
 

@@ -67,6 +67,7 @@ def _prune(file: CacheFile, days: int) -> None:
             "DELETE FROM modules WHERE fingerprint NOT IN (SELECT fingerprint FROM recipes)"
         )
         database.execute("DELETE FROM files WHERE photo NOT IN (SELECT photo FROM bottlenecks)")
+        database.execute("DELETE FROM damages WHERE photo NOT IN (SELECT photo FROM files)")
         return int(deleted)
 
     deleted = file.write(delete)

@@ -11,6 +11,8 @@ from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.photos import pixels, reading
 from image_retraining.photos.batches import PhotoBatch, photo_batches, plain_photos
+from image_retraining.photos.damage import Damage
+from image_retraining.photos.decoder_warnings import listened
 from image_retraining.photos.decoding_room import check_room
 from image_retraining.photos.header import pixel_count
 
@@ -48,13 +50,15 @@ def predict(
     for batch, rows in overlapped(rows_of, batches, streams=graph.streams):
         for position in batch.undecodable:
             unreadable[position] = reading.why_left_out(paths[position])
+        suspects = batch.keys if batch.is_suspect else ()
+        damages = {position: reading.damage_in(paths[position]) for position in suspects}
         scores = dict(zip(batch.keys, rows, strict=True))
         while scores:
-            if next_position in scores:
-                yield Prediction(paths[next_position], scores.pop(next_position))
+            path, position, next_position = paths[next_position], next_position, next_position + 1
+            if position in scores:
+                yield _prediction(path, scores.pop(position), damages.get(position))
             else:
-                yield Prediction(paths[next_position], None, unreadable.pop(next_position))
-            next_position += 1
+                yield Prediction(path, None, unreadable.pop(position))
     for position in range(next_position, len(paths)):
         yield Prediction(paths[position], None, unreadable[position])
 
@@ -77,14 +81,26 @@ def predict_files(
 
     def prediction(path: str) -> Prediction:
         try:
-            return Prediction(path, scores_of_file(_file_of(path, upright=upright)))
+            scores = scores_of_file(_file_of(path, upright=upright))
+            # Where the graph decodes, nobody hears which photos make the decoder warn.
+            return _prediction(path, scores, reading.damage_in(path))
         except OSError as error:
             return Prediction(path, None, error.strerror or str(error))
         except PhotoError as error:
             return Prediction(path, None, str(error))
 
-    for _, answer in overlapped(prediction, iter(paths), streams=streams):
-        yield answer
+    with listened():
+        for _, answer in overlapped(prediction, iter(paths), streams=streams):
+            yield answer
+
+
+def _prediction(path: str, scores: Floats, damage: Damage | None) -> Prediction:
+    """Returns what is said of a photo that was decoded."""
+    if damage is None:
+        return Prediction(path, scores)
+    if damage.is_mostly_missing:
+        return Prediction(path, None, str(damage))
+    return Prediction(path, scores, damage=str(damage))
 
 
 def _file_of(path: str, *, upright: bool) -> bytes:

@@ -161,8 +161,18 @@ class _Work:
             undecodable = {self._table.path(row.number): row.number for row in batch.undecodable}
             for path, row in undecodable.items():
                 self._table.note_unreadable(row, reading.why_left_out(path))
+            if batch.is_suspect:
+                batch = self._without_damaged(batch)  # noqa: PLW2901 - the same, less some
             if batch.images is not None:
                 yield batch
+
+    def _without_damaged(self, batch: PhotoBatch[Row]) -> PhotoBatch[Row]:
+        """Returns a batch without what is mostly missing; notes all that is damaged."""
+        rows = {self._table.path(row.number): row.number for row in batch.keys}
+        left_out = {path for path, row in rows.items() if not self._cache.examine(row)}
+        return batch.without(
+            [row for row in batch.keys if self._table.path(row.number) in left_out]
+        )
 
     def _photos(self, groups: Iterable[list[ReadPhoto]]) -> Iterator[Photo[Row]]:
         """Yields the photos to compute rows of, but for copies; runs in a thread of tf.data."""

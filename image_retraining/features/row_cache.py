@@ -4,16 +4,19 @@ A row that lacks its vector is looked up twice: by its file, as long as that has
 it was last read, and by the digest of its photo, once that has been read.
 """
 
+import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from image_retraining.cache.damaged_photos import DamagedPhotos
 from image_retraining.cache.known_files import PhotoFile, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import reading
 from image_retraining.photos.batches import limited_groups
+from image_retraining.photos.damage import Damage, damage_of
 from image_retraining.photos.distortions import Views
 from image_retraining.photos.preparation import Preparation, Prepared, prepared
 
@@ -79,6 +82,8 @@ class RowCache:
         """
         self._cache = cache
         self._files = PhotoFiles(cache.file)
+        self._damaged_photos = DamagedPhotos(cache.file)
+        self._damages: Mapping[bytes, Damage] = {}
         self._table = table
         self._upright = views.upright
         self._recipes = [[replace(recipe, view=views.name(n))] for n in range(views.count + 1)]
@@ -87,13 +92,19 @@ class RowCache:
 
     def look_up(self) -> None:
         """Fills in the rows of files that are known and unchanged, without reading them."""
+        known_damages = self._damaged_photos.all().items()
+        self._damages = {photo: Damage(*damage) for photo, damage in known_damages}
         missing = self._table.missing()
         for start in range(0, len(missing), _LOOK_UPS_AT_ONCE):
             paths = {
                 row: self._table.path(row) for row in missing[start : start + _LOOK_UPS_AT_ONCE]
             }
             known = self._files.known(list(dict.fromkeys(paths.values())))
-            self._take(self._row(row, *known[path]) for row, path in paths.items() if path in known)
+            self._take(
+                self._row(row, *known[path])
+                for row, path in paths.items()
+                if path in known and self._may_be_learnt(row, known[path][0])
+            )
 
     def read_groups(self, count: int) -> Iterator[list[ReadPhoto]]:
         """Yields groups of photos that lack vectors, read; the next run need not read them again.
@@ -117,6 +128,23 @@ class RowCache:
             left = tuple(row for row in photo.rows if self._table.is_missing(row.number))
             if left:
                 yield replace(photo, rows=left)
+
+    def examine(self, row: int) -> bool:
+        """Looks at a row's photo for damage, and keeps what is found; returns if it may be learnt.
+
+        What is found of a file that cannot be read any more is nothing.
+        """
+        try:
+            contents = reading.read(self._table.path(row))
+        except OSError:
+            return True
+        damage = damage_of(contents)
+        if damage is None:
+            return True
+        digest = hashlib.sha256(contents).digest()
+        self._damaged_photos.remember(digest, damage.warning, damage.missing)
+        self._damages = {**self._damages, digest: damage}
+        return self._may_be_learnt(row, digest)
 
     def store(self, rows: Iterable[Row], vectors: Iterable[Floats]) -> None:
         """Keeps the vectors of rows, each float32 [D]."""
@@ -148,9 +176,25 @@ class RowCache:
                 file = PhotoFile.read(path, reading.read, lambda photo: Preparation.of(photo).name)
             except OSError as error:
                 self._table.note_unreadable(missing[0], error.strerror or str(error))
-            else:
-                rows_of_file = (self._row(n, file.digest, file.preparation) for n in missing)
+                continue
+            rows_of_file = (self._row(n, file.digest, file.preparation) for n in missing)
+            if self._may_be_learnt(missing[0], file.digest):
                 yield ReadPhoto(file, tuple(rows_of_file))
+
+    def _may_be_learnt(self, row: int, digest_of_file: bytes) -> bool:
+        """Returns whether enough is left of a row's photo, by what is known of its damage.
+
+        Notes the damage, if there is one.
+        """
+        damage = self._damages.get(digest_of_file)
+        if damage is None:
+            return True
+        if damage.is_mostly_missing:
+            if self._table.is_missing(row):
+                self._table.note_unreadable(row, str(damage))
+            return False
+        self._table.note_doubtful(row, str(damage))
+        return True
 
     def _row(self, number: int, digest_of_file: bytes, preparation: str) -> Row:
         wanted = Preparation.named(preparation).wanted(upright=self._upright)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import (
+    Doubtful,
     Extraction,
     FeatureSet,
     Floats,
@@ -29,6 +30,7 @@ class FeatureTable:
 
     Attributes:
         unreadable: position → photo that is left out.
+        doubtful: position → photo that is damaged, and not left out for it.
         computed_count: how many vectors were computed.
         copied_count: how many rows got the vector of another photo with equal content.
         positions: int64 [R], the photo of each row.
@@ -52,6 +54,7 @@ class FeatureTable:
             fail_on_bad_image: whether a photo that cannot be read is to raise.
         """
         self.unreadable: dict[int, Unreadable] = {}
+        self.doubtful: dict[int, Doubtful] = {}
         self.computed_count = self.copied_count = 0
         self._records = records
         self._fail_on_bad_image = fail_on_bad_image
@@ -154,6 +157,7 @@ class FeatureTable:
                 self._vectors[row] = self._vectors[original]
                 self._done[row] = True
                 self.copied_count += 1
+                self._share_doubt(row, original)
             else:
                 reason = self.unreadable[int(self.positions[original])].reason
                 self.note_unreadable(row, reason)
@@ -173,6 +177,15 @@ class FeatureTable:
         position = int(self.positions[row])
         self.unreadable[position] = Unreadable(path, reason)
         self._missing[self.positions == position] = False
+
+    def note_doubtful(self, row: int, damage: str) -> None:
+        """Notes that a row's photo is damaged, though it can be read."""
+        self.doubtful[int(self.positions[row])] = Doubtful(self.path(row), damage)
+
+    def _share_doubt(self, row: int, original: int) -> None:
+        doubt = self.doubtful.get(int(self.positions[original]))
+        if doubt:
+            self.note_doubtful(row, doubt.damage)
 
     def extraction(self) -> Extraction:
         """Returns what was gathered, by split."""
@@ -194,6 +207,7 @@ class FeatureTable:
         return Extraction(
             sets=sets,
             unreadable=tuple(self.unreadable[position] for position in sorted(self.unreadable)),
+            doubtful=tuple(self.doubtful[position] for position in sorted(self.doubtful)),
             turned_count=self._count(lambda done: done.orientation != 1),
             flattened_count=self._count(lambda done: done.is_flattened),
             converted_count=self._count(lambda done: done.is_converted),

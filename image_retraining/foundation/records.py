@@ -70,6 +70,19 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A photo that was read, though it is damaged.
+
+    Attributes:
+        path: the file.
+        damage: what is wrong with it, one line, without the path.
+    """
+
+    path: str
+    damage: str
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureSet:
     """The feature vectors of one split.
 
@@ -114,6 +127,7 @@ class Extraction:
     Attributes:
         sets: one FeatureSet a split, possibly of no photos.
         unreadable: the photos left out, in the catalog's order.
+        doubtful: the photos among the others that are damaged, in the catalog's order.
         turned_count: how many photos were turned upright, as their EXIF orientation says.
         flattened_count: how many are transparent and were put on white.
         converted_count: how many Pillow decoded, where TensorFlow does not.
@@ -121,6 +135,7 @@ class Extraction:
 
     sets: Mapping[Split, FeatureSet]
     unreadable: tuple[Unreadable, ...]
+    doubtful: tuple[Doubtful, ...] = ()
     turned_count: int = 0
     flattened_count: int = 0
     converted_count: int = 0
@@ -215,10 +230,12 @@ class Prediction:
         path: the file.
         scores: float32 [C], or None when the photo could not be read.
         reason: why it could not be read, else ''.
+        damage: what is wrong with it where it could be read all the same, else ''.
         distance: how far its feature vector is from what was learnt; 0 where nobody asked.
     """
 
     path: str
     scores: Floats | None
     reason: str = ""
+    damage: str = ""
     distance: float = 0.0

@@ -19,12 +19,14 @@ class Answer:
         ranked: the best labels with their scores, best first; () when it could not be read.
         unknown: the best label's probability, when the photo is unknown; else None.
         error: why it could not be read, else ''.
+        damage: what is wrong with it where it could be read all the same, else ''.
     """
 
     path: str
     ranked: tuple[tuple[str, float], ...]
     unknown: float | None = None
     error: str = ""
+    damage: str = ""
 
 
 def formatter(kind: str, *, top_k: int, with_paths: bool) -> tuple[str, Callable[[Answer], str]]:

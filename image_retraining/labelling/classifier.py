@@ -42,6 +42,7 @@ class LabelledPhoto:
         scores: float32 [C], in the order of the classifier's labels; empty where it could not.
         unknown: whether the classifier is too unsure for an answer.
         error: why the photo could not be read, else ''.
+        damage: what is wrong with a photo that could be read all the same, else ''.
     """
 
     path: str
@@ -50,6 +51,7 @@ class LabelledPhoto:
     scores: Floats
     unknown: bool
     error: str = ""
+    damage: str = ""
 
 
 def load(
@@ -191,7 +193,12 @@ class Classifier:
         best = int(scores.argmax())
         is_unknown = self._labeller.unknown.is_unknown(scores, found.distance)
         return LabelledPhoto(
-            path, self.labels[best], float(scores[best]), scores, unknown=is_unknown
+            path,
+            self.labels[best],
+            float(scores[best]),
+            scores,
+            unknown=is_unknown,
+            damage=found.damage,
         )
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from absl import logging
 
@@ -15,10 +15,14 @@ from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.lists import listed
 from image_retraining.foundation.places import Kind, kind_of, open_stream
 from image_retraining.foundation.progress import Progress
+from image_retraining.foundation.records import Prediction
 from image_retraining.foundation.settings import check_writable_file, require
 from image_retraining.foundation.streams import TextOutput
-from image_retraining.labelling.answers import formatter
+from image_retraining.labelling.answers import Answer, formatter
 from image_retraining.labelling.config import LabelConfig, check_files, check_photos
+
+if TYPE_CHECKING:
+    from image_retraining.labelling.labeller import Labeller
 
 ABOUT = """
 Labels photos with a graph that retrain.py has written: the five best labels of each photo.
@@ -63,17 +67,9 @@ def run(config: LabelConfig) -> int:
         output.write(start)
         for prediction in labeller.predictions(paths):
             answer = labeller.answer(prediction)
-            errors = [f"{answer.path}: {answer.error}"] if answer.error else []
             output.write(text(answer))
             output.flush()
-            if prediction.scores is not None:
-                try:
-                    labeller.draw_evidence(prediction.path, prediction.scores)
-                except PhotoError as error:
-                    errors.append(str(error))
-            for line in errors:
-                sys.stderr.write(f"ERROR: {line}\n")
-            failures += bool(errors)
+            failures += not _all_went_well(labeller, prediction, answer)
             if shown:
                 shown.advance()
             raise_if_interrupted()
@@ -85,6 +81,21 @@ def run(config: LabelConfig) -> int:
             failures,
         )
     return 2 if failures else 0
+
+
+def _all_went_well(labeller: "Labeller", prediction: Prediction, answer: Answer) -> bool:
+    """Draws the evidence for an answer, if asked to; says what was wrong with its photo."""
+    errors = [f"{answer.path}: {answer.error}"] if answer.error else []
+    if prediction.scores is not None:
+        try:
+            labeller.draw_evidence(prediction.path, prediction.scores)
+        except PhotoError as error:
+            errors.append(str(error))
+    if answer.damage:
+        sys.stderr.write(f"WARNING: {answer.path}: {answer.damage}\n")
+    for line in errors:
+        sys.stderr.write(f"ERROR: {line}\n")
+    return not errors
 
 
 @contextlib.contextmanager

@@ -190,6 +190,7 @@ class Labeller:
             prediction.path,
             tuple((self.labels[place], float(scores[place])) for place in top(scores, self._top_k)),
             unknown=self.unknown.sureness(scores) if is_unknown else None,
+            damage=prediction.damage,
         )
 
     def check_count(self, outputs: int) -> None:

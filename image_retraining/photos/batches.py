@@ -9,15 +9,16 @@ reason asks `reading.why_left_out`. So one bad photo costs nothing but itself.
 import collections
 import functools
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import pixels, reading
+from image_retraining.photos.decoder_warnings import listened
 from image_retraining.photos.decoding_room import DecodingRoom
 from image_retraining.photos.distortions import PLAIN, Variation
 from image_retraining.photos.header import pixel_count
@@ -58,11 +59,22 @@ class PhotoBatch(Generic[Key]):
         keys: n keys of the pictures, in the order they were given.
         images: float32 [n, H, W, 3], RGB, from 0 up, to 1 in a photo itself; None when n is 0.
         undecodable: keys of pictures given before the last of these whose photo cannot be decoded.
+        is_suspect: whether a decoder has warned of a photo that may be one of these.
     """
 
     keys: tuple[Key, ...]
     images: Any
     undecodable: tuple[Key, ...]
+    is_suspect: bool = False
+
+    def without(self, left_out: Collection[Key]) -> Self:
+        """Returns the batch without some of its pictures."""
+        places = [place for place, key in enumerate(self.keys) if key not in left_out]
+        return replace(
+            self,
+            keys=tuple(self.keys[place] for place in places),
+            images=tf.gather(self.images, places) if places else None,
+        )
 
     def padded(self, size: int) -> Floats:
         """Returns float32 [size, H, W, 3], the images and black ones after them.
@@ -126,9 +138,12 @@ def photo_batches(
         .prefetch(_BATCHES_AHEAD)
     )
     try:
-        for numbers, pictures in dataset:
-            keys, skipped = feed.take_back(numbers.numpy().tolist())
-            yield PhotoBatch(keys, pictures, skipped)
+        with listened() as has_warned:
+            for numbers, pictures in dataset:
+                if has_warned():
+                    feed.suspect_drawn()
+                keys, skipped, is_suspect = feed.take_back(numbers.numpy().tolist())
+                yield PhotoBatch(keys, pictures, skipped, is_suspect)
     except KeyboardInterrupt as interruption:
         # Its traceback would keep tf.data's iterator, and with it the thread that draws photos.
         traceback.clear_frames(interruption.__traceback__)
@@ -204,7 +219,7 @@ class _Feed(Generic[Key]):
         self._photos = iter(photos)
         self._group_size = group_size
         self._room = room
-        self._count = 0
+        self._count = self._suspect_below = 0
         self.drawn: collections.deque[tuple[int, Key]] = collections.deque()
         self.failure: BaseException | None = None
 
@@ -231,14 +246,21 @@ class _Feed(Generic[Key]):
             self.failure = error
             raise
 
-    def take_back(self, numbers: list[int]) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
-        """Returns the keys of pictures, and of those before them that did not come back."""
+    def suspect_drawn(self) -> None:
+        """Puts all pictures that were drawn so far, and have not come back, under suspicion."""
+        self._suspect_below = self._count
+
+    def take_back(self, numbers: list[int]) -> tuple[tuple[Key, ...], tuple[Key, ...], bool]:
+        """Returns the keys of pictures, and of those before them that did not come back.
+
+        The last value is whether there are suspects among the pictures.
+        """
         keys, skipped = [], []
         for number in numbers:
             while (drawn := self.drawn.popleft())[0] != number:
                 skipped.append(drawn[1])
             keys.append(drawn[1])
-        return tuple(keys), tuple(skipped)
+        return tuple(keys), tuple(skipped), numbers[0] < self._suspect_below
 
     def _numbered(self) -> Iterator[tuple[int, Photo[Key], bool]]:
         """Yields the number of a photo's first picture, the photo, and whether it is large.

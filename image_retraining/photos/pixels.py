@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from image_retraining.foundation.errors import first_line
+from image_retraining.photos.decoder_warnings import listened
 from image_retraining.photos.decoding_room import check_room
 from image_retraining.photos.distortions import PLAIN, Variation
 from image_retraining.photos.header import pixel_count
@@ -122,7 +123,8 @@ def in_full(contents: bytes, orientation: int = 1) -> npt.NDArray[np.uint8]:
         tf.errors.InvalidArgumentError: as for `pixels`.
     """
     check_room(pixel_count(contents))
-    return as_uint8(_decode(contents, orientation))
+    with listened():
+        return as_uint8(_decode(contents, orientation))
 
 
 def why_unreadable(contents: bytes) -> str:
@@ -130,7 +132,8 @@ def why_unreadable(contents: bytes) -> str:
     if not contents:
         return "the file is empty"
     try:
-        _decode(contents)
+        with listened():
+            _decode(contents)
     except tf.errors.InvalidArgumentError as error:
         return " ".join(first_line(error).split()).rstrip(".")
     except tf.errors.ResourceExhaustedError:

@@ -3,6 +3,7 @@
 import os
 from typing import BinaryIO
 
+from image_retraining.photos.damage import Damage, damage_of
 from image_retraining.photos.decoding_room import check_room
 from image_retraining.photos.header import check_enough_bytes, check_pixel_count, pixel_count
 from image_retraining.photos.pixels import why_unreadable
@@ -57,6 +58,14 @@ def why_left_out(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return reason or "decoding it failed, and a second try did not; run again"
+
+
+def damage_in(path: str | os.PathLike[str]) -> Damage | None:
+    """Returns what is wrong with a photo file that can be decoded; None if nothing."""
+    try:
+        return damage_of(read(path))
+    except OSError:
+        return None
 
 
 def _opened(path: str | os.PathLike[str]) -> BinaryIO:

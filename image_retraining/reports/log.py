@@ -1,7 +1,6 @@
 """Findings → the log, in lines that people's scripts look for: a promise."""
 
 import shlex
-from collections.abc import Sequence
 from datetime import datetime
 from functools import singledispatchmethod
 
@@ -9,7 +8,7 @@ from absl import logging
 
 from image_retraining.evaluation.calibration import LEAST_PHOTOS, LEAST_RIGHT, Calibration
 from image_retraining.exports.proof import must_be_the_same
-from image_retraining.foundation.records import Catalog, Extraction, TrainingReport, Unreadable
+from image_retraining.foundation.records import Catalog, Extraction, TrainingReport
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
 from image_retraining.photos.counts import log_counts
@@ -23,7 +22,12 @@ from image_retraining.reports.findings import (
     WrongLabels,
 )
 from image_retraining.reports.metrics_tables import percent, table
-from image_retraining.reports.odd_photos import copies_lines, wrong_labels_lines
+from image_retraining.reports.odd_photos import (
+    copies_lines,
+    doubtful_lines,
+    left_out_lines,
+    wrong_labels_lines,
+)
 
 
 class Log:
@@ -38,7 +42,7 @@ class Log:
         """
         self._expects_metrics = expects_metrics
         self._max_accuracy_drop = max_accuracy_drop
-        self._left_out: list[str] = []
+        self._last_lines: list[str] = []
         self._folders_split = False
 
     @singledispatchmethod
@@ -46,10 +50,10 @@ class Log:
         """Logs a finding that has lines of its own."""
 
     def close(self) -> None:
-        """Logs which photos could not be read, if that has not been told: a run may fail of it."""
-        for line in self._left_out:
+        """Logs which photos could not be read, and which are damaged; a run may fail of them."""
+        for line in self._last_lines:
             logging.warning("%s", line)
-        self._left_out = []
+        self._last_lines = []
 
     @tell.register
     def _(self, finding: Catalog) -> None:
@@ -66,7 +70,10 @@ class Log:
             if count:
                 logging.info("Photos %s: %d", what, count)
         count = sum(map(len, finding.sets.values())) + len(finding.unreadable)
-        self._left_out = left_out(finding.unreadable, count)
+        self._last_lines = [
+            *left_out_lines(finding.unreadable, count),
+            *doubtful_lines(finding.doubtful, count),
+        ]
 
     @tell.register
     def _(self, finding: Copies) -> None:
@@ -226,18 +233,6 @@ class MisclassifiedLog:
 
     def close(self) -> None:
         """Does nothing: lines are written at once."""
-
-
-def left_out(unreadable: Sequence[Unreadable], photo_count: int) -> list[str]:
-    """Returns lines that name the photos that could not be read; none where all could."""
-    if not unreadable:
-        return []
-    count = len(unreadable)
-    was = "was" if count == 1 else "were"
-    return [
-        f"WARNING: {count} of {photo_count} photos could not be read and {was} left out:",
-        *(f"  {shown(photo.path)}: {photo.reason}" for photo in unreadable),
-    ]
 
 
 def calibration_line(calibration: Calibration) -> str:

@@ -1,4 +1,4 @@
-"""Odd photos → lines for the log, and a file: copies, and labels that look wrong."""
+"""Odd photos → lines for the log, and a file: unreadable, damaged, copied, with a wrong label."""
 
 import csv
 from collections.abc import Sequence
@@ -7,12 +7,36 @@ from pathlib import Path
 from image_retraining.evaluation.copies import DuplicateGroup, Duplicates
 from image_retraining.evaluation.wrong_labels import LabelIssue
 from image_retraining.foundation.files import replacing
-from image_retraining.foundation.records import Split
+from image_retraining.foundation.records import Doubtful, Split, Unreadable
 from image_retraining.foundation.text import shown
 
 _LISTED_GROUPS = 20
 _LISTED_PHOTOS = 10
 _LISTED_ISSUES = 10
+
+
+def left_out_lines(unreadable: Sequence[Unreadable], photo_count: int) -> list[str]:
+    """Returns lines that name the photos that could not be read; none where all could."""
+    if not unreadable:
+        return []
+    count = len(unreadable)
+    was = "was" if count == 1 else "were"
+    return [
+        f"WARNING: {count} of {photo_count} photos could not be read and {was} left out:",
+        *(f"  {shown(photo.path)}: {photo.reason}" for photo in unreadable),
+    ]
+
+
+def doubtful_lines(doubtful: Sequence[Doubtful], photo_count: int) -> list[str]:
+    """Returns lines that name the photos that were read though they are damaged."""
+    if not doubtful:
+        return []
+    count = len(doubtful)
+    be, it = ("is", "it") if count == 1 else ("are", "them")
+    return [
+        f"WARNING: {count} of {photo_count} photos {be} damaged, but used; look at {it}:",
+        *(f"  {shown(photo.path)}: {photo.damage}" for photo in doubtful),
+    ]
 
 
 def copies_lines(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool) -> list[str]:

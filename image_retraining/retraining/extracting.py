@@ -13,6 +13,7 @@ from image_retraining.features.extraction import extract as extract_features
 from image_retraining.foundation.records import (
     JUDGING_ORDER,
     Catalog,
+    Doubtful,
     Extraction,
     Split,
     Unreadable,
@@ -120,17 +121,21 @@ def _joined(catalog: Catalog, extractions: Iterable[Extraction]) -> Extraction:
     extractions = list(extractions)
     sets = {}
     unreadable: list[Unreadable] = []
+    doubtful: list[Doubtful] = []
     for extraction in extractions:
         for split, photos in extraction.sets.items():
             if len(photos) or split not in sets:
                 sets[split] = photos
         unreadable += extraction.unreadable
-    if unreadable:
+        doubtful += extraction.doubtful
+    if unreadable or doubtful:
         places = {record.path: place for place, record in enumerate(catalog.records)}
         unreadable.sort(key=lambda photo: places[photo.path])
+        doubtful.sort(key=lambda photo: places[photo.path])
     return Extraction(
         sets,
         tuple(unreadable),
+        tuple(doubtful),
         turned_count=sum(one.turned_count for one in extractions),
         flattened_count=sum(one.flattened_count for one in extractions),
         converted_count=sum(one.converted_count for one in extractions),

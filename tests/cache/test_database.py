@@ -189,7 +189,7 @@ def test_the_vectors_of_version_1_are_kept(
         with BottleneckCache(str(folder)) as cache:
             assert bits(cache.vectors(RECIPE, photos, 4)) == vectors_of(rows_1(), 7)
             assert bits(cache.vectors(OTHER_RECIPE, photos, 4)) == vectors_of(rows_1(), 3)
-    assert execute(folder, "PRAGMA user_version") == (4,)
+    assert execute(folder, "PRAGMA user_version") == (5,)
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
     assert logged.messages == []
 
@@ -335,7 +335,7 @@ def test_version_2_keeps_its_vectors(tmp_path: Path, logged: pytest.LogCaptureFi
             assert bits(cache.vectors(OTHER_RECIPE, photos, 4)) == vectors_of(rows_1(), 3)
             # Nobody has asked yet how it is to be turned.
             assert PhotoFiles(cache.file).known([str(photo)]) == {}
-    assert execute(folder, "PRAGMA user_version") == (4,)
+    assert execute(folder, "PRAGMA user_version") == (5,)
     assert execute(folder, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'claims'") == (0,)
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
     assert logged.messages == []
@@ -364,7 +364,7 @@ def test_rows_are_stored_with_the_documented_checksum(tmp_path: Path, recipe: Re
 # A newer version
 
 
-@pytest.mark.parametrize("version", [5, 6, 2**31 - 1])
+@pytest.mark.parametrize("version", [6, 7, 2**31 - 1])
 def test_a_newer_file_is_refused_to_the_byte(
     tmp_path: Path, version: int, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -372,7 +372,7 @@ def test_a_newer_file_is_refused_to_the_byte(
     execute(tmp_path, f"PRAGMA user_version = {version}")
     before = (tmp_path / FILE_NAME).read_bytes()
     for _ in range(2):
-        with pytest.raises(CacheError, match=rf"version 4 or older\. Got version {version}, made"):
+        with pytest.raises(CacheError, match=rf"version 5 or older\. Got version {version}, made"):
             BottleneckCache(str(tmp_path))
     assert (tmp_path / FILE_NAME).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
@@ -383,12 +383,12 @@ def test_a_newer_file_keeps_what_its_log_holds(tmp_path: Path) -> None:
     """As when the newer release was killed."""
     with BottleneckCache(str(tmp_path / "open")) as cache:
         cache.store(RECIPE, numbered(range(5)))
-        execute(tmp_path / "open", "PRAGMA user_version = 5")
+        execute(tmp_path / "open", "PRAGMA user_version = 6")
         shutil.copytree(tmp_path / "open", tmp_path / "killed")
     assert (tmp_path / "killed" / f"{FILE_NAME}-wal").stat().st_size > 0
-    with pytest.raises(CacheError, match="Got version 5"):
+    with pytest.raises(CacheError, match="Got version 6"):
         BottleneckCache(str(tmp_path / "killed"))
-    assert execute(tmp_path / "killed", "PRAGMA user_version") == (5,)
+    assert execute(tmp_path / "killed", "PRAGMA user_version") == (6,)
     assert execute(tmp_path / "killed", "SELECT COUNT(*) FROM bottlenecks") == (5,)
 
 

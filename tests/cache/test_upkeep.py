@@ -320,9 +320,9 @@ def test_a_cache_that_cannot_be_written_to_is_an_error(tmp_path: Path, mode: int
 def test_a_newer_cache_is_an_error_and_left_alone(tmp_path: Path) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 5")
+    execute(tmp_path, "PRAGMA user_version = 6")
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CacheError, match="Got version 5"):
+    with pytest.raises(CacheError, match="Got version 6"):
         care(str(tmp_path), prune_days=0)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
@@ -586,6 +586,6 @@ def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
 def test_a_newer_cache_is_no_reason_to_go_on_without_one(tmp_path: Path) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 5")
-    with pytest.raises(CacheError, match="Got version 5"):
+    execute(tmp_path, "PRAGMA user_version = 6")
+    with pytest.raises(CacheError, match="Got version 6"):
         open_cache(str(tmp_path))

@@ -204,10 +204,10 @@ def test_damaged_vectors_count_as_missing_with_one_warning(
 def test_a_cache_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path, journal: str) -> None:
     with BottleneckCache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(5)))
-    execute(tmp_path, "PRAGMA user_version = 5")
+    execute(tmp_path, "PRAGMA user_version = 6")
     assert execute(tmp_path, f"PRAGMA journal_mode = {journal}") == (journal.lower(),)
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CacheError, match=r"of version 4 or older\. Got version 5") as raised:
+    with pytest.raises(CacheError, match=r"of version 5 or older\. Got version 6") as raised:
         BottleneckCache(str(tmp_path))
     assert str(tmp_path / FILE_NAME) in str(raised.value)
     assert (tmp_path / FILE_NAME).read_bytes() == before

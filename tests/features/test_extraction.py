@@ -642,6 +642,55 @@ def test_copies_of_a_broken_photo_are_all_listed(
     assert len({photo.reason for photo in extraction.unreadable}) == 1
 
 
+def cut_jpeg(level: int, share: float) -> bytes:
+    """Returns a JPEG of noise of whose data only the first share is left, with the end mark."""
+    noise = np.random.default_rng(level).integers(0, 256, [160, 80, 3])
+    contents = encoded(noise, "JPEG")
+    start = contents.index(b"\xff\xda") + 14
+    return contents[: start + int((len(contents) - start) * share)].rstrip(b"\xff") + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("run", ["the first", "from the cache", "renamed", "with views"])
+def test_damaged_photos_are_named_and_left_out_where_most_is_missing(
+    colour_photos: Path, cache_folder: Path, backbone: Backbone, run: str
+) -> None:
+    damaged = {"blue/cut.jpg": 0.7, "green/cut.jpg": 0.3, "red/cut.jpg": 0.8}
+    for number, (name, share) in enumerate(damaged.items()):
+        (colour_photos / name).write_bytes(cut_jpeg(number, share))
+    for copy, original in {"a.jpg": "blue/cut.jpg", "b.jpg": "green/cut.jpg"}.items():
+        shutil.copy(colour_photos / original, colour_photos / "red" / copy)
+    extract_with = with_views if run == "with views" else extracted
+    extraction = extract_with(cataloged(colour_photos), backbone, cache_folder)
+    if run == "renamed":
+        (colour_photos / "red").rename(colour_photos / "rot")
+    if run in ("from the cache", "renamed"):
+        again = watched(backbone)
+        extraction = extracted(cataloged(colour_photos), again, cache_folder)
+        assert again.computed == 0
+    red = "rot" if run == "renamed" else "red"
+
+    def named(photos: Any) -> list[str]:
+        return [os.path.relpath(photo.path, colour_photos) for photo in photos]
+
+    assert named(extraction.unreadable) == ["green/cut.jpg", f"{red}/b.jpg"]
+    assert named(extraction.doubtful) == ["blue/cut.jpg", f"{red}/a.jpg", f"{red}/cut.jpg"]
+    assert all(photo.reason.startswith("about 60%") for photo in extraction.unreadable)
+    missing = [photo.damage[:7] for photo in extraction.doubtful]
+    assert missing[0] == missing[1] != missing[2]
+    learnt = {path for photos in extraction.sets.values() for path in photos.paths}
+    assert not learnt & {photo.path for photo in extraction.unreadable}
+    assert learnt >= {photo.path for photo in extraction.doubtful}
+
+
+def test_a_photo_of_which_most_is_missing_stops_the_run_when_it_is_to(
+    colour_photos: Path, cache_folder: Path, backbone: Backbone
+) -> None:
+    (colour_photos / "red/cut.jpg").write_bytes(cut_jpeg(0, 0.3))
+    for _ in range(2):
+        with pytest.raises(PhotoError, match=r"cut.jpg: about 60% of it is missing"):
+            extracted(cataloged(colour_photos), backbone, cache_folder, fail_on_bad_image=True)
+
+
 @pytest.fixture
 def nobody() -> Iterator[None]:
     """Takes root's right to read everything away, should the tests run as root."""

@@ -401,3 +401,27 @@ def test_importing_the_package_costs_nothing() -> None:
     assert done.stdout == f"{image_retraining.__version__}\n"
     with pytest.raises(AttributeError, match="has no attribute 'fit'"):
         _ = image_retraining.fit
+
+
+def test_damaged_photos_are_labelled_and_told_but_not_where_most_is_missing(
+    folder: Path, classifier: Any, tmp_path: Path, capsys: Any
+) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, [160, 80, 3])
+    contents = encoded(noise, "JPEG")
+    start = contents.index(b"\xff\xda") + 14
+    for name, share in {"a": 0.8, "b": 0.2, "c": 1.0}.items():
+        end = start + int((len(contents) - start) * share)
+        (tmp_path / f"{name}.jpg").write_bytes(contents[:end].rstrip(b"\xff\xd9") + b"\xff\xd9")
+    for one in (classifier, image_retraining.load(folder / "saved")):
+        mostly_there, mostly_missing, whole = one.predict(tmp_path, on_bad_image="skip")
+        assert mostly_there.label in one.labels
+        assert mostly_there.damage.startswith("about 1")
+        assert (mostly_missing.label, mostly_missing.damage) == (None, "")
+        assert re.match(r"about (7|8)\d% of it is missing", mostly_missing.error)
+        assert (whole.damage, whole.error) == ("", "")
+    assert command.run(LabelConfig(graph=str(folder), image=(str(tmp_path),), format="csv")) == 2
+    printed = capsys.readouterr()
+    first, second = printed.err.splitlines()
+    assert first == f"WARNING: {mostly_there.path}: {mostly_there.damage}"
+    assert second == f"ERROR: {mostly_missing.path}: {mostly_missing.error}"
+    assert len(printed.out.splitlines()) == 4

@@ -22,7 +22,7 @@ from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.records import Extraction
 from image_retraining.photos.folder import scan
-from image_retraining.reports.log import left_out
+from image_retraining.reports.odd_photos import left_out_lines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MEGABYTE = 2**20
@@ -319,7 +319,7 @@ def test_any_name_is_read_and_listed_on_its_line(tmp_path: Path, colour_module: 
     listed = [photo.path for photo in extraction.unreadable]
     folder = os.fsencode(tmp_path / "broken")
     assert sorted(map(os.fsencode, listed)) == sorted(os.path.join(folder, name) for name in NAMES)
-    first, *warnings = left_out(extraction.unreadable, 2 * len(NAMES))
+    first, *warnings = left_out_lines(extraction.unreadable, 2 * len(NAMES))
     assert first.startswith(f"WARNING: {len(NAMES)} of {2 * len(NAMES)} photos could not be read")
     escaped = [
         path.replace("\n", r"\n").replace("\r", r"\r").replace("\udcff\udcfe", r"\udcff\udcfe")

@@ -1,0 +1,135 @@
+"""Warnings of the JPEG decoder: libjpeg writes them to stderr, from C++ and from any thread.
+
+They tell that a photo is damaged, but not which. So what listens here learns only that there was
+one, and its lines, which would name nothing that people can find, are kept off the screen.
+"""
+
+import contextlib
+import os
+import re
+import selectors
+import threading
+from collections.abc import Callable, Iterator
+
+_STDERR = 2
+# As libjpeg's jerror.h has them: of data that are damaged, not of odd headers.
+_WARNING = re.compile(
+    rb"(?:Corrupt JPEG data: [^\n]*|Premature end of JPEG file|"
+    rb"Inconsistent progression sequence for component [^\n]*)\n"
+)
+_MOST_AT_ONCE = 65536
+
+
+class _Ear:
+    """Stands between the writers of stderr and where it leads; hands on all but warnings.
+
+    Whoever got hold of stderr meanwhile, as a process that was started, may write for as long as it
+    lives: the ear stays until the last has gone.
+
+    Attributes:
+        count: the warnings so far.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        _open_if_closed()
+        self._leads_to = os.dup(_STDERR)
+        self._heard, spoken = os.pipe()
+        os.set_blocking(self._heard, False)
+        os.dup2(spoken, _STDERR)
+        os.close(spoken)
+        self._one_at_a_time = threading.Lock()
+        threading.Thread(target=self._listen, name="stderr", daemon=True).start()
+
+    def hear(self) -> bool:
+        """Takes in all that was written so far; returns whether more may come."""
+        with self._one_at_a_time:
+            while True:
+                try:
+                    said = os.read(self._heard, _MOST_AT_ONCE)
+                except BlockingIOError:
+                    return True
+                if not said:
+                    return False
+                rest, warnings = _WARNING.subn(b"", said)
+                self.count += warnings
+                # A disk that is full, or a terminal that was closed.
+                with contextlib.suppress(OSError):
+                    os.write(self._leads_to, rest)
+
+    def leave(self) -> None:
+        """Lets stderr lead where it led."""
+        self.hear()
+        # Unless somebody else has taken it since.
+        if os.path.sameopenfile(self._heard, _STDERR):
+            os.dup2(self._leads_to, _STDERR)
+
+    def _listen(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._heard, selectors.EVENT_READ)
+            while self.hear():
+                selector.select()
+        os.close(self._heard)
+        os.close(self._leads_to)
+
+
+def _open_if_closed() -> None:
+    """Gives stderr's number, which the next file would get, to what swallows all."""
+    try:
+        os.fstat(_STDERR)
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != _STDERR:
+            os.dup2(null, _STDERR)
+            os.close(null)
+
+
+class _Shared:
+    """One ear for all who listen at the same time, for there is one stderr."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ear: _Ear | None = None
+        self._listeners = 0
+
+    def join(self) -> _Ear:
+        with self._lock:
+            self._listeners += 1
+            self._ear = self._ear or _Ear()
+            return self._ear
+
+    def leave(self) -> None:
+        with self._lock:
+            self._listeners -= 1
+            if self._ear and not self._listeners:
+                self._ear.leave()
+                self._ear = None
+
+
+_shared = _Shared()
+
+
+@contextlib.contextmanager
+def listened() -> Iterator[Callable[[], bool]]:
+    """Listens for warnings in the block.
+
+    Yields:
+        What returns whether there was a warning since it was asked last. Windows has no pipes that
+        can be asked; nobody hears anything there.
+    """
+    if os.name == "nt":
+        yield lambda: False
+        return
+    ear = _shared.join()
+    last = ear.count
+
+    def has_warned() -> bool:
+        nonlocal last
+        ear.hear()
+        before, last = last, ear.count
+        return last > before
+
+    try:
+        yield has_warned
+    finally:
+        _shared.leave()
