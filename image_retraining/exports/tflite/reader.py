@@ -2,6 +2,7 @@
 
 import functools
 import os
+import threading
 import warnings
 import zipfile
 from pathlib import Path
@@ -54,7 +55,7 @@ class TFLiteModel:
         self.labels_source = str(path)
         self.scores_of_file = None
         contents = _read(path)
-        self._interpreter = _interpreter(path, contents)
+        self._interpreter, self._one_at_a_time = _interpreter(path, contents), threading.Lock()
         self._input, self._output = self._ends()
         self.image_size: tuple[int, int] = tuple(self._input["shape"][1:3].tolist())
         self.output_size = int(self._output["shape"][-1])
@@ -95,6 +96,7 @@ class TFLiteModel:
         """Returns float32 [N, C] for float32 [N, H, W, 3], in its range.
 
         A file that computes in integers gets the nearest ones, and its answers are converted back.
+        Threads may ask at once, and wait for each other.
 
         Raises:
             GraphError: the file cannot work with such photos.
@@ -150,12 +152,15 @@ class TFLiteModel:
     def _run(self, photos: Floats) -> Floats:
         """Returns float32 [n, C] for float32 [n, H, W, 3]; n is 1 if the file is of one photo."""
         interpreter, place = self._interpreter, self._input["index"]
-        if len(photos) != interpreter.get_input_details()[0]["shape"][0]:
-            interpreter.resize_tensor_input(place, photos.shape, strict=True)
-            interpreter.allocate_tensors()
-        interpreter.set_tensor(place, _quantised(photos, self._input))
-        interpreter.invoke()
-        return _dequantised(interpreter.get_tensor(self._output["index"]), self._output)
+        fed = _quantised(photos, self._input)
+        with self._one_at_a_time:
+            if len(photos) != interpreter.get_input_details()[0]["shape"][0]:
+                interpreter.resize_tensor_input(place, photos.shape, strict=True)
+                interpreter.allocate_tensors()
+            interpreter.set_tensor(place, fed)
+            interpreter.invoke()
+            found = interpreter.get_tensor(self._output["index"])
+        return _dequantised(found, self._output)
 
 
 def _read(path: str | Path) -> bytes:
