@@ -42,6 +42,7 @@ _DEFINERS: dict[type, Callable[..., Any]] = {
 _INTERRUPTED = 130
 # Levels, handlers and the environment are those of the whole process.
 _only_one = threading.Lock()
+_one_import = threading.Lock()
 _CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog")
 
 
@@ -135,21 +136,12 @@ def import_tensorflow() -> None:
     """
     _check_temporary_folder()
     memory.check_address_space()
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        importlib.import_module("tensorflow")
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with tempfile.TemporaryFile() as held_back:
-        try:
-            with stderr_into(held_back):
-                importlib.import_module("tensorflow")
-        finally:
-            held_back.seek(0)
-            for line in held_back.read().decode(errors="replace").splitlines(keepends=True):
-                if not _CHATTER.match(line):
-                    write_to_stderr(line)
-            # It is read once; processes that are started from here have their own.
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
+    # What is put into the environment must be taken out of it by the same thread.
+    with _one_import:
+        if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+            importlib.import_module("tensorflow")
+        else:
+            _import_silently("tensorflow")
 
 
 def tell_tensorflow_hub(cache_dir: str, load_format: str) -> None:
@@ -176,6 +168,21 @@ def keep_onnxruntime_silent() -> None:
     it in the environment stands.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def _import_silently(library: str) -> None:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with tempfile.TemporaryFile() as held_back:
+        try:
+            with stderr_into(held_back):
+                importlib.import_module(library)
+        finally:
+            held_back.seek(0)
+            for line in held_back.read().decode(errors="replace").splitlines(keepends=True):
+                if not _CHATTER.match(line):
+                    write_to_stderr(line)
+            # It is read once; processes that are started from here have their own.
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
 
 
 def _check_temporary_folder() -> None:

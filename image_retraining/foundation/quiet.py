@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import IO
 
@@ -12,24 +13,31 @@ from absl import logging as absl_logging
 
 from image_retraining.foundation.errors import RetrainError
 
+# Stderr is the whole process's. Blocks of a thread may lie in each other.
+_one_thread = threading.RLock()
+
 
 @contextlib.contextmanager
 def stderr_into(file: IO[bytes]) -> Iterator[None]:
-    """Lets a file have what the block writes to stderr, from C++ too; it stands at its end then."""
-    _flush_stderr()
-    try:
-        kept = os.dup(2)
-    except OSError:
-        # It is closed, and so nobody writes to it.
-        yield
-        return
-    os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
+    """Lets a file have what the block writes to stderr, from C++ too; it stands at its end then.
+
+    Blocks of other threads wait: they would take the file for stderr, and put it back as that.
+    """
+    with _one_thread:
         _flush_stderr()
-        os.dup2(kept, 2)
-        os.close(kept)
+        try:
+            kept = os.dup(2)
+        except OSError:
+            # It is closed, and so nobody writes to it.
+            yield
+            return
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            _flush_stderr()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 @contextlib.contextmanager

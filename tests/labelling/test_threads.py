@@ -1,4 +1,4 @@
-"""One classifier that several threads ask at once, and several that are opened at once."""
+"""One classifier that several threads ask at once."""
 
 import sys
 from collections.abc import Callable, Iterator
