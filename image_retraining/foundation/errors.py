@@ -2,6 +2,7 @@
 
 import errno
 import re
+from typing import Any
 
 _LONGEST_REASON = 300
 _NODE = re.compile(r"^\{\{.*?\}\} ")
@@ -45,6 +46,11 @@ class DownloadError(ModuleError):
             "folder or .tar.gz file with --tfhub_module."
         )
         self.reason = reason
+        self._url = url
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Says how it is made again; else a process that is sent it would give its words alone."""
+        return type(self), (self._url, self.reason), self.__dict__
 
 
 class EngineError(RetrainError):
