@@ -75,7 +75,9 @@ def interruptions_noted() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        # None stands for a handler of C code, which Python can neither restore nor has replaced.
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
         sys.unraisablehook = report
         _note.is_made = False
 

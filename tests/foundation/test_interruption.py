@@ -192,6 +192,14 @@ def test_who_ignores_them_goes_on_ignoring_them(number: signal.Signals) -> None:
     raise_if_interrupted()
 
 
+def test_a_handler_of_c_code_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Once: TypeError. Python knows no such handler, as in a program that Python is embedded in.
+    monkeypatch.setattr(signal, "getsignal", lambda _: None)
+    with interruptions_noted(), pytest.raises(KeyboardInterrupt):
+        press_ctrl_c()
+    raise_if_interrupted()
+
+
 def test_programs_keep_their_own_handlers() -> None:
     with interruptions_noted():
         assert [signal.getsignal(number) for number in MACHINES] == [signal.SIG_DFL] * 2
