@@ -120,7 +120,7 @@ def as_text(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(as_text(part) for part in value)
     if isinstance(value, str | os.PathLike):
-        return os.path.expanduser(os.fspath(value))
+        return os.path.expanduser(os.fsdecode(value))
     return value
 
 

@@ -19,7 +19,7 @@ from image_retraining.foundation.records import Floats, Prediction
 from image_retraining.foundation.settings import require, settings_of
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.config import LabelConfig, check_files
-from image_retraining.labelling.given_photos import GivenPhoto, Photo, given_photo, in_full, is_one
+from image_retraining.labelling.given_photos import GivenPhoto, Photo, each_of, given_photo, in_full
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -120,13 +120,12 @@ class Classifier:
         """
         choices = ("fail", "skip")
         require(
-            on_bad_image in choices,
+            isinstance(on_bad_image, str) and on_bad_image in choices,
             f"on_bad_image must be one of {', '.join(choices)}",
             on_bad_image,
         )
-        several = [photos] if is_one(photos) else list(photos)
         upright = self._labeller.upright
-        given = [given_photo(photo, upright=upright) for photo in several]
+        given = [given_photo(photo, upright=upright) for photo in each_of(photos)]
         if on_bad_image == "fail":
             for place, one in enumerate(given, 1):
                 if one.error:
@@ -159,7 +158,7 @@ class Classifier:
         from image_retraining.photos import pixels  # noqa: PLC0415
 
         require(
-            label is None or label in self.labels,
+            label is None or (isinstance(label, str) and label in self.labels),
             f"label must be one of {', '.join(self.labels)}",
             label,
         )

@@ -11,7 +11,7 @@ from image_retraining.evaluation import wrong_labels
 from image_retraining.evaluation.intervals import wilson
 from image_retraining.foundation.command_line import as_a_library
 from image_retraining.foundation.errors import SettingError
-from image_retraining.foundation.python_settings import given, plain
+from image_retraining.foundation.python_settings import check_name, given, plain
 from image_retraining.foundation.records import FeatureSet, Split
 from image_retraining.foundation.settings import (
     check_writable_file,
@@ -163,7 +163,7 @@ class Run:
             SettingError: it is none of them.
         """
         names = [one.value for one in Split]
-        if split not in names:
+        if not isinstance(split, str) or split not in names:
             raise SettingError(f"split must be one of {', '.join(names)}. Got {split}.")
         return self._sets[Split(split)]
 
@@ -199,6 +199,9 @@ class Run:
         from image_retraining.retraining import exporting  # noqa: PLC0415 - likewise
 
         target: str = plain(path)
+        require(isinstance(target, str), "An export's name must be text or a path", repr(path))
+        check_name("An export's name", target)
+        require(isinstance(overwrite, bool), "overwrite must be True or False", repr(overwrite))
         kind = _by_ending(target, FORMATS)
         changes: dict[str, Any] = {kind.flag: target, "tflite_quantize": quantize}
         config = replace(self._config, **changes)
@@ -250,8 +253,8 @@ def _config(settings: Mapping[str, Any]) -> RetrainConfig:
     known = {"module", *(one.name for one in settings_of(RetrainConfig))} - set(_NOT_HERE)
     values = given(settings, known, script="retrain.py")
     for name, value in values.items():
-        holds_nul = isinstance(value, str) and "\0" in value
-        require(not holds_nul, f"{name} must hold no NUL character", repr(value))
+        if isinstance(value, str):
+            check_name(name, value)
     return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=frozenset(values))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
@@ -123,6 +124,26 @@ def test_folders_are_the_photos_in_them(classifier: Any, folder: Path) -> None:
     assert {photo.label for photo in labelled} == {"red"}
 
 
+class Odd:
+    """An object that fails to say what it is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        if self.name == "__repr__":
+            raise LookupError
+        return "Odd"
+
+    def __fspath__(self) -> Any:
+        return 5
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if self.name == "__array__":
+            raise RuntimeError("neither")
+        return np.array(None)
+
+
 @pytest.mark.parametrize(
     ("photo", "got"),
     [
@@ -136,6 +157,19 @@ def test_folders_are_the_photos_in_them(classifier: Any, folder: Path) -> None:
         ([np.zeros([0, 8, 3], np.uint8)], r"uint8 \[0, 8, 3\]"),
         ([None], "None"),
         ([b"rose.jpg"], "rose"),
+        # Once: TypeError, ValueError, and "int64 [], 114 to 114".
+        (None, "None"),
+        (5, r"int64 \[\]"),
+        (1.5, "float64"),
+        (object(), "<object"),
+        (np.array("rose.jpg"), "rose"),
+        (b"rose.jpg", "b'rose.jpg'"),
+        ([[1, 2], [3]], r"int64 \[2\]"),
+        ([[[1, 2], [3]]], r"\[\[1, 2\], \[3\]\], which is no array: .*inhomogeneous"),
+        (Odd("__fspath__"), "Odd"),
+        (Odd("__array__"), "Odd.*, which is no array: neither"),
+        (Odd("__repr__"), "<Odd instance"),
+        (pd.DataFrame({"path": ["rose.jpg"]}), r"path 0 rose\.jpg"),
     ],
 )
 def test_what_is_no_photo_is_told(classifier: Any, photo: Any, got: str) -> None:
@@ -186,6 +220,7 @@ def unreadable(kind: str, folder: Path) -> tuple[Any, str]:
         ("closed picture", "Picture 2 of 3", "closed"),
         ("left picture", "Picture 2 of 3", "closed"),
         ("-", "-", "No such file or directory"),
+        ("", "Picture 2 of 3", "its name is empty"),
         ("a\0b.jpg", r"a\\x00b\.jpg", "no file can have such a name.* null"),
         ("\ud800.jpg", r"\\ud800\.jpg", "no file can have such a name"),
     ],
@@ -399,6 +434,15 @@ def test_importing_the_package_costs_nothing() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == f"{image_retraining.__version__}\n"
+    code = (
+        "import sys, image_retraining; names = dir(image_retraining); "
+        "assert 'numpy' not in sys.modules; print(*sorted({*image_retraining.__all__} - {*names}));"
+        "from image_retraining import *; print(train.__name__, load.__name__); RetrainError"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\ntrain load\n"
     with pytest.raises(AttributeError, match="has no attribute 'fit'"):
         _ = image_retraining.fit
 

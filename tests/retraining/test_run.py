@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -184,6 +185,30 @@ def test_exports_that_cannot_be(
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (123, "An export's name must be text or a path. Got 123."),
+        (None, "An export's name must be text or a path. Got None."),
+        (b"x.pb", "An export's name must be text or a path. Got b'x.pb'."),
+        ("a\0b.pb", r"An export's name must hold no NUL character. Got 'a\x00b.pb'."),
+        ("a\ud800.pb", r"must be text that a file's name can be. Got 'a\ud800.pb'."),
+    ],
+)
+def test_an_export_has_a_name(run: Run, name: Any, words: str) -> None:
+    # Once: TypeError, ValueError and UnicodeEncodeError.
+    with pytest.raises(SettingError, match=re.escape(words)):
+        run.export(name)
+
+
+def test_what_is_no_choice_is_told(run: Run, tmp_path: Path) -> None:
+    # Once: ValueError; and "no" replaced what was there.
+    with pytest.raises(SettingError, match="split must be one of"):
+        run.features(np.array(["training", "testing"]))  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match=r"True or False\. Got 'no'"):
+        run.export(tmp_path / "m.pb", overwrite="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("name", "taken"),
     [
         ("m.tflite", "m.tflite"),
@@ -219,13 +244,16 @@ def test_an_export_replaces_nothing_unasked(
         # Once: TypeError from TensorFlow.
         ({"learning_rate": 10**400}, "--learning_rate must be a number. Got 1000"),
         ({"output_dir": "a\0b"}, r"must hold no NUL character\. Got 'a.x00b'"),
+        ({"output_dir": "a\ud800"}, "output_dir must be text that a file's name can be"),
+        ({"image_dir": None}, r"--image_dir must be text\. Got None"),
+        ({"image_dir": 5}, r"--image_dir must be text\. Got 5"),
     ],
 )
 def test_settings_are_checked_as_the_flags_are(
     settings: dict[str, Any], tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(image_retraining.RetrainError, match=words):
-        image_retraining.train(**settings | {"summaries_dir": tmp_path}, **changes)
+        image_retraining.train(**settings | {"summaries_dir": tmp_path} | changes)
 
 
 def test_errors_have_the_words_of_the_script(settings: dict[str, Any], tmp_path: Path) -> None:

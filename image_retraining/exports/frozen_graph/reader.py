@@ -21,6 +21,7 @@ from image_retraining.exports.frozen_graph.writer import VECTORS_TENSOR
 from image_retraining.exports.unknown_file import unknown_path
 from image_retraining.foundation.errors import GraphError, PhotoError, first_line
 from image_retraining.foundation.records import Floats
+from image_retraining.foundation.text import shown
 
 _CHANNELS = 3
 _DECODERS = frozenset({"DecodeBmp", "DecodeGif", "DecodeImage", "DecodeJpeg", "DecodePng"})
@@ -252,4 +253,4 @@ def _chosen(flag: str, wanted: str, graph_def: Any, candidates: list[str]) -> st
         return f"{node}:0"
     likely = candidates or difflib.get_close_matches(node, names)
     hint = f" Likely ones: {', '.join(likely)}." if likely else ""
-    raise GraphError(f"--{flag} must be a node of the graph. Got {wanted}.{hint}")
+    raise GraphError(f"--{flag} must be a node of the graph. Got {shown(wanted)}.{hint}")
