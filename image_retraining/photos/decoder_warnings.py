@@ -39,6 +39,7 @@ class _Ear:
         os.dup2(spoken, _STDERR)
         os.close(spoken)
         self._one_at_a_time = threading.Lock()
+        self._is_left = threading.Event()
         threading.Thread(target=self._listen, name="stderr", daemon=True).start()
 
     def hear(self) -> bool:
@@ -63,12 +64,14 @@ class _Ear:
         # Unless somebody else has taken it since.
         if os.path.sameopenfile(self._heard, _STDERR):
             os.dup2(self._leads_to, _STDERR)
+        self._is_left.set()
 
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._heard, selectors.EVENT_READ)
             while self.hear():
                 selector.select()
+        self._is_left.wait()
         os.close(self._heard)
         os.close(self._leads_to)
 

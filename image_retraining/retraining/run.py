@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from image_retraining.exports.format import Format
 
 Path: TypeAlias = str | os.PathLike[str]
-
 # What the command does instead of training.
 _NOT_HERE = ("cache_info", "cache_prune")
 
