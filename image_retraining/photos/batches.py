@@ -125,17 +125,17 @@ def photo_batches(
     """
     room = DecodingRoom.now()
     feed = _Feed(photos, batch_size, room)
-    streams = tf.data.AUTOTUNE if room.is_for_all_processors else room.streams
     dataset = (
         tf.data.Dataset.from_generator(
             feed.groups,
             output_signature=tuple(tf.TensorSpec([None], kind) for kind in _PHOTO_KINDS),
         )
         .unbatch()
-        .map(_decoder(image_size), num_parallel_calls=streams, deterministic=True)
+        .map(_decoder(image_size), num_parallel_calls=room.streams, deterministic=True)
         .ignore_errors(log_warning=False)
         .rebatch(batch_size)
         .prefetch(_BATCHES_AHEAD)
+        .with_options(without_tuning())
     )
     try:
         with listened() as has_warned:
@@ -152,6 +152,16 @@ def photo_batches(
         raise feed.failure
     if feed.drawn:
         yield PhotoBatch((), None, tuple(key for _, key in feed.drawn))
+
+
+def without_tuning() -> tf.data.Options:
+    """Returns options without the thread that tunes, whose sleep the end of a pipeline waits for.
+
+    It sleeps for up to some seconds, and nobody wakes it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 @functools.cache

@@ -44,11 +44,6 @@ class DecodingRoom:
         streams = min(processors, max(1, pixels // _PHONE_PIXELS))
         return cls(streams, pixels // streams, pixels)
 
-    @property
-    def is_for_all_processors(self) -> bool:
-        """Whether as many photos can be decoded as there are processors."""
-        return self.streams == (os.cpu_count() or 1)
-
 
 def check_room(count: int) -> None:
     """Raises OSError if there is no memory to decode a photo of so many pixels, even alone."""
