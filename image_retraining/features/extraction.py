@@ -18,8 +18,9 @@ from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction
 from image_retraining.photos import pixels, reading
-from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches
+from image_retraining.photos.batches import PhotoBatch, photo_batches
 from image_retraining.photos.distortions import NO_VIEWS, Views
+from image_retraining.photos.feed import Photo
 
 
 def extract(
@@ -180,7 +181,7 @@ class _Work:
             pictures = {
                 row: self._views.variation(self._table.view(row.number), row.digest)
                 for row in photo.rows
-                if not self._table.defer_copy(row.number, row.digest)
+                if not self._table.defer_copy(row.number, row.digest, self._cache.view(row))
             }
             if not pictures:
                 continue

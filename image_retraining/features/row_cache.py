@@ -15,9 +15,9 @@ from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.table import FeatureTable
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import reading
-from image_retraining.photos.batches import limited_groups
 from image_retraining.photos.damage import Damage, damage_of
 from image_retraining.photos.distortions import Views
+from image_retraining.photos.feed import limited_groups
 from image_retraining.photos.preparation import Preparation, Prepared, prepared
 
 # Bounds the memory for vectors on their way from the cache.
@@ -86,9 +86,8 @@ class RowCache:
         self._damages: Mapping[bytes, Damage] = {}
         self._table = table
         self._upright = views.upright
-        self._recipes = [[replace(recipe, view=views.name(n))] for n in range(views.count + 1)]
-        if stand_in:
-            self._recipes[0].append(stand_in)
+        self._views = views
+        self._recipe, self._stand_in = recipe, stand_in
 
     def look_up(self) -> None:
         """Fills in the rows of files that are known and unchanged, without reading them."""
@@ -148,19 +147,24 @@ class RowCache:
 
     def store(self, rows: Iterable[Row], vectors: Iterable[Floats]) -> None:
         """Keeps the vectors of rows, each float32 [D]."""
-        by_view: dict[int, dict[bytes, Floats]] = {}
+        by_view: dict[str, dict[bytes, Floats]] = {}
         for row, vector in zip(rows, vectors, strict=True):
-            by_view.setdefault(self._table.view(row.number), {})[row.digest] = vector
+            by_view.setdefault(self.view(row), {})[row.digest] = vector
         for view, of_view in by_view.items():
-            self._cache.store(self._recipes[view][0], of_view)
+            self._cache.store(replace(self._recipe, view=view), of_view)
+
+    def view(self, row: Row) -> str:
+        """Returns what a row is of its photo, as `Views.name`; equal ones have equal vectors."""
+        return self._views.name(self._table.view(row.number), row.digest)
 
     def _take(self, rows: Iterable[Row]) -> None:
-        by_view: dict[int, dict[int, bytes]] = {}
+        by_view: dict[str, dict[int, bytes]] = {}
         for row in rows:
             self._table.note_photo(row.number, row.digest, row.preparation)
-            by_view.setdefault(self._table.view(row.number), {})[row.number] = row.digest
+            by_view.setdefault(self.view(row), {})[row.number] = row.digest
         for view, waiting in by_view.items():
-            for recipe in self._recipes[view]:
+            stand_ins = [self._stand_in] if self._stand_in and not view else []
+            for recipe in [replace(self._recipe, view=view), *stand_ins]:
                 size = self._table.feature_size
                 vectors = self._cache.vectors(recipe, set(waiting.values()), size)
                 for number in self._table.take_cached(waiting, vectors):

@@ -75,8 +75,8 @@ class FeatureTable:
         self._vectors = np.empty([len(self.positions), feature_size], np.float32)
         self._done = np.zeros([len(self.positions)], np.bool_)
         self._missing = np.ones([len(self.positions)], np.bool_)
-        # (Digest, view) → the first row of it.
-        self._originals: dict[tuple[bytes, int], int] = {}
+        # (Digest, view's name) → the first row of it.
+        self._originals: dict[tuple[bytes, str], int] = {}
         # Row → the first of its digest and view.
         self._copies: dict[int, int] = {}
 
@@ -138,12 +138,17 @@ class FeatureTable:
         if preparation != NOTHING:
             self._preparations[position] = preparation
 
-    def defer_copy(self, row: int, digest: bytes) -> bool:
+    def defer_copy(self, row: int, digest: bytes, view: str) -> bool:
         """Returns whether a row is a copy: it shares what becomes of an earlier row.
 
         That is one of equal digest and view that was asked about before.
+
+        Args:
+            row: its number.
+            digest: what tells its photo from others.
+            view: what it is of the photo, as `Views.name`.
         """
-        original = self._originals.setdefault((digest, self.view(row)), row)
+        original = self._originals.setdefault((digest, view), row)
         if original == row:
             return False
         self._copies[row] = original

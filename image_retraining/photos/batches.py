@@ -6,12 +6,11 @@ A photo that cannot be decoded is left out of the batches and named beside them;
 reason asks `reading.why_left_out`. So one bad photo costs nothing but itself.
 """
 
-import collections
 import functools
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self
 
 import numpy as np
 import tensorflow as tf
@@ -20,35 +19,11 @@ from image_retraining.foundation.records import Floats
 from image_retraining.photos import pixels, reading
 from image_retraining.photos.decoder_warnings import listened
 from image_retraining.photos.decoding_room import DecodingRoom
-from image_retraining.photos.distortions import PLAIN, Variation
-from image_retraining.photos.header import pixel_count
-
-Key = TypeVar("Key")
-_Item = TypeVar("_Item")
+from image_retraining.photos.distortions import PLAIN
+from image_retraining.photos.feed import PHOTO_KINDS, Feed, Key, Photo
 
 # Decoding goes on while the engine, of which one core is busy for half a second, is made.
 _BATCHES_AHEAD = 8
-# Of a photo's contents, the number of its first picture, its variations, its orientation, and
-# whether it is so large that it is decoded alone.
-_PHOTO_KINDS = (tf.string, tf.int64, tf.string, tf.int32, tf.bool)
-# A group of photos ends when it holds so many bytes, to bound the memory that large ones take.
-_LARGEST_GROUP = 16_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Photo(Generic[Key]):
-    """A photo to decode.
-
-    Attributes:
-        contents: the bytes of its file.
-        pictures: which pictures to make of it, at least one, each under a key of the caller's: all
-            that the caller needs to know when the picture comes back.
-        orientation: how the camera held it, as EXIF has it; 1 leaves it as it lies.
-    """
-
-    contents: bytes
-    pictures: Mapping[Key, Variation]
-    orientation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +99,11 @@ def photo_batches(
         Exception: whatever drawing from `photos` raises.
     """
     room = DecodingRoom.now()
-    feed = _Feed(photos, batch_size, room)
+    feed = Feed(photos, batch_size, room)
     dataset = (
         tf.data.Dataset.from_generator(
             feed.groups,
-            output_signature=tuple(tf.TensorSpec([None], kind) for kind in _PHOTO_KINDS),
+            output_signature=tuple(tf.TensorSpec([None], kind) for kind in PHOTO_KINDS),
         )
         .unbatch()
         .map(_decoder(image_size), num_parallel_calls=room.streams, deterministic=True)
@@ -167,7 +142,7 @@ def without_tuning() -> tf.data.Options:
 @functools.cache
 def _decoder(image_size: tuple[int, int]) -> Any:
     """Returns what decodes a photo, which TensorFlow traces for 0.2 s: once a process."""
-    specs = [tf.TensorSpec([], kind) for kind in _PHOTO_KINDS]
+    specs = [tf.TensorSpec([], kind) for kind in PHOTO_KINDS]
     mutex = tf.raw_ops.MutexV2(shared_name="one large photo at a time")
 
     @tf.function(input_signature=specs[:-1], autograph=False)
@@ -192,95 +167,3 @@ def _decoder(image_size: tuple[int, int]) -> Any:
         return tf.cond(alone, lambda: decode_alone(*photo), lambda: decode(*photo))
 
     return decode_in_turn
-
-
-def limited_groups(
-    items: Iterable[_Item], count: int, *, size_of: Callable[[_Item], int]
-) -> Iterator[list[_Item]]:
-    """Yields the items in groups of at most so many, ending a group when it holds 16 MB.
-
-    Args:
-        items: photos, of which one more than needed is never drawn.
-        count: items a group, at most.
-        size_of: an item's bytes.
-    """
-    group: list[_Item] = []
-    held = 0
-    for item in items:
-        group.append(item)
-        held += size_of(item)
-        if len(group) == count or held >= _LARGEST_GROUP:
-            yield group
-            group, held = [], 0
-    if group:
-        yield group
-
-
-class _Feed(Generic[Key]):
-    """Draws photos for tf.data, in groups, because each hand-over costs half a millisecond.
-
-    Attributes:
-        drawn: numbers and keys of pictures that tf.data has not given back yet, in order.
-        failure: what ended the drawing early. `ignore_errors` swallows the errors of the whole
-            pipeline, not only those of decoding, so that tf.data would end as if all were drawn.
-    """
-
-    def __init__(self, photos: Iterable[Photo[Key]], group_size: int, room: DecodingRoom) -> None:
-        self._photos = iter(photos)
-        self._group_size = group_size
-        self._room = room
-        self._count = self._suspect_below = 0
-        self.drawn: collections.deque[tuple[int, Key]] = collections.deque()
-        self.failure: BaseException | None = None
-
-    def groups(self) -> Iterator[tuple[list[Any], ...]]:
-        """Yields values of _PHOTO_KINDS, the variations (float32) as bytes.
-
-        Each is a list of as many photos as the group has.
-        """
-        try:
-            for group in limited_groups(
-                self._numbered(), self._group_size, size_of=lambda photo: len(photo[1].contents)
-            ):
-                yield (
-                    [photo.contents for _, photo, _ in group],
-                    [first for first, _, _ in group],
-                    [
-                        np.array([*photo.pictures.values()], np.float32).tobytes()
-                        for _, photo, _ in group
-                    ],
-                    [photo.orientation for _, photo, _ in group],
-                    [is_large for _, _, is_large in group],
-                )
-        except BaseException as error:
-            self.failure = error
-            raise
-
-    def suspect_drawn(self) -> None:
-        """Puts all pictures that were drawn so far, and have not come back, under suspicion."""
-        self._suspect_below = self._count
-
-    def take_back(self, numbers: list[int]) -> tuple[tuple[Key, ...], tuple[Key, ...], bool]:
-        """Returns the keys of pictures, and of those before them that did not come back.
-
-        The last value is whether there are suspects among the pictures.
-        """
-        keys, skipped = [], []
-        for number in numbers:
-            while (drawn := self.drawn.popleft())[0] != number:
-                skipped.append(drawn[1])
-            keys.append(drawn[1])
-        return tuple(keys), tuple(skipped), numbers[0] < self._suspect_below
-
-    def _numbered(self) -> Iterator[tuple[int, Photo[Key], bool]]:
-        """Yields the number of a photo's first picture, the photo, and whether it is large.
-
-        A photo for which there is no memory is passed over, as if it could not be decoded.
-        """
-        for photo in self._photos:
-            first = self._count
-            self.drawn.extend(enumerate(photo.pictures, first))
-            self._count += len(photo.pictures)
-            pixels = pixel_count(photo.contents)
-            if pixels <= self._room.most_alone:
-                yield first, photo, pixels > self._room.most_pixels

@@ -46,8 +46,9 @@ class Variation(NamedTuple):
     brightness: float = 1.0
 
 
-# The photo itself.
+# The photo itself, and its mirror image.
 PLAIN = Variation()
+_MIRROR_IMAGE = Variation(mirrored=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,22 @@ class Views:
     seed: int = 0
     upright: bool = True
 
-    def name(self, number: int) -> str:
-        """Returns all that decides a view but the photo; '' of the photo itself."""
-        if not number:
+    def name(self, number: int, digest: bytes) -> str:
+        """Returns what decides, with the photo, what view `number` of it looks like.
+
+        Views that look the same have one name: '' is the photo itself, "mirrored" its mirror image.
+
+        Args:
+            number: of the view.
+            digest: what tells the photo from others.
+        """
+        variation = self.variation(number, digest)
+        if variation == PLAIN:
             return ""
+        return "mirrored" if variation == _MIRROR_IMAGE else self._drawn_from(number)
+
+    def _drawn_from(self, number: int) -> str:
+        """Returns what, with the photo, decides what is drawn for a view."""
         amounts = {
             "random_crop": self.distortion.random_crop,
             "random_scale": self.distortion.random_scale,
@@ -84,7 +97,7 @@ class Views:
         """Returns what view `number` does to the photo of this SHA-256."""
         if not number:
             return PLAIN
-        return _drawn(self.distortion, digest + self.name(number).encode())
+        return _drawn(self.distortion, digest + self._drawn_from(number).encode())
 
 
 NO_VIEWS = Views()
@@ -98,10 +111,13 @@ def _drawn(distortion: Distortion, key: bytes) -> Variation:
     scale, top, left, side, brightness = _uniform(key)
     margin = 1 + distortion.random_crop / 100
     strength = distortion.random_brightness / 100
+    enlargement = margin * (1 + scale * distortion.random_scale / 100)
+    # Where nothing is enlarged, there is one place to crop.
+    is_whole = enlargement == 1
     return Variation(
-        enlargement=margin * (1 + scale * distortion.random_scale / 100),
-        top=top,
-        left=left,
+        enlargement=enlargement,
+        top=0.0 if is_whole else top,
+        left=0.0 if is_whole else left,
         mirrored=float(distortion.flip_left_right and side < 0.5),
         brightness=1 - strength + 2 * strength * brightness,
     )

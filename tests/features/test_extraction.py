@@ -29,7 +29,7 @@ from image_retraining.features.readable import of_readable
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.photos import pixels, reading
-from image_retraining.photos.distortions import Distortion, Views
+from image_retraining.photos.distortions import PLAIN, Distortion, Views
 from image_retraining.photos.folder import scan
 
 PHOTO_COUNT = 90
@@ -219,6 +219,31 @@ def test_views_are_what_the_module_gives_for_distorted_photos(
             (expected,) = module.signatures["serving_default"](photos=varied).values()
             np.testing.assert_allclose(photos.views[place], expected, rtol=1e-5, atol=1e-5)
             assert len({row.tobytes() for row in photos.views[place]}) == 3
+
+
+def test_views_that_look_alike_are_computed_once(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    views = Views(Distortion(flip_left_right=True), 8, 0)
+    catalog, first = cataloged(colour_photos), watched(backbone)
+    extraction = with_views(catalog, first, cache_folder, views)
+    training = extraction.sets[Split.TRAINING]
+    # Each photo, and the mirror image of nearly all that are learnt from.
+    assert PHOTO_COUNT < first.computed <= PHOTO_COUNT + len(training)
+    again = watched(backbone)
+    same = with_views(catalog, again, cache_folder, views).sets[Split.TRAINING]
+    assert again.computed == 0
+    assert training.views is not None
+    assert same.views is not None
+    assert same.views.tobytes() == training.views.tobytes()
+    for place, digest in enumerate(training.digests):
+        for number in range(1, 9):
+            if views.variation(number, digest) == PLAIN:
+                assert (training.views[place, number - 1] == training.features[place]).all()
+    # Another run with views of the same kind finds what it needs.
+    other = watched(backbone)
+    with_views(catalog, other, cache_folder, replace(views, seed=1))
+    assert other.computed <= PHOTO_COUNT + len(training) - first.computed
 
 
 def test_an_interrupted_run_keeps_its_views(

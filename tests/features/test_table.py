@@ -101,10 +101,10 @@ def test_what_is_missing_and_what_is_done_make_up_the_catalog(table: FeatureTabl
 def test_what_is_left_out_or_a_copy_is_not_missing(table: FeatureTable) -> None:
     take(table, 0)
     table.note_unreadable(4, "no image")
-    table.defer_copy(1, digest(1))
+    table.defer_copy(1, digest(1), "")
     assert table.missing() == [1, 2, 3, 5]
     assert table.missing_count == 4
-    table.defer_copy(5, digest(1))
+    table.defer_copy(5, digest(1), "")
     assert table.missing() == [1, 2, 3]
     assert table.missing_count == 3
     assert table.done_count == 1
@@ -114,12 +114,25 @@ def test_a_copy_is_of_one_view() -> None:
     records = [ImageRecord(f"{number}.png", 0, Split.TRAINING) for number in range(2)]
     table = FeatureTable(records, SIZE, view_count=2, fail_on_bad_image=False)
     # Rows 0 and 1 are the photos; 2 and 3 are views of the first, 4 and 5 of the second.
-    assert [table.defer_copy(number, digest(7)) for number in (0, 2, 3)] == [False] * 3
-    assert [table.defer_copy(number, digest(7)) for number in (1, 4, 5)] == [True] * 3
+    names = ["", "", "view 1", "view 2", "view 1", "view 2"]
+    copies = [table.defer_copy(n, digest(7), names[n]) for n in (0, 2, 3, 1, 4, 5)]
+    assert copies == [False] * 3 + [True] * 3
     take(table, 0, 2, 3)
     table.share_with_copies()
     (views,) = [part.views for part in table.extraction().sets.values() if part.views is not None]
     assert views.tolist() == [[row(2), row(3)]] * 2
+
+
+def test_views_that_look_alike_are_copies() -> None:
+    table = FeatureTable(
+        [ImageRecord("0.png", 0, Split.TRAINING)], SIZE, view_count=3, fail_on_bad_image=False
+    )
+    names = ["", "mirrored", "", "mirrored"]
+    assert [table.defer_copy(n, digest(7), names[n]) for n in range(4)] == [False] * 2 + [True] * 2
+    take(table, 0, 1)
+    table.share_with_copies()
+    (views,) = [part.views for part in table.extraction().sets.values() if part.views is not None]
+    assert views.tolist() == [[row(1), row(0), row(1)]]
 
 
 def test_no_view_of_a_photo_that_is_left_out_is_missing() -> None:
@@ -131,9 +144,9 @@ def test_no_view_of_a_photo_that_is_left_out_is_missing() -> None:
 
 def test_only_computed_vectors_count_as_computed(table: FeatureTable) -> None:
     table.take_cached({0: digest(0)}, {digest(0): vectors(0)[0]})
-    table.defer_copy(1, digest(1))
+    table.defer_copy(1, digest(1), "")
     take(table, 1, 2)
-    table.defer_copy(3, digest(1))
+    table.defer_copy(3, digest(1), "")
     table.note_unreadable(4, "no image")
     table.share_with_copies()
     assert (table.done_count, table.computed_count, table.copied_count) == (4, 2, 1)
@@ -169,7 +182,7 @@ def test_later_changes_of_what_was_handed_in_change_nothing(table: FeatureTable)
 
 def test_copies_get_what_the_first_of_them_got(table: FeatureTable) -> None:
     rows = [(1, 7), (5, 7), (3, 8), (4, 8), (2, 7), (0, 9)]
-    copies = [number for number, content in rows if table.defer_copy(number, digest(content))]
+    copies = [number for number, content in rows if table.defer_copy(number, digest(content), "")]
     assert copies == [5, 4, 2]
     assert table.missing() == [0, 1, 3]
     # Deferred before the first of them has its vector, wherever that comes from.
@@ -192,7 +205,7 @@ def test_copies_get_what_the_first_of_them_got(table: FeatureTable) -> None:
 
 def test_copies_of_a_broken_photo_fail_for_its_reason(table: FeatureTable) -> None:
     take(table, 0, 2)
-    assert [table.defer_copy(number, digest(7)) for number in (3, 4, 5)] == [False, True, True]
+    assert [table.defer_copy(number, digest(7), "") for number in (3, 4, 5)] == [False, True, True]
     table.note_unreadable(1, "the file is empty")
     table.note_unreadable(3, "no image")
     table.share_with_copies()

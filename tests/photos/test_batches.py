@@ -9,8 +9,9 @@ import tensorflow as tf
 from conftest import encoded
 
 from image_retraining.foundation.errors import PhotoError
-from image_retraining.photos.batches import Photo, PhotoBatch, photo_batches, plain_photos
+from image_retraining.photos.batches import PhotoBatch, photo_batches, plain_photos
 from image_retraining.photos.distortions import PLAIN, Variation
+from image_retraining.photos.feed import Photo
 
 BATCH_SIZE = 4
 SIZE = (3, 5)

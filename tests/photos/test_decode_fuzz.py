@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from image_retraining.photos import pixels as images
-from image_retraining.photos.batches import Photo, limited_groups, photo_batches
+from image_retraining.photos.batches import photo_batches
 from image_retraining.photos.distortions import PLAIN
+from image_retraining.photos.feed import Photo, limited_groups
 from image_retraining.photos.header import pixel_count
 
 SIZE = (5, 6)

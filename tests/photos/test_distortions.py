@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_retraining.photos.distortions import NO_VIEWS, PLAIN, Distortion, Views
+from image_retraining.photos.distortions import NO_VIEWS, PLAIN, Distortion, Variation, Views
 
 ALL = Distortion(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
 PHOTO = hashlib.sha256(b"a photo").digest()
@@ -26,18 +26,17 @@ def test_a_variation_follows_from_the_photo_and_the_name(photo: bytes) -> None:
     assert list(Views(ALL, 3, 7).variation(2, photo)) == pytest.approx(expected, abs=1e-15)
 
 
-def test_no_distortion_leaves_the_photo_but_for_an_idle_place() -> None:
-    variation = Views(Distortion(), 1).variation(1, PHOTO)
-    assert variation._replace(top=0.0, left=0.0) == PLAIN
+def test_no_distortion_leaves_the_photo() -> None:
+    assert Views(Distortion(), 1).variation(1, PHOTO) == PLAIN
 
 
 def test_names_tell_all_that_decides() -> None:
     views = Views(ALL, 3, 7)
-    assert views.name(0) == ""
-    assert views.name(2) == (
+    assert views.name(0, PHOTO) == ""
+    assert views.name(2, PHOTO) == (
         "flip_left_right random_crop=20 random_scale=30 random_brightness=40 seed=7 view=2"
     )
-    assert Views(Distortion(random_crop=5), 1, 0).name(1) == "random_crop=5 seed=0 view=1"
+    assert Views(Distortion(random_crop=5), 1, 0).name(1, PHOTO) == "random_crop=5 seed=0 view=1"
     others = [
         replace(views, seed=8),
         *(
@@ -50,15 +49,26 @@ def test_names_tell_all_that_decides() -> None:
             )
         ),
     ]
-    names = {view.name(number) for view in (views, *others) for number in (1, 2, 3)}
+    names = {view.name(number, PHOTO) for view in (views, *others) for number in (1, 2, 3)}
     assert len(names) == 18
     variations = {view.variation(1, PHOTO) for view in (views, *others)}
     assert len(variations) == 6
 
 
+def test_views_that_look_alike_have_one_name() -> None:
+    flips = Views(Distortion(flip_left_right=True), 40, 3)
+    for number in range(1, 41):
+        # Half of them are the photo, and half its mirror image; there is nothing else.
+        mirrored = flips.variation(number, PHOTO) == Variation(mirrored=1.0)
+        assert mirrored or flips.variation(number, PHOTO) == PLAIN
+        assert flips.name(number, PHOTO) == ("mirrored" if mirrored else "")
+    assert {flips.name(number, PHOTO) for number in range(1, 41)} == {"", "mirrored"}
+    assert Views(Distortion(), 2).name(2, PHOTO) == ""
+
+
 def test_more_views_leave_the_first_ones_as_they_are() -> None:
     few, many = Views(ALL, 2, 0), Views(ALL, 9, 0)
-    assert [few.name(n) for n in (0, 1, 2)] == [many.name(n) for n in (0, 1, 2)]
+    assert [few.name(n, PHOTO) for n in (0, 1, 2)] == [many.name(n, PHOTO) for n in (0, 1, 2)]
     assert few.variation(2, PHOTO) == many.variation(2, PHOTO)
 
 
@@ -71,4 +81,4 @@ def test_views_differ_by_number_and_by_photo() -> None:
 
 
 def test_by_default_there_is_no_view() -> None:
-    assert (NO_VIEWS.count, NO_VIEWS.name(0)) == (0, "")
+    assert (NO_VIEWS.count, NO_VIEWS.name(0, PHOTO)) == (0, "")

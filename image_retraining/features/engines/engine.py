@@ -7,7 +7,8 @@ from typing import Protocol
 from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats
-from image_retraining.photos.batches import Key, PhotoBatch
+from image_retraining.photos.batches import PhotoBatch
+from image_retraining.photos.feed import Key
 
 BATCH_SIZE = 32
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
