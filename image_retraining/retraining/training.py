@@ -9,6 +9,7 @@ from absl import logging
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
+from image_retraining.foundation.errors import CheckpointError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import (
     FeatureSet,
@@ -155,6 +156,9 @@ def _train(task: _Task, tell: Tell) -> _Ended:
     )
     with checkpoints:
         tell(TrainingStarted(graph_def=task.graph(head), goes_on=start.state.step > 0))
+        if _has_waited(choice, settings):
+            # What was interrupted had ended already, but for its exports.
+            return _Ended(head, choice, start.state.step - 1)
         for report, state in descent.train(
             batches, task.validation, _descent_settings(settings), start=start.state
         ):
@@ -162,10 +166,15 @@ def _train(task: _Task, tell: Tell) -> _Ended:
             tell(report)
             checkpoints.update(Checkpoint(state, choice))
             _store_intermediate(task, report)
-            if choice and 0 < settings.early_stopping_patience <= choice.waited:
+            if _has_waited(choice, settings):
                 stopped_after = report.steps[-1]
                 break
     return _Ended(head, choice, stopped_after)
+
+
+def _has_waited(choice: HeadChoice | None, settings: TrainingSettings) -> bool:
+    """Whether a training that gets no better has waited long enough."""
+    return choice is not None and 0 < settings.early_stopping_patience <= choice.waited
 
 
 def _start(checkpoints: CheckpointFile, task: _Task) -> Checkpoint:
@@ -173,6 +182,12 @@ def _start(checkpoints: CheckpointFile, task: _Task) -> Checkpoint:
     settings = task.settings
     resumed = checkpoints.load() if settings.resume else None
     if resumed:
+        if resumed.state.step > settings.how_many_training_steps:
+            raise CheckpointError(
+                "--how_many_training_steps must be at least what --resume finds done, which cannot "
+                f"be undone. Got {settings.how_many_training_steps}, and {resumed.state.step} "
+                f"steps in {settings.checkpoint_path}. Ask for as many, or run without --resume."
+            )
         step = resumed.state.step - 1
         logging.info("Going on after step %d of %s", step, settings.checkpoint_path)
         return resumed

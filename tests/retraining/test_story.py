@@ -15,6 +15,7 @@ from image_retraining.exports.facts import read_facts
 from image_retraining.exports.formats import open_classifier
 from image_retraining.exports.frozen_graph import format as format_of_graphs
 from image_retraining.foundation.errors import (
+    CheckpointError,
     GraphError,
     PhotoError,
     RetrainError,
@@ -203,6 +204,39 @@ def test_a_training_that_stops_early_says_when(settings: dict[str, Any]) -> None
     assert found.trained.waited == 3
     assert found.trained.kept
     assert found.trained.kept.step == found.trained.stopped_after - 3 * 5
+
+
+def test_a_training_that_has_stopped_early_is_not_resumed(settings: dict[str, Any]) -> None:
+    early = {
+        "how_many_training_steps": 4000,
+        "learning_rate": 30.0,
+        "early_stopping_patience": 3,
+        "eval_step_interval": 5,
+    }
+    found = told(**settings | early)
+    graph = Path(settings["output_graph"]).read_bytes()
+    # Once: each resuming trained one evaluation on, and wrote another graph.
+    for _ in range(2):
+        again = told(**settings | early, resume=True)
+        assert again.trained.stopped_after == found.trained.stopped_after
+        assert again.trained.waited == 3
+        assert Path(settings["output_graph"]).read_bytes() == graph
+    # Who has more patience goes on.
+    more = told(**settings | early | {"early_stopping_patience": 4}, resume=True)
+    assert found.trained.stopped_after
+    assert more.trained.stopped_after is None or (
+        more.trained.stopped_after > found.trained.stopped_after
+    )
+
+
+def test_steps_that_are_done_cannot_be_undone(settings: dict[str, Any]) -> None:
+    told(**settings)
+    graph = Path(settings["output_graph"]).read_bytes()
+    with pytest.raises(CheckpointError, match=r"Got 49, and 50 steps in .*checkpoint\. Ask"):
+        told(**settings | {"how_many_training_steps": 49}, resume=True)
+    assert Path(settings["output_graph"]).read_bytes() == graph
+    told(**settings, resume=True)
+    assert Path(settings["output_graph"]).read_bytes() == graph
 
 
 def test_misclassified_photos_are_named(settings: dict[str, Any], tmp_path: Path) -> None:
