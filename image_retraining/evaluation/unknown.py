@@ -30,8 +30,9 @@ KEEP = 0.95
 _SLACK = 1e-3
 # The covariance of 4096 photos of 2048 features takes two seconds.
 _LARGEST_SIZE, _MOST_DIRECTIONS, _MOST_PHOTOS = 2048, 256, 4096
-# Of means and directions, in float16; what else is kept is small.
-_MOST_NUMBERS = 4_800_000
+# Of means and directions, in float16; what else is kept is small. So the rule is at most 10 MB as
+# a text of Base64, too, as ONNX files hold it.
+_MOST_NUMBERS = 3_600_000
 # Vectors of length 1 that differ by less are alike; means of them fit into float16 by this scale.
 _ALIKE = 5e-5
 # In float16, finer spreads would not be told from rounding.

@@ -8,6 +8,9 @@ from image_retraining.exports.facts import ModelFacts
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Floats
 
+# How a SavedModel's signature and the second output of other exports are called.
+FEATURES = "features"
+
 
 @dataclass(frozen=True, slots=True)
 class Layers:
@@ -67,13 +70,15 @@ class Features:
     """How a classifier gives feature vectors, and where the rule is that is fitted to them.
 
     Attributes:
-        rule_path: file that tells what is unknown by them, which may have gone.
         with_scores: gives float32 [N, C] and the vectors, float32 [N, D], for float32 [N, H, W, 3];
             or raises GraphError.
+        rule_name: what the file is called that tells what is unknown by them, for messages.
+        rule: gives the contents of that file, b"" where there is none; or raises GraphError.
     """
 
-    rule_path: str
     with_scores: Callable[[Any], tuple[Floats, Floats]]
+    rule_name: str
+    rule: Callable[[], bytes]
 
 
 def no_network(path: object, reader: str) -> GraphError:
@@ -120,6 +125,10 @@ class Classifier(Scorer, Protocol):
         """C, how many scores it gives a photo; None where that is left open."""
 
     @property
+    def score_step(self) -> float:
+        """What lies between two scores that it can give; 0 but for those in integers."""
+
+    @property
     def facts(self) -> ModelFacts | None:
         """What its maker says of it; None where nothing is said.
 
@@ -148,7 +157,7 @@ class Classifier(Scorer, Protocol):
 
     @property
     def features(self) -> Features | None:
-        """How it gives feature vectors; None unless their rule was written with it."""
+        """How it gives feature vectors; None where it does not."""
 
     def network(self) -> Network:
         """Returns it as a frozen graph.

@@ -21,8 +21,7 @@ class Finished:
         labels_file: where a labels file goes, for formats that hold no labels themselves.
         training: the training photos, for what has to be calibrated on some.
         quantization: "none", "float16" or "int8", for formats that have a choice.
-        unknown: the file that tells what is unknown by feature vectors, for formats that give
-            these; b"" without.
+        unknown: the file that tells what is unknown by feature vectors; b"" without.
     """
 
     graph_def: Any
@@ -43,7 +42,6 @@ class Format(abc.ABC):
         least_proof: on how many photos one is proven even where nobody asked for a proof.
         packages: what must be installed to write one, besides what this project needs anyway.
         requirements: the requirements file that installs these packages; '' where there are none.
-        gives_features: whether a reader can get feature vectors beside the scores.
     """
 
     name: ClassVar[str]
@@ -52,7 +50,6 @@ class Format(abc.ABC):
     least_proof: ClassVar[int] = 0
     packages: ClassVar[tuple[str, ...]] = ()
     requirements: ClassVar[str] = ""
-    gives_features: ClassVar[bool] = False
 
     @abc.abstractmethod
     def recognises(self, path: str, start: bytes) -> bool:

@@ -13,13 +13,14 @@ import tensorflow as tf
 
 from image_retraining.backbone.freezing import frozen_function
 from image_retraining.backbone.graphs import photo_shape
-from image_retraining.exports.classifier import Classifier, Features, Layers, Network
+from image_retraining.exports.classifier import FEATURES, Classifier, Features, Layers, Network
 from image_retraining.exports.complaints import telling_line
 from image_retraining.exports.facts import facts_in_file
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.labels_file import read_labels
 from image_retraining.exports.making import clear_versions, making
-from image_retraining.exports.signatures import FEATURES, served
+from image_retraining.exports.signatures import served
+from image_retraining.exports.unknown_file import rule_file
 from image_retraining.exports.versions import (
     FACTS_ASSET,
     LABELS_ASSET,
@@ -109,15 +110,17 @@ class SavedModel:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
         pixel_range: None, for only its facts say how pixels go in.
         output_size: C, how many scores it gives a photo; None where that is left open.
+        score_step: 0, for scores are float32.
         streams: how many batches are best scored at a time.
         labels: C names, in the order of the scores; () when it has none with it.
         labels_source: where these labels stand.
         facts: what was written with it; None without.
         scores_of_file: None, for it takes pixels.
-        features: how it gives feature vectors, if it has their rule.
+        features: how it gives feature vectors, if it has the signature for them.
     """
 
     streams = 2
+    score_step = 0.0
 
     def __init__(self, folder: str | Path) -> None:
         """Reads a SavedModel.
@@ -154,9 +157,10 @@ class SavedModel:
         self.labels_source = str(folder)
         self.scores_of_file = None
         self._features = self._loaded.signatures.get(FEATURES)
-        has_rule = self._features is not None and self.facts and self.facts.unknown_rule
-        rule = str(Path(folder, UNKNOWN_ASSET))
-        self.features = Features(rule, self._scores_and_vectors) if has_rule else None
+        self.features = None
+        if self._features:
+            rule = rule_file(str(Path(folder, UNKNOWN_ASSET)))
+            self.features = Features(self._scores_and_vectors, *rule)
 
     def scores(self, images: Any) -> Floats:
         """Returns float32 [N, C] for float32 [N, H, W, 3], 0 to 1.
@@ -170,7 +174,7 @@ class SavedModel:
     def _scores_and_vectors(self, images: Any) -> tuple[Floats, Floats]:
         """Returns float32 [N, C] and [N, D] for float32 [N, H, W, 3]."""
         answer = self._answer(self._features, images)
-        return np.asarray(answer[self._output]), np.asarray(answer["features"])
+        return np.asarray(answer[self._output]), np.asarray(answer[FEATURES])
 
     def _answer(self, signature: Any, images: Any) -> Any:
         try:
@@ -198,7 +202,6 @@ class SavedModelFormat(Format):
     name = "SavedModel"
     flag = "saved_model_dir"
     ending = ""
-    gives_features = True
 
     def recognises(self, path: str, start: bytes) -> bool:  # noqa: ARG002 - no other is a folder
         """Whether it is a folder."""

@@ -5,10 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from image_retraining.exports.classifier import FEATURES
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, VECTORS_TENSOR, graph_function
 from image_retraining.photos import pixels
-
-FEATURES = "features"
 
 # How JPEG, PNG, GIF and BMP files begin.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
@@ -33,7 +32,7 @@ def served(
         lambda image: {"prediction": both(image)[0]}, input_signature=photos
     )
     module.features = tf.function(
-        lambda image: dict(zip(("prediction", "features"), both(image), strict=True)),
+        lambda image: dict(zip(("prediction", FEATURES), both(image), strict=True)),
         input_signature=photos,
     )
     module.serve_bytes = tf.function(

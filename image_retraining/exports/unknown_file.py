@@ -1,4 +1,4 @@
-"""The rule of what is unknown by feature vectors, as a file beside an export.
+"""The rule of what is unknown by feature vectors, as a file beside an export or in it.
 
 It is a .npz of NumPy's, which holds no code: the arrays are called as the fields of `FeatureRule`
 and `Space`. The facts of the export tell its SHA-256, so that it is not taken for that of another.
@@ -8,7 +8,9 @@ import hashlib
 import io
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,11 @@ def unknown_path(graph: str) -> str:
     return f"{graph}.unknown.npz"
 
 
+def rule_file(path: str) -> tuple[str, Callable[[], bytes]]:
+    """Returns the name of a rule's file, and what reads it when it is needed."""
+    return path, partial(file_contents, path)
+
+
 def rule_bytes(rule: FeatureRule | None) -> bytes:
     """Returns the file of a rule; equal rules give equal bytes, and no rule none."""
     if rule is None:
@@ -61,23 +68,37 @@ def digest(contents: bytes) -> str:
     return hashlib.sha256(contents).hexdigest() if contents else ""
 
 
-def rule_in(path: str, facts: ModelFacts) -> FeatureRule | None:
-    """Returns the rule in a file; None if it is missing, or of another export than the facts.
+def file_contents(path: str) -> bytes:
+    """Returns what a rule's file holds; b"" if it is missing.
 
     Raises:
         GraphError: it cannot be read.
     """
     if not os.path.isfile(path):
-        return None
+        return b""
     try:
-        contents = Path(path).read_bytes()
-        if digest(contents) != facts.unknown_rule:
-            return None
-        return _rule(contents)
+        return Path(path).read_bytes()
     except OSError as error:
         raise _broken(path, error.strerror or str(error)) from error
+
+
+def rule_in(contents: bytes, name: str, facts: ModelFacts) -> FeatureRule | None:
+    """Returns the rule in a file's contents; None if it is of another export than the facts.
+
+    Args:
+        contents: b"" where the file is missing.
+        name: of the file, for messages.
+        facts: of the export.
+
+    Raises:
+        GraphError: it is none.
+    """
+    if not contents or digest(contents) != facts.unknown_rule:
+        return None
+    try:
+        return _rule(contents)
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _broken(path, str(error)) from error
+        raise _broken(name, str(error)) from error
 
 
 def _rule(contents: bytes) -> FeatureRule:
@@ -97,8 +118,8 @@ def _rule(contents: bytes) -> FeatureRule:
     return FeatureRule(space, **values)
 
 
-def _broken(path: str, reason: str) -> GraphError:
+def _broken(name: str, reason: str) -> GraphError:
     return GraphError(
-        f"{path} must be what retrain.py wrote. Got: {reason}. Remove it to go by the probability "
+        f"{name} must be what retrain.py wrote. Got: {reason}. Remove it to go by the probability "
         "alone, or export again."
     )

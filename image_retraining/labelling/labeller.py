@@ -88,8 +88,7 @@ class Labeller:
         threshold, fitted = config.unknown_threshold, self.facts and self.facts.calibration
         if own_threshold and not threshold and fitted and fitted.threshold:
             threshold = AUTO
-        features = self._classifier.features
-        self.unknown = unknown_rule(threshold, self.facts, features, config.graph)
+        self.unknown = unknown_rule(threshold, self.facts, self._classifier, config.graph)
         self._asked = self.unknown.asked(self._classifier)
         self._top_k = config.top_k
         self._config = config

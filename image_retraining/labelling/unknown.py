@@ -24,11 +24,13 @@ class UnknownRule:
         threshold: a probability, 0 to 1.
         temperature: what makes the scores' probabilities the calibrated ones.
         by_features: what takes the place of the threshold, where feature vectors tell too.
+        step: what lies between two scores, if they are rounded: the highest may mean 1.
     """
 
     threshold: float
     temperature: float
     by_features: FeatureRule | None = None
+    step: float = 0.0
 
     def sureness(self, scores: Floats) -> float:
         """Returns the probability of the best of float32 [C]."""
@@ -44,7 +46,7 @@ class UnknownRule:
             scores: float32 [C].
             distance: as `asked` gives it.
         """
-        sureness = self.sureness(scores)
+        sureness = 1.0 if scores.max() >= 1 - self.step else self.sureness(scores)
         if self.by_features is not None:
             return self.by_features.is_unknown(distance, sureness)
         return sureness < self.threshold
@@ -82,14 +84,14 @@ class _WithDistance:
 
 
 def unknown_rule(
-    threshold: str, facts: ModelFacts | None, features: Features | None, name: str
+    threshold: str, facts: ModelFacts | None, classifier: Classifier, name: str
 ) -> UnknownRule:
     """Returns the rule that a threshold asks for.
 
     Args:
         threshold: as --unknown_threshold; '' for none.
         facts: what is known of the classifier.
-        features: how it gives feature vectors, if it does.
+        classifier: gives the scores.
         name: of the classifier, for messages.
 
     Raises:
@@ -111,13 +113,22 @@ def unknown_rule(
             "with more photos, or give a probability, as in --unknown_threshold=0.6."
         )
     temperature = 1.0 if facts.temperature_in_graph else facts.calibration.temperature
-    rule = rule_in(features.rule_path, facts) if features else None
-    if features and rule is None:
-        logging.warning(
-            "WARNING: %s is missing, or another graph's. So photos are unknown by the probability "
-            "alone, which lets more foreign ones through.",
-            features.rule_path,
-        )
+    rule = _by_features(facts, classifier.features, name)
+    return UnknownRule(facts.calibration.threshold, temperature, rule, classifier.score_step)
+
+
+def _by_features(facts: ModelFacts, features: Features | None, name: str) -> FeatureRule | None:
+    """Returns the rule by feature vectors; without one, it says why, and what follows."""
+    alone = "photos are unknown by the probability alone, which lets more foreign ones through"
     if features is None:
-        logging.info("Photos are unknown by the probability alone: no feature vectors in %s", name)
-    return UnknownRule(facts.calibration.threshold, temperature, rule)
+        logging.info("No feature vectors in %s: %s.", name, alone)
+        return None
+    if not facts.unknown_rule:
+        logging.info("No rule for feature vectors with %s: %s.", name, alone)
+        return None
+    rule = rule_in(features.rule(), features.rule_name, facts)
+    if rule is None:
+        logging.warning(
+            "WARNING: %s is missing, or another graph's. So %s.", features.rule_name, alone
+        )
+    return rule

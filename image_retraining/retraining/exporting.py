@@ -1,7 +1,7 @@
 """The last stage: the head → files, each proven on photos before it takes its place."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from image_retraining import __version__
@@ -133,8 +133,6 @@ class _Judges:
 
 def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> Exported:
     """Returns an export that is written and proven."""
-    if not kind.gives_features:
-        finished = replace(finished, unknown=b"", facts=replace(finished.facts, unknown_rule=""))
     facts = finished.facts
     quantization, proof = kind.quantization(finished), None
     count = max(judges.at_most, kind.least_proof)

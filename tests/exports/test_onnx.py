@@ -61,8 +61,9 @@ def test_it_is_a_sound_model_of_ordinary_ops(contents: bytes) -> None:
     model = onnx.load_from_string(contents)
     onnx.checker.check_model(model, full_check=True)
     assert {node.domain for node in model.graph.node} == {""}
-    (photos,), (scores,) = model.graph.input, model.graph.output
-    assert (photos.name, scores.name) == ("Placeholder", "mine")
+    (photos,) = model.graph.input
+    assert photos.name == "Placeholder"
+    assert [end.name for end in model.graph.output] == ["mine", "features"]
     told = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(told["labels"]) == list(LABELS)
     assert json.loads(told["facts"])["image_size"] == [8, 8]
@@ -72,9 +73,17 @@ def test_others_run_it_without_this_project(contents: bytes) -> None:
     session = onnxruntime.InferenceSession(contents, providers=["CPUExecutionProvider"])
     (photos,) = session.get_inputs()
     assert (photos.shape[1:], photos.type) == ([8, 8, 3], "tensor(float)")
-    (scores,) = session.run(None, {photos.name: PHOTOS})
+    assert [(end.shape, end.type) for end in session.get_outputs()] == [
+        (["N", 4], "tensor(float)"),
+        (["N", 6], "tensor(float)"),
+    ]
+    scores, features = session.run(None, {photos.name: PHOTOS})
     assert scores.shape == (5, 4)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    # The colour module's features, by NumPy alone.
+    squares = np.square(PHOTOS)
+    wanted = 10 * np.concatenate([PHOTOS.mean((1, 2)), squares.mean((1, 2))], axis=1)
+    np.testing.assert_allclose(features, wanted, atol=1e-5)
 
 
 def test_it_scores_as_the_graph_does(file: Path, tmp_path: Path, graph_def: Any) -> None:
@@ -85,13 +94,18 @@ def test_it_scores_as_the_graph_does(file: Path, tmp_path: Path, graph_def: Any)
     assert (model.labels, model.facts) == (LABELS, FACTS)
 
 
-@pytest.mark.parametrize("name", ["constant_0", "Softmax_1", "classifier"])
+@pytest.mark.parametrize("name", ["constant_0", "Softmax_1", "classifier", "features"])
 def test_the_softmax_node_may_have_any_name(colour_module: Path, tmp_path: Path, name: str) -> None:
     graph_def = build_graph(load_backbone(str(colour_module)), HEAD, final_tensor_name=name)
     (tmp_path / "m").write_bytes(
         onnx_bytes(graph_def, output_layer=name, labels=LABELS, facts="{}")
     )
-    assert OnnxModel(tmp_path / "m").scores(PHOTOS).shape == (5, 4)
+    model = OnnxModel(tmp_path / "m")
+    assert model.scores(PHOTOS).shape == (5, 4)
+    assert model.features
+    scores, vectors = model.features.with_scores(PHOTOS)
+    np.testing.assert_array_equal(scores, model.scores(PHOTOS))
+    assert vectors.shape == (5, 6)
 
 
 def halves(photos: Any) -> Any:
@@ -229,6 +243,43 @@ def test_models_of_other_things_are_refused(tmp_path: Path, changes: dict[str, A
     with pytest.raises(GraphError, match=r"take photos, float32 .*others\.bin, with x ") as told:
         OnnxModel(path)
     assert "\n" not in str(told.value)
+
+
+def test_a_second_output_of_others_is_refused(contents: bytes, tmp_path: Path) -> None:
+    renamed = onnx.compose.add_prefix(onnx.load_from_string(contents), "their_")
+    assert len(renamed.graph.output) == 2
+    (tmp_path / "m").write_bytes(renamed.SerializeToString())
+    with pytest.raises(GraphError, match="their_features"):
+        OnnxModel(tmp_path / "m")
+
+
+def test_a_file_of_before_gives_no_vectors(contents: bytes, tmp_path: Path) -> None:
+    model = onnx.load_from_string(contents)
+    del model.graph.output[1]
+    (tmp_path / "m").write_bytes(model.SerializeToString())
+    before = OnnxModel(tmp_path / "m")
+    assert before.features is None
+    (tmp_path / "now").write_bytes(contents)
+    np.testing.assert_array_equal(before.scores(PHOTOS), OnnxModel(tmp_path / "now").scores(PHOTOS))
+
+
+def test_the_rule_is_in_the_file(file: Path, graph_def: Any, contents: bytes) -> None:
+    features = OnnxModel(file).features
+    assert features
+    assert (features.rule(), "unknown in" in features.rule_name) == (b"", True)
+    rule = bytes(range(256))
+    told = onnx_bytes(graph_def, output_layer="mine", labels=LABELS, facts="{}", unknown=rule)
+    assert len(told) < len(contents) + 400
+    file.write_bytes(told)
+    features = OnnxModel(file).features
+    assert features
+    assert features.rule() == rule
+    # By its place in the file: what is no Base64.
+    file.write_bytes(told.replace(b"AAECAwQF", b"AAEC\0wQF"))
+    features = OnnxModel(file).features
+    assert features
+    with pytest.raises(GraphError, match=r"unknown in .*m\.onnx must be .* in Base64"):
+        features.rule()
 
 
 @pytest.mark.parametrize("labels", ["", "{", '"a"', "[1]", "[" * 100_000])

@@ -39,6 +39,9 @@ FILTERS = RNG.normal(size=(5, 5, 3, 32)).astype(np.float32)
 FACTS = facts()
 ENCLOSED = Enclosed(FACTS.labels, FACTS.as_json().encode())
 
+# To another package; the one of TensorFlow 2.21 works.
+deprecated = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated")
+
 
 def convolution(photos: Any) -> Any:
     """Returns float32 [N, 32], as the simplest of convolutional networks."""
@@ -98,8 +101,9 @@ def test_fewer_bits_are_smaller(tmp_path: Path, graph_def: Any) -> None:
 def test_an_int8_file_takes_the_pixels_of_photo_files(tmp_path: Path, graph_def: Any) -> None:
     model = export(tmp_path / "m.tflite", graph_def, "int8")
     details = model._interpreter.get_input_details() + model._interpreter.get_output_details()  # noqa: SLF001
-    assert [end["dtype"] for end in details] == [np.uint8, np.uint8]
-    assert [end["quantization"][1] for end in details] == [0, 0]
+    # Of the outputs, MediaPipe wants all or none in integers.
+    assert [end["dtype"] for end in details] == [np.uint8] * 3
+    assert [end["quantization"][1] for end in details] == [0, 0, 0]
     # Pixel q means q / 255, though no photo reaches from 0 to 1; a probability is q / 256.
     assert details[0]["quantization"][0] == np.float32(1 / 255)
     assert details[1]["quantization"][0] == 1 / 256
@@ -135,7 +139,7 @@ def test_the_metadata_is_of_the_standard(tmp_path: Path, graph_def: Any) -> None
     assert b"TFLITE_METADATA\0" in contents
     start = contents.index(b"M001") - 4
     root = contents[start:]
-    names = [b"image", b"probability", b"labels.txt", b"model.json", b"1.0.0"]
+    names = [b"image", b"probability", b"features", b"labels.txt", b"model.json", b"1.0.0"]
     archive = contents.index(b"PK\x03\x04")
     assert all(len(name).to_bytes(4, "little") + name + b"\0" in root[:archive] for name in names)
 
@@ -154,18 +158,83 @@ def test_the_metadata_is_of_the_standard(tmp_path: Path, graph_def: Any) -> None
     def follow(place: int) -> int:
         return place + int.from_bytes(root[place : place + 4], "little")
 
-    def first(place: int) -> int:
+    def first(place: int, *, count: int = 1) -> int:
         """Follows a field of a list of tables to the first of them."""
         listed = follow(place)
-        assert int.from_bytes(root[listed : listed + 4], "little") == 1
+        assert int.from_bytes(root[listed : listed + 4], "little") == count
         return follow(listed + 4)
 
-    # ModelMetadata.subgraph_metadata, its output_tensor_metadata, its associated_files.
-    output = table(first(table(first(table(follow(0))(3)))(3)))
+    # ModelMetadata.subgraph_metadata, its output_tensor_metadata, its associated_files. MediaPipe
+    # refuses files that do not tell of each output.
+    output = table(first(table(first(table(follow(0))(3)))(3), count=2))
     labels_file = table(first(output(6)))
     name = follow(labels_file(0)) + 4
     assert root[name : name + 10] == b"labels.txt"
     assert root[labels_file(2)] == 2, "TENSOR_AXIS_LABELS"
+
+
+@pytest.mark.parametrize(("kind", "near"), [("none", 1e-5), ("float16", 2e-3), ("int8", 0.05)])
+def test_its_second_output_gives_the_feature_vectors(
+    tmp_path: Path, graph_def: Any, kind: str, near: float
+) -> None:
+    features = export(tmp_path / "m.tflite", graph_def, kind).features
+    assert features
+    scores, vectors = features.with_scores(PHOTOS)
+    np.testing.assert_array_equal(scores, TFLiteModel(tmp_path / "m.tflite").scores(PHOTOS))
+    np.testing.assert_allclose(vectors, convolution(PHOTOS), atol=near)
+    assert (features.rule(), features.rule_name) == (b"", f"unknown.npz in {tmp_path}/m.tflite")
+
+
+@deprecated
+def test_clients_find_the_scores_where_they_were(tmp_path: Path, graph_def: Any) -> None:
+    export(tmp_path / "m.tflite", graph_def)
+    interpreter = tf.lite.Interpreter(str(tmp_path / "m.tflite"))
+    interpreter.allocate_tensors()
+    scores, vectors = interpreter.get_output_details()
+    assert (scores["name"], vectors["name"]) == ("final_result", "features")
+    assert scores["dtype"] == vectors["dtype"] == np.float32
+    assert scores["shape_signature"].tolist() == [-1, 3]
+    assert vectors["shape_signature"].tolist() == [-1, 32]
+    assert interpreter.get_signature_list() == {}
+
+
+def test_the_rule_is_in_the_file(tmp_path: Path, graph_def: Any) -> None:
+    rule = bytes(range(256))
+    enclosed = Enclosed(FACTS.labels, ENCLOSED.facts, rule)
+    features = export(tmp_path / "m.tflite", graph_def, enclosed=enclosed).features
+    assert features
+    assert features.rule() == rule
+    contents = (tmp_path / "m.tflite").read_bytes()
+    # The metadata, before the archive, names it.
+    assert b"unknown.npz\0" in contents[: contents.index(b"PK\x03\x04")]
+    with zipfile.ZipFile(tmp_path / "m.tflite") as archive:
+        assert archive.namelist() == ["labels.txt", "model.json", "unknown.npz"]
+        assert archive.testzip() is None
+
+
+def second_output(path: Path, name: str | None) -> TFLiteModel:
+    """Renames the second output of a file, or leaves it out."""
+    content = flatbuffer_utils.read_model_from_bytearray(path.read_bytes())
+    graph = content.subgraphs[0]
+    if name is None:
+        graph.outputs = graph.outputs[:1]
+    else:
+        graph.tensors[graph.outputs[1]].name = name
+    path.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(content)))
+    return TFLiteModel(path)
+
+
+def test_a_second_output_of_others_is_refused(tmp_path: Path, graph_def: Any) -> None:
+    export(tmp_path / "m.tflite", graph_def)
+    with pytest.raises(GraphError, match="2 outputs of the shapes"):
+        second_output(tmp_path / "m.tflite", "theirs")
+
+
+def test_a_file_of_before_gives_no_vectors(tmp_path: Path, graph_def: Any) -> None:
+    wanted = export(tmp_path / "m.tflite", graph_def).scores(PHOTOS)
+    before = second_output(tmp_path / "m.tflite", None)
+    assert before.features is None
+    np.testing.assert_array_equal(before.scores(PHOTOS), wanted)
 
 
 def test_a_file_of_other_programs_has_no_labels(tmp_path: Path, graph_def: Any) -> None:

@@ -11,7 +11,13 @@ import pytest
 from facts_made_here import facts
 
 from image_retraining.evaluation.unknown import FeatureRule, Space
-from image_retraining.exports.unknown_file import digest, rule_bytes, rule_in, unknown_path
+from image_retraining.exports.unknown_file import (
+    digest,
+    file_contents,
+    rule_bytes,
+    rule_in,
+    unknown_path,
+)
 from image_retraining.foundation.errors import GraphError
 
 SPACE = Space(
@@ -39,7 +45,8 @@ def values(rule: FeatureRule) -> dict[str, Any]:
 def test_a_rule_comes_back(tmp_path: Path) -> None:
     contents = rule_bytes(RULE)
     (tmp_path / "r.npz").write_bytes(contents)
-    found = rule_in(str(tmp_path / "r.npz"), facts(unknown_rule=digest(contents)))
+    read = file_contents(str(tmp_path / "r.npz"))
+    found = rule_in(read, "r.npz", facts(unknown_rule=digest(contents)))
     assert found is not None
     for name, value in values(RULE).items():
         np.testing.assert_array_equal(values(found)[name], value)
@@ -61,9 +68,10 @@ def test_any_reader_of_npz_can_read_it() -> None:
 
 def test_that_of_another_export_is_none(tmp_path: Path) -> None:
     assert unknown_path("model.pb") == "model.pb.unknown.npz"
-    (tmp_path / "r.npz").write_bytes(rule_bytes(RULE))
-    assert rule_in(str(tmp_path / "r.npz"), facts(unknown_rule=digest(b"another"))) is None
-    assert rule_in(str(tmp_path / "missing.npz"), facts(unknown_rule=digest(b"x"))) is None
+    contents = rule_bytes(RULE)
+    assert rule_in(contents, "r.npz", facts(unknown_rule=digest(b"another"))) is None
+    missing = file_contents(str(tmp_path / "missing.npz"))
+    assert rule_in(missing, "missing.npz", facts()) is None
 
 
 def changed(**changes: Any) -> bytes:
@@ -83,10 +91,8 @@ def changed(**changes: Any) -> bytes:
         (changed(scale=...), "scale"),
     ],
 )
-def test_a_damaged_file_is_an_error(tmp_path: Path, contents: bytes, got: str) -> None:
-    path = tmp_path / "r.npz"
-    path.write_bytes(contents)
+def test_a_damaged_file_is_an_error(contents: bytes, got: str) -> None:
     with pytest.raises(
         GraphError, match=rf"r\.npz must be what retrain\.py wrote\. Got: .*({got})"
     ):
-        rule_in(str(path), facts(unknown_rule=digest(contents)))
+        rule_in(contents, "r.npz", facts(unknown_rule=digest(contents)))

@@ -153,8 +153,9 @@ def test_few_photos_calibrate_nothing(
     begins = ("WARNING: --calibrate does nothing", "No calibration: of 15 validation photos")
     for start in begins:
         assert len([line for line in logged.messages if line.startswith(start)]) == 1
+    classifier = open_classifier(settings["output_graph"])
     with pytest.raises(GraphError, match=r"needs at least 20 right answers .* fewer, on 15"):
-        unknown_rule("auto", read_facts(settings["output_graph"]), None, "graph.pb")
+        unknown_rule("auto", classifier.facts, classifier, "graph.pb")
 
 
 def test_folders_that_are_splits_are_told_as_such(

@@ -21,7 +21,6 @@ class FrozenGraphFormat(Format):
     name = "graph"
     flag = "output_graph"
     ending = ".pb"
-    gives_features = True
 
     def files(self, target: str, labels_file: str) -> tuple[str, ...]:
         """Returns the graph, and what is written beside it."""

@@ -17,8 +17,8 @@ from image_retraining.exports.classifier import Features, Network
 from image_retraining.exports.complaints import telling_line
 from image_retraining.exports.facts import ModelFacts, facts_path
 from image_retraining.exports.frozen_graph.sizes import advice, working_sizes
-from image_retraining.exports.frozen_graph.writer import VECTORS_TENSOR
-from image_retraining.exports.unknown_file import unknown_path
+from image_retraining.exports.frozen_graph.writer import VECTORS_TENSOR, has_vectors
+from image_retraining.exports.unknown_file import rule_file, unknown_path
 from image_retraining.foundation.errors import GraphError, PhotoError, first_line
 from image_retraining.foundation.records import Floats
 from image_retraining.foundation.text import shown
@@ -37,15 +37,17 @@ class FrozenGraph:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
         pixel_range: None, for only its facts say how pixels go in.
         output_size: C, how many scores it gives a photo; None where that is left open.
+        score_step: 0, for scores are float32.
         streams: how many batches are best scored at a time.
         facts: what its maker says of it, if anything.
         labels: C names by these facts; () without.
         labels_source: where these labels stand.
         scores_of_file: of graphs that take the contents of a photo file; None if it takes pixels.
-        features: how it gives feature vectors, if these facts tell of their rule.
+        features: how it gives feature vectors, if it has the node for them.
     """
 
     streams = 2
+    score_step = 0.0
 
     def __init__(
         self,
@@ -93,9 +95,9 @@ class FrozenGraph:
         session = tf.compat.v1.Session(graph=graph)
         self._run = session.make_callable(scores, [photos])
         self.features = None
-        if facts and facts.unknown_rule:
+        if has_vectors(graph_def):
             self._run_both = session.make_callable([scores, VECTORS_TENSOR], [photos])
-            self.features = Features(unknown_path(str(path)), self._scores_and_vectors)
+            self.features = Features(self._scores_and_vectors, *rule_file(unknown_path(str(path))))
         takes_files = photos.dtype == tf.string
         self.scores_of_file = self._scores_of_file if takes_files else None
         self._takes_lists = photos.shape.rank == 1

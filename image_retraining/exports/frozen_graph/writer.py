@@ -57,6 +57,11 @@ def build_graph(backbone: Backbone, head: Head, *, final_tensor_name: str) -> An
     return plain_graph(graph, final_tensor_name)
 
 
+def has_vectors(graph_def: Any) -> bool:
+    """Whether a graph gives feature vectors at VECTORS_TENSOR, as all of `build_graph` do."""
+    return any(f"{node.name}:0" == VECTORS_TENSOR for node in graph_def.node)
+
+
 def write_graph(path: str | Path, graph_def: Any) -> None:
     """Writes a GraphDef; equal graphs give equal bytes."""
     Path(path).write_bytes(graph_bytes(graph_def))

@@ -37,13 +37,14 @@ class OnnxFormat(Format):
 
     @contextlib.contextmanager
     def writing(self, target: str, finished: Finished) -> Iterator[Path]:
-        """Gives the file, with labels and facts in it."""
+        """Gives the file, with labels, facts and the rule of what is unknown in it."""
         facts = finished.facts
         contents = onnx_bytes(
             finished.graph_def,
             output_layer=facts.output_layer,
             labels=facts.labels,
             facts=facts.as_json(),
+            unknown=finished.unknown,
         )
         with replacing(target) as temporary:
             temporary.write_bytes(contents)

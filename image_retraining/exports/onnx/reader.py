@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from image_retraining.exports.classifier import Network, no_network
+from image_retraining.exports.classifier import Features, Network, no_network
 from image_retraining.exports.facts import ModelFacts
-from image_retraining.exports.onnx.metadata import facts_of, labels_of
+from image_retraining.exports.onnx.metadata import (
+    UNKNOWN,
+    facts_of,
+    labels_of,
+    rule_of,
+    vectors_name,
+)
 from image_retraining.foundation.command_line import keep_onnxruntime_silent
 from image_retraining.foundation.errors import GraphError, short_line
 from image_retraining.foundation.quiet import quiet_stderr
@@ -39,14 +45,15 @@ class OnnxModel:
         image_size: (H, W) of the photos it takes; None where it leaves one of them open.
         pixel_range: None, for only its facts say how pixels go in.
         output_size: C, how many scores it gives a photo; None where that is left open.
+        score_step: 0, for scores are float32.
         streams: how many batches are best scored at a time.
         labels_source: where its labels stand.
         scores_of_file: None, for it takes pixels.
-        features: None: a second output would be news to those who read such files.
+        features: how it gives feature vectors, if it has the second output for them.
     """
 
     streams = _STREAMS
-    features = None
+    score_step = 0.0
 
     def __init__(self, path: str | Path) -> None:
         """Reads a file.
@@ -60,15 +67,21 @@ class OnnxModel:
         self.scores_of_file = None
         self._session = _session(path)
         try:
-            self._input, self._output, self._channels_first = self._ends()
-            self._names = self._input.name, self._output.name
+            self._input, *outputs = self._ends()
+            self._output = outputs[0]
+            self._names = self._input.name, [output.name for output in outputs]
         except UnicodeDecodeError as error:
             raise self._no_names(error) from error
+        self._channels_first = self._input.shape[3] != _CHANNELS
         sizes = [size if isinstance(size, int) else None for size in self._input.shape]
         self.image_size = (sizes[2], sizes[3]) if self._channels_first else (sizes[1], sizes[2])
         count = self._output.shape[-1]
         self.output_size = count if isinstance(count, int) else None
         self.pixel_range = None
+        self.features = None
+        if len(outputs) > 1:
+            name = f"{UNKNOWN} in {path}"
+            self.features = Features(self._scores_and_vectors, name, self._rule)
 
     @functools.cached_property
     def labels(self) -> tuple[str, ...]:
@@ -101,9 +114,16 @@ class OnnxModel:
         photos = np.asarray(images, np.float32)
         if not len(photos):
             return np.empty([0, self.output_size or 0], np.float32)
-        batch = self._input.shape[0]
-        parts = np.split(photos, len(photos)) if batch == 1 else [photos]
-        return np.concatenate([self._run(part) for part in parts])
+        (scores,) = self._asked(photos, self._names[1][:1])
+        return scores
+
+    def _scores_and_vectors(self, images: Any) -> tuple[Floats, Floats]:
+        """Returns float32 [N, C] and [N, D] for float32 [N, H, W, 3], N at least 1."""
+        scores, vectors = self._asked(np.asarray(images, np.float32), self._names[1])
+        return scores, vectors
+
+    def _rule(self) -> bytes:
+        return rule_of(self._told, str(self._path))
 
     @functools.cached_property
     def _told(self) -> Mapping[str, str]:
@@ -119,27 +139,36 @@ class OnnxModel:
             "again."
         )
 
-    def _run(self, photos: Floats) -> Floats:
+    def _asked(self, photos: Floats, names: list[str]) -> list[Floats]:
+        """Returns what each of some outputs gives, [N, ...]."""
+        batch = self._input.shape[0]
+        parts = np.split(photos, len(photos)) if batch == 1 else [photos]
+        answers = zip(*(self._run(part, names) for part in parts), strict=True)
+        return [np.concatenate(answer) for answer in answers]
+
+    def _run(self, photos: Floats, names: list[str]) -> list[Floats]:
         fed = photos.transpose(0, 3, 1, 2) if self._channels_first else photos
-        photos_name, scores_name = self._names
         try:
-            (scores,) = self._session.run([scores_name], {photos_name: fed})
+            answer = self._session.run(names, {self._names[0]: fed})
         # What ONNX Runtime raises has no base of its own.
         except _runtime_errors() as error:
             raise GraphError(
                 f"An ONNX file must be able to work with such photos. Got {self._path}: "
                 f"{short_line(error)}"
             ) from error
-        return np.asarray(scores, np.float32)
+        return [np.asarray(each, np.float32) for each in answer]
 
-    def _ends(self) -> tuple[Any, Any, bool]:
-        """Returns the input and the output, and whether the input has its channels first."""
+    def _ends(self) -> tuple[Any, ...]:
+        """Returns the input, the output of the scores and, if there is one, of the vectors."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         fits = (
-            (len(inputs), len(outputs)) == (1, 1)
+            len(inputs) == 1
             and len(inputs[0].shape) == 4
-            and len(outputs[0].shape) == 2
-            and inputs[0].type == outputs[0].type == "tensor(float)"
+            and 1 <= len(outputs) <= 2
+            # Of a second output only ours is known.
+            and all(end.name == vectors_name(outputs[0].name) for end in outputs[1:])
+            and all(len(end.shape) == 2 for end in outputs)
+            and {end.type for end in (*inputs, *outputs)} == {"tensor(float)"}
             and _CHANNELS in (inputs[0].shape[1], inputs[0].shape[3])
             # Of one photo, or of any number, which has a name or none.
             and (inputs[0].shape[0] == 1 or not isinstance(inputs[0].shape[0], int))
@@ -153,7 +182,7 @@ class OnnxModel:
                 f"open, and give scores, float32 [N, C]. Got {self._path}, with {ends}. Use a file "
                 "of an image classifier."
             )
-        return inputs[0], outputs[0], inputs[0].shape[3] != _CHANNELS
+        return inputs[0], *outputs
 
 
 def _session(path: str | Path) -> Any:

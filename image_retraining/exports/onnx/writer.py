@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME
-from image_retraining.exports.onnx.metadata import metadata
+from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, VECTORS_TENSOR, has_vectors
+from image_retraining.exports.onnx.metadata import metadata, vectors_name
 from image_retraining.foundation.errors import ExportError, short_line
 from image_retraining.foundation.quiet import quiet_stderr
 
@@ -16,26 +16,35 @@ from image_retraining.foundation.quiet import quiet_stderr
 _SCOPE = "classifier"
 
 
-def onnx_bytes(graph_def: Any, *, output_layer: str, labels: tuple[str, ...], facts: str) -> bytes:
+def onnx_bytes(
+    graph_def: Any,
+    *,
+    output_layer: str,
+    labels: tuple[str, ...],
+    facts: str,
+    unknown: bytes = b"",
+) -> bytes:
     """Returns the ONNX file of a graph; equal graphs give equal bytes.
 
-    Its input `Placeholder` takes photos, float32 [N, H, W, 3], RGB, 0 to 1; its output, called as
-    the softmax node, gives probabilities, float32 [N, C].
+    Its input `Placeholder` takes photos, float32 [N, H, W, 3], RGB, 0 to 1; its first output,
+    called as the softmax node, gives probabilities, float32 [N, C]; its second, `features`, the
+    feature vectors, float32 [N, D].
 
     Args:
         graph_def: as frozen_graph.writer.build_graph gives it.
         output_layer: its softmax node.
         labels: C names.
         facts: a JSON object.
+        unknown: the file that tells what is unknown by feature vectors; b"" without.
 
     Raises:
         ExportError: ONNX does not know one of the graph's ops.
     """
     with _quiet_converter():
         model = _converted(graph_def, output_layer)
-    for end in (model.graph.input[0], model.graph.output[0]):
+    for end in (*model.graph.input, *model.graph.output):
         end.type.tensor_type.shape.dim[0].dim_param = "N"
-    for name, text in metadata(labels, facts).items():
+    for name, text in metadata(labels, facts, unknown).items():
         model.metadata_props.add(key=name, value=text)
     contents: bytes = model.SerializeToString(deterministic=True)
     return contents
@@ -47,17 +56,20 @@ def _converted(graph_def: Any, output_layer: str) -> Any:
     from tf2onnx import optimizer  # noqa: PLC0415 - an extra
     from tf2onnx.tfonnx import process_tf_graph  # noqa: PLC0415
 
-    photos, answer = f"{PHOTOS_NAME}:0", f"{output_layer}:0"
+    photos = f"{PHOTOS_NAME}:0"
+    named = {f"{output_layer}:0": output_layer}
+    if has_vectors(graph_def):
+        named[VECTORS_TENSOR] = vectors_name(output_layer)
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(graph_def, name="")
     try:
         converted = process_tf_graph(
             graph,
             input_names=[photos],
-            output_names=[answer],
+            output_names=list(named),
             # Nothing is fed but photos, vectors in their stead neither: ONNX knows no such default.
             use_default=[n.name for n in graph_def.node if n.op == "PlaceholderWithDefault"],
-            tensors_to_rename={photos: PHOTOS_NAME, answer: output_layer},
+            tensors_to_rename={photos: PHOTOS_NAME, **named},
         )
         model = optimizer.optimize_graph(converted, catch_errors=False).make_model("classifier")
         _put_in_order(model.graph)
@@ -87,27 +99,16 @@ def _put_in_order(graph: Any) -> None:
     """
     if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
         return
-    makers = {output: node for node in graph.node for output in node.output}
+    nodes = _makers_first(graph)
     constants = {constant.name: constant for constant in graph.initializer}
     names = {end.name: end.name for end in (*graph.input, *graph.output)} | {"": ""}
-    nodes: list[Any] = []
     kept: list[Any] = []
-    entered: set[str] = set()
-    path = [makers[graph.output[0].name]]
-    while path:
-        node = path[-1]
-        entered.add(node.output[0])
-        makes = (makers[name] for name in node.input if name in makers)
-        following = next((maker for maker in makes if maker.output[0] not in entered), None)
-        if following is not None:
-            path.append(following)
-            continue
-        nodes.append(path.pop())
+    for number, node in enumerate(nodes, 1):
         for name in node.input:
             if name in constants and name not in names:
                 names[name] = f"{_SCOPE}/constant_{len(kept)}"
                 kept.append(constants[name])
-        node.name = f"{_SCOPE}/{node.op_type}_{len(nodes)}"
+        node.name = f"{_SCOPE}/{node.op_type}_{number}"
         for place, output in enumerate(node.output):
             names.setdefault(output, f"{node.name}_{place}" if place else node.name)
     for node in nodes:
@@ -120,6 +121,26 @@ def _put_in_order(graph: Any) -> None:
     _replace(graph.node, nodes)
     _replace(graph.initializer, kept)
     del graph.value_info[:]
+
+
+def _makers_first(graph: Any) -> list[Any]:
+    """Returns the nodes that the outputs need, each after those whose outputs it takes."""
+    makers = {output: node for node in graph.node for output in node.output}
+    nodes: list[Any] = []
+    entered: set[str] = set()
+    for end in graph.output:
+        # What an output before it needs is there already.
+        path = [makers[end.name]] if makers[end.name].output[0] not in entered else []
+        while path:
+            node = path[-1]
+            entered.add(node.output[0])
+            makes = (makers[name] for name in node.input if name in makers)
+            following = next((maker for maker in makes if maker.output[0] not in entered), None)
+            if following is not None:
+                path.append(following)
+            else:
+                nodes.append(path.pop())
+    return nodes
 
 
 def _replace(field: Any, messages: list[Any]) -> None:

@@ -43,7 +43,7 @@ class TFLiteFormat(Format):
 
     @contextlib.contextmanager
     def writing(self, target: str, finished: Finished) -> Iterator[Path]:
-        """Gives the file, with labels and facts in it."""
+        """Gives the file, with labels, facts and the rule of what is unknown in it."""
         facts, kind = finished.facts, finished.quantization
         upright = facts.exif_orientation == APPLY
         photos = calibration_photos(finished.training, facts.image_size, upright=upright)
@@ -53,6 +53,6 @@ class TFLiteFormat(Format):
                 finished.graph_def,
                 output_layer=facts.output_layer,
                 quantization=Quantization(kind, photos),
-                enclosed=Enclosed(facts.labels, facts.as_json().encode()),
+                enclosed=Enclosed(facts.labels, facts.as_json().encode(), finished.unknown),
             )
             yield temporary

@@ -1,4 +1,4 @@
-"""What a TFLite file says of itself: the labels and facts within it, and how to feed it.
+"""What a TFLite file says of itself: the labels, facts and rule within it, and how to feed it.
 
 After TFLite's metadata standard: the files are a ZIP archive behind the model, and a FlatBuffer in
 the model, of the schema "M001", says which file is what. Android's Task Library and MediaPipe read
@@ -8,17 +8,18 @@ it; so does `unzip`.
 import io
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Mapping
 
-import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from image_retraining.exports.classifier import FEATURES
+from image_retraining.exports.tflite.tables import Place, Table, Writer
+
 LABELS_FILE = "labels.txt"
 FACTS_FILE = "model.json"
+UNKNOWN_FILE = "unknown.npz"
 
 _METADATA_NAME = "TFLITE_METADATA"
 _SCHEMA_MARK = b"M001"
@@ -27,28 +28,35 @@ _OLDEST_PARSER = "1.0.0"
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 # Numbers that the schema gives to kinds of files, of contents, of process units and of colours.
-_DESCRIPTIONS, _AXIS_LABELS = 1, 2
+_OTHER_FILE, _DESCRIPTIONS, _AXIS_LABELS = 0, 1, 2
 _FEATURE, _IMAGE = 1, 2
 _NORMALIZATION = 1
 _RGB = 1
 
 
-def described(model: bytes, *, labels: bytes, facts: bytes) -> bytes:
+def described(model: bytes, files: Mapping[str, bytes]) -> bytes:
     """Returns a TFLite file with its metadata and the files that this names.
 
+    A second output of the model is called FEATURES.
+
     Args:
-        model: a TFLite file that takes RGB photos of 0 to 1 and gives probabilities; without
-            files of its own.
-        labels: of the probabilities, one a line.
-        facts: a JSON object.
+        model: a TFLite file that takes RGB photos of 0 to 1 and gives probabilities and perhaps
+            feature vectors; without files of its own.
+        files: name → bytes: the labels of the probabilities, one a line, at LABELS_FILE; facts, a
+            JSON object, at FACTS_FILE; and what is unknown, if it is told, at UNKNOWN_FILE.
     """
     content = flatbuffer_utils.read_model_from_bytearray(model)
-    content.buffers.append(schema.BufferT(data=np.frombuffer(_metadata(), np.uint8)))
+    graph = content.subgraphs[0]
+    vectors = graph.outputs[1:]
+    for place in vectors:
+        graph.tensors[place].name = FEATURES
+    metadata = _metadata(has_vectors=len(vectors) > 0, has_rule=UNKNOWN_FILE in files)
+    content.buffers.append(schema.BufferT(data=np.frombuffer(metadata, np.uint8)))
     entry = schema.MetadataT(name=_METADATA_NAME, buffer=len(content.buffers) - 1)
     content.metadata = [*(content.metadata or []), entry]
     whole = io.BytesIO(flatbuffer_utils.convert_object_to_bytearray(content))
     with zipfile.ZipFile(whole, "a") as archive:
-        for name, file in ((LABELS_FILE, labels), (FACTS_FILE, facts)):
+        for name, file in files.items():
             member = zipfile.ZipInfo(name, _NO_TIME)
             member.create_system = _UNIX
             archive.writestr(member, file)
@@ -70,7 +78,7 @@ def normalization_of(contents: bytes) -> tuple[tuple[float, ...], tuple[float, .
     if metadata is None:
         return None
     try:
-        subgraph = next(_Table.root(metadata).tables(3), None)
+        subgraph = next(Table.root(metadata).tables(3), None)
         image = next(subgraph.tables(2), None) if subgraph else None
         for unit in image.tables(4) if image else ():
             if unit.byte(0) == _NORMALIZATION:
@@ -81,7 +89,7 @@ def normalization_of(contents: bytes) -> tuple[tuple[float, ...], tuple[float, .
     return None
 
 
-def _normalization(options: "_Table") -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _normalization(options: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
     mean, std = options.numbers(0), options.numbers(1)
     counts = {len(mean), len(std)}
     if not counts <= {1, 3} or not np.isfinite([*mean, *std]).all() or 0 in std:
@@ -104,7 +112,7 @@ def _metadata_in(contents: bytes) -> bytes | None:
 
 
 def files_of(contents: bytes) -> dict[str, bytes]:
-    """Returns name → bytes of the labels and facts that a TFLite file holds, of which it may lack.
+    """Returns name → bytes of labels, facts and rule in a TFLite file, of which it may lack some.
 
     Raises:
         zipfile.BadZipFile: they are damaged.
@@ -113,124 +121,34 @@ def files_of(contents: bytes) -> dict[str, bytes]:
     if not zipfile.is_zipfile(stream):
         return {}
     with zipfile.ZipFile(stream) as archive:
-        names = {LABELS_FILE, FACTS_FILE} & set(archive.namelist())
+        names = {LABELS_FILE, FACTS_FILE, UNKNOWN_FILE} & set(archive.namelist())
         return {name: archive.read(name) for name in names}
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in the FlatBuffer something stands that was written before."""
+def _metadata(*, has_vectors: bool, has_rule: bool) -> bytes:
+    """Returns the FlatBuffer: a table ModelMetadata, of one input, and of each output.
 
-    offset: int
-
-
-class _Writer:
-    """Writes FlatBuffer tables by the numbers of their fields."""
-
-    def __init__(self) -> None:
-        self._builder = flatbuffers.Builder()
-
-    def text(self, text: str) -> _Place:
-        return _Place(self._builder.CreateString(text))
-
-    def numbers(self, numbers: Sequence[float]) -> _Place:
-        return _Place(self._builder.CreateNumpyVector(np.array(numbers, np.float32)))
-
-    def tables(self, *places: _Place) -> _Place:
-        self._builder.StartVector(4, len(places), 4)
-        for place in reversed(places):
-            self._builder.PrependUOffsetTRelative(place.offset)
-        return _Place(self._builder.EndVector())
-
-    def table(self, fields: Mapping[int, int | _Place]) -> _Place:
-        """Writes a table; a number is a field of one byte."""
-        self._builder.StartObject(max(fields, default=-1) + 1)
-        for number, value in fields.items():
-            if isinstance(value, _Place):
-                self._builder.PrependUOffsetTRelativeSlot(number, value.offset, 0)
-            else:
-                self._builder.PrependUint8Slot(number, value, 0)
-        return _Place(self._builder.EndObject())
-
-    def finished(self, root: _Place) -> bytes:
-        self._builder.Finish(root.offset, file_identifier=_SCHEMA_MARK)
-        return bytes(self._builder.Output())
-
-
-class _Table:
-    """Reads a FlatBuffer table by the numbers of its fields."""
-
-    def __init__(self, content: bytes, place: int) -> None:
-        self._content = content
-        self._table = flatbuffers.table.Table(content, place)
-
-    @classmethod
-    def root(cls, content: bytes) -> Self:
-        """Returns the outermost table."""
-        return cls(content, int.from_bytes(content[:4], "little"))
-
-    def byte(self, number: int) -> int:
-        """Returns a field of one byte; 0 if it is left out."""
-        place = self._place(number)
-        return self._content[place] if place else 0
-
-    def table(self, number: int) -> "_Table":
-        """Returns a field that is a table."""
-        place = self._place(number)
-        if not place:
-            raise IndexError(f"no field {number}")
-        return self._followed(place)
-
-    def tables(self, number: int) -> Iterator["_Table"]:
-        """Yields the tables of a list; none if it is left out."""
-        for place in self._places(number):
-            yield self._followed(place)
-
-    def numbers(self, number: int) -> tuple[float, ...]:
-        """Returns a list of float32."""
-        places = self._places(number)
-        return tuple(struct.unpack_from("<f", self._content, place)[0] for place in places)
-
-    def _place(self, number: int) -> int:
-        """Returns where a field stands; 0 if it is left out."""
-        offset: int = self._table.Offset(4 + 2 * number)
-        return self._table.Pos + offset if offset else 0
-
-    def _places(self, number: int) -> range:
-        """Returns where the items of a list stand, of four bytes each."""
-        place = self._place(number)
-        if not place:
-            return range(0)
-        start = self._table.Indirect(place)
-        (count,) = struct.unpack_from("<I", self._content, start)
-        end = start + 4 + 4 * count
-        if end > len(self._content):
-            raise IndexError(f"a list of {count}")
-        return range(start + 4, end, 4)
-
-    def _followed(self, place: int) -> "_Table":
-        return _Table(self._content, self._table.Indirect(place))
-
-
-def _metadata() -> bytes:
-    """Returns the FlatBuffer: a table ModelMetadata, of one input and one output."""
-    write = _Writer()
+    Readers refuse files whose outputs are more than it tells of.
+    """
+    write = Writer()
     facts_file = _file(write, FACTS_FILE, "Facts of the training, in JSON.", _DESCRIPTIONS)
-    subgraph = write.table({2: write.tables(_input(write)), 3: write.tables(_output(write))})
-    return write.finished(
-        write.table(
-            {
-                0: write.text("Image classifier"),
-                1: write.text("Tells which label a photo has."),
-                3: write.tables(subgraph),
-                6: write.tables(facts_file),
-                7: write.text(_OLDEST_PARSER),
-            }
-        )
+    outputs = [_output(write)]
+    if has_vectors:
+        outputs.append(_vectors(write, has_rule=has_rule))
+    subgraph = write.table({2: write.tables(_input(write)), 3: write.tables(*outputs)})
+    root = write.table(
+        {
+            0: write.text("Image classifier"),
+            1: write.text("Tells which label a photo has."),
+            3: write.tables(subgraph),
+            6: write.tables(facts_file),
+            7: write.text(_OLDEST_PARSER),
+        }
     )
+    return write.finished(root, _SCHEMA_MARK)
 
 
-def _input(write: _Writer) -> _Place:
+def _input(write: Writer) -> Place:
     """Writes the table TensorMetadata of the photos."""
     # Pixels of 0 to 255 become 0 to 1; readers quantise the result as the tensor itself says.
     scaling = write.table({0: write.numbers([0.0]), 1: write.numbers([255.0])})
@@ -246,7 +164,7 @@ def _input(write: _Writer) -> _Place:
     )
 
 
-def _output(write: _Writer) -> _Place:
+def _output(write: Writer) -> Place:
     """Writes the table TensorMetadata of the probabilities."""
     labels_file = _file(write, LABELS_FILE, "Labels, one a line.", _AXIS_LABELS)
     return write.table(
@@ -260,9 +178,22 @@ def _output(write: _Writer) -> _Place:
     )
 
 
-def _file(write: _Writer, name: str, meaning: str, kind: int) -> _Place:
+def _vectors(write: Writer, *, has_rule: bool) -> Place:
+    """Writes the table TensorMetadata of the feature vectors."""
+    fields: dict[int, int | Place] = {
+        0: write.text(FEATURES),
+        1: write.text("Feature vector of the photo."),
+        3: write.table({0: _FEATURE, 1: write.table({})}),
+    }
+    if has_rule:
+        meaning = "Tells by the feature vectors which photos are unknown, in NumPy's format."
+        fields[6] = write.tables(_file(write, UNKNOWN_FILE, meaning, _OTHER_FILE))
+    return write.table(fields)
+
+
+def _file(write: Writer, name: str, meaning: str, kind: int) -> Place:
     return write.table({0: write.text(name), 1: write.text(meaning), 2: kind})
 
 
-def _zero_to_one(write: _Writer) -> _Place:
+def _zero_to_one(write: Writer) -> Place:
     return write.table({0: write.numbers([1.0]), 1: write.numbers([0.0])})

@@ -11,12 +11,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.exports.classifier import Network, PixelRange, no_network
+from image_retraining.exports.classifier import (
+    FEATURES,
+    Features,
+    Network,
+    PixelRange,
+    no_network,
+)
 from image_retraining.exports.facts import ModelFacts, facts_in
 from image_retraining.exports.labels_file import labels_in
 from image_retraining.exports.tflite.metadata import (
     FACTS_FILE,
     LABELS_FILE,
+    UNKNOWN_FILE,
     files_of,
     normalization_of,
 )
@@ -35,15 +42,15 @@ class TFLiteModel:
         image_size: (H, W) of the photos it takes.
         pixel_range: how their pixels go in, if the file says so itself, else None.
         output_size: C, how many scores it gives a photo.
+        score_step: what lies between two scores that it can give; 0 of float32.
         streams: how many batches may be scored at a time.
         labels_source: where its labels stand.
         scores_of_file: None, for it takes pixels.
-        features: None: a second output would be news to those who read such files.
+        features: how it gives feature vectors, if it has the second output for them.
     """
 
     # An interpreter has memory for one batch.
     streams = 1
-    features = None
 
     def __init__(self, path: str | Path) -> None:
         """Reads a file.
@@ -56,11 +63,16 @@ class TFLiteModel:
         self.scores_of_file = None
         contents = _read(path)
         self._interpreter, self._one_at_a_time = _interpreter(path, contents), threading.Lock()
-        self._input, self._output = self._ends()
+        self._input, *self._outputs = self._ends()
         self.image_size: tuple[int, int] = tuple(self._input["shape"][1:3].tolist())
-        self.output_size = int(self._output["shape"][-1])
+        self.output_size = int(self._outputs[0]["shape"][-1])
+        self.score_step = _step(self._outputs[0])
         self.pixel_range = _pixel_range(path, contents, self._input)
         self._files, self._damage = _enclosed(contents)
+        self.features = None
+        if len(self._outputs) > 1:
+            name = f"{UNKNOWN_FILE} in {path}"
+            self.features = Features(self._scores_and_vectors, name, self._rule)
 
     @functools.cached_property
     def labels(self) -> tuple[str, ...]:
@@ -101,6 +113,18 @@ class TFLiteModel:
         Raises:
             GraphError: the file cannot work with such photos.
         """
+        return self._asked(images)[0]
+
+    def _scores_and_vectors(self, images: Any) -> tuple[Floats, Floats]:
+        """Returns float32 [N, C] and [N, D] for float32 [N, H, W, 3]."""
+        scores, vectors = self._asked(images)
+        return scores, vectors
+
+    def _rule(self) -> bytes:
+        return self._whole_files().get(UNKNOWN_FILE, b"")
+
+    def _asked(self, images: Any) -> list[Floats]:
+        """Returns what each output gives for float32 [N, H, W, 3]."""
         photos = np.asarray(images, np.float32)
         if photos.shape[1:] != (*self.image_size, _CHANNELS):
             raise GraphError(
@@ -108,9 +132,10 @@ class TFLiteModel:
                 f"{photos.shape[1:]}. Resize them."
             )
         batches = [photos] if self._takes_batches() else np.split(photos, len(photos) or 1)
-        scores = np.empty([0, self.output_size], np.float32)
+        none = [np.empty([0, end["shape"][-1]], np.float32) for end in self._outputs]
         try:
-            return np.concatenate([scores, *(self._run(batch) for batch in batches if len(batch))])
+            answers = [none, *(self._run(batch) for batch in batches if len(batch))]
+            return [np.concatenate(answer) for answer in zip(*answers, strict=True)]
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise GraphError(
@@ -126,15 +151,17 @@ class TFLiteModel:
             )
         return self._files
 
-    def _ends(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns what the interpreter says of the input and the output."""
+    def _ends(self) -> list[dict[str, Any]]:
+        """Returns what the interpreter says of the input and of each output."""
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         shapes = [tuple(end["shape"].tolist()) for end in (*inputs, *outputs)]
         fits = (
-            (len(inputs), len(outputs)) == (1, 1)
+            len(inputs) == 1
             and (len(shapes[0]), shapes[0][-1:]) == (4, (_CHANNELS,))
-            and len(shapes[1]) == 2
+            # Of a second output only ours is known.
+            and [end["name"] for end in outputs[1:]] in ([], [FEATURES])
+            and [len(shape) for shape in shapes[1:]] in ([2], [2, 2])
             and all(end["dtype"] in _TYPES for end in (*inputs, *outputs))
         )
         if not fits:
@@ -144,13 +171,13 @@ class TFLiteModel:
                 f"{len(outputs)} outputs of the shapes {', '.join(map(str, shapes))}. Use a file "
                 "of an image classifier."
             )
-        return inputs[0], outputs[0]
+        return [inputs[0], *outputs]
 
     def _takes_batches(self) -> bool:
         return bool(self._input["shape_signature"][0] == -1)
 
-    def _run(self, photos: Floats) -> Floats:
-        """Returns float32 [n, C] for float32 [n, H, W, 3]; n is 1 if the file is of one photo."""
+    def _run(self, photos: Floats) -> list[Floats]:
+        """Returns float32 [n, ...] of each output; n is 1 if the file is of one photo."""
         interpreter, place = self._interpreter, self._input["index"]
         fed = _quantised(photos, self._input)
         with self._one_at_a_time:
@@ -159,8 +186,8 @@ class TFLiteModel:
                 interpreter.allocate_tensors()
             interpreter.set_tensor(place, fed)
             interpreter.invoke()
-            found = interpreter.get_tensor(self._output["index"])
-        return _dequantised(found, self._output)
+            found = [interpreter.get_tensor(end["index"]) for end in self._outputs]
+        return [_dequantised(one, end) for one, end in zip(found, self._outputs, strict=True)]
 
 
 def _read(path: str | Path) -> bytes:
@@ -211,6 +238,11 @@ def _pixel_range(path: str | Path, contents: bytes, end: dict[str, Any]) -> Pixe
     # Eight bits are a pixel's: what says nothing else takes 0 to 255 as the numbers that it has.
     scale, zero = _scale(end)
     return PixelRange((float(zero - np.iinfo(end["dtype"]).min),), (1 / scale,))
+
+
+def _step(end: dict[str, Any]) -> float:
+    """Returns what lies between two numbers of an output; 0 of float32."""
+    return 0.0 if end["dtype"] == np.float32 else _scale(end)[0]
 
 
 def _scale(end: dict[str, Any]) -> tuple[float, int]:

@@ -10,9 +10,19 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, graph_function
+from image_retraining.exports.frozen_graph.writer import (
+    PHOTOS_NAME,
+    VECTORS_TENSOR,
+    graph_function,
+    has_vectors,
+)
 from image_retraining.exports.labels_file import labels_text
-from image_retraining.exports.tflite.metadata import described
+from image_retraining.exports.tflite.metadata import (
+    FACTS_FILE,
+    LABELS_FILE,
+    UNKNOWN_FILE,
+    described,
+)
 from image_retraining.foundation.errors import ExportError
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import FeatureSet, Floats
@@ -47,10 +57,17 @@ class Enclosed:
     Attributes:
         labels: in the order of the probabilities.
         facts: a JSON object, such as how the training went.
+        unknown: the file that tells what is unknown by feature vectors; b"" without.
     """
 
     labels: tuple[str, ...]
     facts: bytes = b"{}"
+    unknown: bytes = b""
+
+    def files(self) -> dict[str, bytes]:
+        """Returns name → bytes of the files of the metadata."""
+        found = {LABELS_FILE: labels_text(self.labels), FACTS_FILE: self.facts}
+        return found | ({UNKNOWN_FILE: self.unknown} if self.unknown else {})
 
 
 def write_tflite(
@@ -64,7 +81,8 @@ def write_tflite(
     """Writes a TFLite file with its labels in it; equal graphs and photos give equal bytes.
 
     It takes photos [n, H, W, 3], RGB, n being 1 until it is resized, and gives probabilities
-    [n, C]: float32, or uint8 from an int8 file, in steps of 1 / 256.
+    [n, C]: float32, or uint8 from an int8 file, in steps of 1 / 256. Its second output, `features`,
+    gives the feature vectors [n, D]: float32, or uint8, too, for readers want all outputs alike.
 
     Args:
         path: the file.
@@ -78,8 +96,7 @@ def write_tflite(
             calibrate on.
     """
     model = _converted(_converter(graph_def, output_layer, quantization), quantization.kind)
-    whole = described(model, labels=labels_text(enclosed.labels), facts=enclosed.facts)
-    Path(path).write_bytes(whole)
+    Path(path).write_bytes(described(model, enclosed.files()))
 
 
 def calibration_photos(
@@ -107,7 +124,8 @@ def calibration_photos(
 
 
 def _converter(graph_def: Any, output_layer: str, quantization: Quantization) -> Any:
-    run = graph_function(graph_def, f"{PHOTOS_NAME}:0", f"{output_layer}:0")
+    outputs = [f"{output_layer}:0", *([VECTORS_TENSOR] if has_vectors(graph_def) else [])]
+    run = graph_function(graph_def, f"{PHOTOS_NAME}:0", outputs)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([run], run)
     if quantization.kind != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
