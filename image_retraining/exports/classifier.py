@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from image_retraining.exports.facts import ModelFacts
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.records import Floats
@@ -92,6 +94,23 @@ def no_network(path: object, reader: str) -> GraphError:
         f"--heatmap_dir needs what TensorFlow computes. Got {path}, of which only {reader} knows "
         "the inside. Give the frozen graph or the SavedModel instead."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WithVectors:
+    """Gives scores and, behind them, feature vectors.
+
+    Attributes:
+        streams: how many batches are best scored at a time.
+        features: how a classifier gives both.
+    """
+
+    streams: int
+    features: Features
+
+    def scores(self, images: Any) -> Floats:
+        """Returns float32 [N, C + D] for float32 [N, H, W, 3]."""
+        return np.concatenate(self.features.with_scores(images), axis=1)
 
 
 class Scorer(Protocol):

@@ -6,15 +6,15 @@ from functools import partial
 
 from image_retraining import __version__
 from image_retraining.backbone.loading import Backbone
-from image_retraining.exports.classifier import Layers, told_range
+from image_retraining.exports.classifier import Classifier, Layers, WithVectors, told_range
 from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.format import Finished, Format
 from image_retraining.exports.formats import FORMATS, check_installed
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build_graph
 from image_retraining.exports.predictions import predict
-from image_retraining.exports.proof import must_be_the_same
+from image_retraining.exports.proof import Verification, must_be_the_same
 from image_retraining.exports.unknown_file import digest, rule_bytes
-from image_retraining.exports.verification import verify
+from image_retraining.exports.verification import verify, verify_vectors
 from image_retraining.foundation.records import JUDGING_ORDER, Catalog, FeatureSet, Head, Split
 from image_retraining.photos.preparation import APPLY
 from image_retraining.reports.findings import Calibrated, Exported, Judged
@@ -141,19 +141,7 @@ def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> 
             written = kind.open(str(temporary), Layers(output=facts.output_layer))
             # Readers look at these only when they are asked for them.
             _ = written.labels, written.facts
-            proof = verify(
-                partial(
-                    predict,
-                    written,
-                    image_size=facts.image_size,
-                    upright=facts.exif_orientation == APPLY,
-                    taken=written.pixel_range or told_range(facts),
-                ),
-                judges.head,
-                judges.photos,
-                exact=must_be_the_same(quantization),
-                at_most=count,
-            )
+            proof = _proven(written, quantization, facts, judges, count)
     return Exported(
         name=kind.name,
         path=target,
@@ -161,3 +149,24 @@ def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> 
         proof=proof,
         split=judges.split if proof else None,
     )
+
+
+def _proven(
+    written: Classifier, quantization: str, facts: ModelFacts, judges: _Judges, count: int
+) -> Verification:
+    """Returns how an export answers, whose feature vectors are those of the training."""
+    asking = partial(
+        predict,
+        image_size=facts.image_size,
+        upright=facts.exif_orientation == APPLY,
+        taken=written.pixel_range or told_range(facts),
+    )
+    head, photos = judges.head, judges.photos
+    exact = must_be_the_same(quantization)
+    proof = verify(partial(asking, written), head, photos, exact=exact, at_most=count)
+    if written.features:
+        both = WithVectors(written.streams, written.features)
+        verify_vectors(
+            partial(asking, both), head, photos, quantization=quantization, at_most=count
+        )
+    return proof

@@ -1,24 +1,40 @@
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import COLOURS, encoded, solid
+from conftest import COLOURS, colour_statistics, encoded, save_module, solid
+from facts_made_here import facts
 
 from image_retraining.backbone.loading import Backbone, load_backbone
-from image_retraining.exports.classifier import Classifier
+from image_retraining.exports.classifier import (
+    ZERO_TO_ONE,
+    Classifier,
+    Layers,
+    WithVectors,
+)
+from image_retraining.exports.format import Finished, Format
+from image_retraining.exports.formats import FORMATS
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.predictions import predict
 from image_retraining.exports.proof import Verification
+from image_retraining.exports.tflite.format import TFLiteFormat
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
-from image_retraining.exports.verification import verify
+from image_retraining.exports.verification import verify, verify_vectors
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.foundation.errors import PhotoError, VerificationError
-from image_retraining.foundation.records import FeatureSet, Head, Prediction
+from image_retraining.foundation.records import FeatureSet, Floats, Head, Prediction, Split
 from image_retraining.photos.pixels import pixels
+from image_retraining.reports.findings import Calibrated
+from image_retraining.retraining import exporting
+from image_retraining.retraining.config import EXPORT_FLAGS
+from image_retraining.retraining.exporting import ExportSettings
 
 RNG = np.random.default_rng(3)
 HEAD = Head(RNG.normal(size=(6, 3)).astype(np.float32), np.zeros(3, np.float32))
@@ -164,3 +180,127 @@ def test_a_tflite_file_of_another_head_is_found_out(
     # The least probable label of the head is the most probable one of its opposite.
     assert (proof.photo_count, proof.same_answers) == (9, 0)
     assert proof.largest_difference > 0.5
+
+
+def doubled(folder: Path) -> Backbone:
+    """A backbone whose feature vectors are twice those of the colour module."""
+    module = save_module(folder, lambda photos: 2 * colour_statistics(photos))
+    return load_backbone(str(module))
+
+
+# With half the weights its scores are the same.
+HALF = Head(HEAD.weights * np.float32(0.5), HEAD.bias)
+
+
+def check_vectors(
+    tmp_path: Path, kind: Format, graph_def: Any, photos: FeatureSet, quantization: str
+) -> None:
+    """Writes an export of a graph, which answers rightly, and checks its feature vectors."""
+    finished = Finished(
+        graph_def=graph_def,
+        facts=facts(labels=("blue", "green", "red")),
+        labels_file=str(tmp_path / "labels.txt"),
+        training=photos,
+        quantization=quantization,
+    )
+    with kind.writing(str(tmp_path / "export"), finished) as temporary:
+        written = kind.open(str(temporary), Layers(output="final_result"))
+        exact = quantization == "none"
+        assert verify(asking(written), HEAD, photos, exact=exact, at_most=9).same_answers >= 6
+        assert written.features
+        asked = partial(
+            predict,
+            WithVectors(written.streams, written.features),
+            image_size=(8, 8),
+            upright=True,
+            taken=written.pixel_range or ZERO_TO_ONE,
+        )
+        verify_vectors(asked, HEAD, photos, quantization=quantization, at_most=9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "quantization"),
+    [*((kind, "none") for kind in FORMATS), (TFLiteFormat(), "float16"), (TFLiteFormat(), "int8")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_feature_vectors_of_another_module_are_found_out(
+    tmp_path: Path,
+    backbone: Backbone,
+    photos: FeatureSet,
+    logged: pytest.LogCaptureFixture,
+    kind: Format,
+    quantization: str,
+) -> None:
+    true = build_graph(backbone, HEAD, final_tensor_name="final_result")
+    check_vectors(tmp_path, kind, true, photos, quantization)
+    assert not any("vectors" in message for message in logged.messages)
+    other = build_graph(doubled(tmp_path / "m"), HALF, final_tensor_name="final_result")
+    if quantization == "int8":
+        check_vectors(tmp_path, kind, other, photos, quantization)
+        assert "feature vectors of the int8 export are off by 1 of" in logged.messages[-1]
+        return
+    (tmp_path / "labels.txt").unlink(missing_ok=True)
+    with pytest.raises(VerificationError, match=r"vectors of the training\. Half of them are off"):
+        check_vectors(tmp_path, kind, other, photos, quantization)
+
+
+def test_an_export_of_other_feature_vectors_is_not_kept(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    # Whatever its vectors are, this head gives the same scores.
+    head = Head(np.zeros_like(HEAD.weights), np.array([1, 2, 3], np.float32))
+    calibrated = Calibrated(
+        head=head,
+        calibration=None,
+        evaluation=None,
+        unknown=None,
+        problem="",
+        in_graph=False,
+        step=0,
+    )
+    places = dict.fromkeys(EXPORT_FLAGS, "") | {"output_graph": str(tmp_path / "out/g.pb")}
+    (tmp_path / "out").mkdir()
+    settings = ExportSettings(
+        export_places=places,
+        output_labels=str(tmp_path / "out/labels.txt"),
+        final_tensor_name="final_result",
+        tflite_quantize="none",
+        verify_images=9,
+        testing_percentage=10,
+        validation_percentage=10,
+        overwrite=False,
+        exif_orientation="apply",
+    )
+    sets = dict.fromkeys(Split, photos)
+
+    def export_of(module: Backbone) -> None:
+        exporting.export(calibrated, module, sets, facts(), settings, lambda told: told)
+
+    export_of(backbone)
+    assert (tmp_path / "out/g.pb").exists()
+    written = (tmp_path / "out/g.pb").read_bytes()
+    with pytest.raises(VerificationError, match="feature vectors of the training"):
+        export_of(doubled(tmp_path / "m"))
+    assert (tmp_path / "out/g.pb").read_bytes() == written
+
+
+def test_other_scores_beside_the_feature_vectors_are_found_out(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    write_graph(tmp_path / "g.pb", build_graph(backbone, HEAD, final_tensor_name="final_result"))
+    true = FrozenGraph(tmp_path / "g.pb", output_layer="final_result").features
+    assert true
+
+    def turned(images: Any) -> tuple[Floats, Floats]:
+        scores, vectors = true.with_scores(images)
+        return scores[:, ::-1], vectors
+
+    for given, found in ((true.with_scores, nullcontext()), (turned, refused())):
+        both = WithVectors(1, replace(true, with_scores=given))
+        asked = partial(predict, both, image_size=(8, 8), upright=True)
+        with found:
+            verify_vectors(asked, HEAD, photos, quantization="", at_most=9)
+
+
+def refused() -> Any:
+    return pytest.raises(VerificationError, match="alike with feature vectors and without")
