@@ -23,6 +23,8 @@ from image_retraining.foundation.records import (
 from image_retraining.photos.preparation import NOTHING, Preparation
 
 Rows = npt.NDArray[np.int64]
+# Bounds the memory that moving takes.
+_MOVED_AT_ONCE = 1000
 
 
 class FeatureTable:
@@ -72,6 +74,11 @@ class FeatureTable:
         self._digests: dict[int, bytes] = {}
         # Of the few photos that need any.
         self._preparations: dict[int, Preparation] = {}
+        # Those of a split lie together, so that its set need not be copied out.
+        self._splits = np.array([list(Split).index(record.split) for record in records], int)
+        in_memory = np.argsort(self._splits, kind="stable")
+        self._places: Rows = np.arange(len(self.positions))
+        self._places[in_memory] = np.arange(len(records))
         self._vectors = np.empty([len(self.positions), feature_size], np.float32)
         self._done = np.zeros([len(self.positions)], np.bool_)
         self._missing = np.ones([len(self.positions)], np.bool_)
@@ -119,14 +126,14 @@ class FeatureTable:
         """
         found = [row for row, digest in digests.items() if digest in vectors]
         for row in found:
-            self._vectors[row] = vectors[digests[row]]
+            self._vectors[self._places[row]] = vectors[digests[row]]
         self._done[found] = True
         self._missing[found] = False
         return found
 
     def take_computed(self, rows: list[int], vectors: Floats) -> None:
         """Fills in some rows with float32 [n, D]."""
-        self._vectors[rows] = vectors
+        self._vectors[self._places[rows]] = vectors
         self._done[rows] = True
         self._missing[rows] = False
         self.computed_count += len(rows)
@@ -159,7 +166,7 @@ class FeatureTable:
         """Gives photos of equal content the vectors, or the failure, of the first of them."""
         for row, original in self._copies.items():
             if self._done[original]:
-                self._vectors[row] = self._vectors[original]
+                self._vectors[self._places[row]] = self._vectors[self._places[original]]
                 self._done[row] = True
                 self.copied_count += 1
                 self._share_doubt(row, original)
@@ -193,7 +200,10 @@ class FeatureTable:
             self.note_doubtful(row, doubt.damage)
 
     def extraction(self) -> Extraction:
-        """Returns what was gathered, by split."""
+        """Returns what was gathered, by split; the table is of no use afterwards.
+
+        The vectors may fill the memory, and so are handed out where they lie.
+        """
         is_done, views = self._done[: len(self._records)].copy(), None
         if self._view_count:
             shape = [len(self._viewed), self._view_count]
@@ -201,11 +211,9 @@ class FeatureTable:
             is_done[self._viewed] &= has_views
             views = self._vectors[len(self._records) :].reshape([*shape, self.feature_size])
             kept = is_done[self._viewed]
-            # They may fill the memory: not to be copied unless some are left out.
-            views = views if kept.all() else views[kept]
-        splits = np.array([list(Split).index(record.split) for record in self._records], int)
+            views = _only(views, np.flatnonzero(kept))
         sets = {
-            split: self._feature_set(np.flatnonzero(is_done & (splits == number)))
+            split: self._feature_set(np.flatnonzero(is_done & (self._splits == number)))
             for number, split in enumerate(Split)
         }
         sets[Split.TRAINING] = replace(sets[Split.TRAINING], views=views)
@@ -229,9 +237,25 @@ class FeatureTable:
     def _feature_set(self, positions: Rows) -> FeatureSet:
         listed = positions.tolist()
         records = [self._records[position] for position in listed]
+        places = self._places[positions]
+        first = int(places.min(initial=len(self._vectors)))
         return FeatureSet(
-            features=self._vectors[positions],
+            features=_only(self._vectors[first:], places - first),
             label_ids=np.array([record.label_id for record in records], np.int32),
             paths=tuple(record.path for record in records),
             digests=tuple(self._digests.get(position, b"") for position in listed),
         )
+
+
+def _only(rows: Floats, kept: Rows) -> Floats:
+    """Returns some rows of an array, in whose beginning they are moved together.
+
+    Args:
+        rows: float32 [n, ...]; what lies behind the result stays as it is.
+        kept: which, ascending.
+    """
+    gaps = np.flatnonzero(kept != np.arange(len(kept)))
+    for start in range(int(gaps[0]) if len(gaps) else len(kept), len(kept), _MOVED_AT_ONCE):
+        some = kept[start : start + _MOVED_AT_ONCE]
+        rows[start : start + len(some)] = rows[some]
+    return rows[: len(kept)]

@@ -259,3 +259,27 @@ def test_sets_without_photos_have_the_shape_of_the_others(photos: list[tuple[int
         assert part.features.dtype == np.float32
         assert part.label_ids.shape == (count,)
         assert len(part.paths) == count
+
+
+@pytest.mark.parametrize("left_out", [set(), {0}, {3, 4, 11}, {5, 6, 7, 8, 9}, set(range(29))])
+def test_the_vectors_are_handed_out_where_they_lie(left_out: set[int]) -> None:
+    rng = np.random.default_rng(5)
+    splits = [list(Split)[n] for n in rng.integers(0, 3, 30)]
+    records = [ImageRecord(f"{n}.png", n // 10, split) for n, split in enumerate(splits)]
+    table = FeatureTable(records, SIZE, view_count=2, fail_on_bad_image=False)
+    count = len(table.positions)
+    for n in rng.permutation(count).tolist():
+        if int(table.positions[n]) in left_out:
+            table.note_unreadable(n, "no image")
+        else:
+            table.take_computed([n], vectors(n))
+    memory = table._vectors  # noqa: SLF001 - what must not be copied
+    for split, photos in table.extraction().sets.items():
+        kept = [n for n, of in enumerate(splits) if of is split and n not in left_out]
+        assert photos.paths == tuple(f"{n}.png" for n in kept)
+        assert photos.features.tolist() == [row(n) for n in kept]
+        assert np.shares_memory(photos.features, memory) == bool(kept)
+        if photos.views is not None:
+            firsts = [int(np.flatnonzero(table.positions == n)[1]) for n in kept]
+            assert photos.views.tolist() == [[row(first), row(first + 1)] for first in firsts]
+            assert np.shares_memory(photos.views, memory) == bool(kept)
