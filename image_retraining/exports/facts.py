@@ -18,7 +18,6 @@ from absl import logging
 
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.errors import GraphError
-from image_retraining.foundation.files import replacing
 from image_retraining.photos.preparation import EXIF_CHOICES, IGNORE
 
 _LARGEST = sys.float_info.max
@@ -77,10 +76,15 @@ def facts_path(graph: str) -> str:
     return f"{graph}.json"
 
 
-def write_facts(graph: str, facts: ModelFacts) -> None:
-    """Writes the facts of a graph that is on disk beside it."""
-    with replacing(facts_path(graph)) as temporary:
-        temporary.write_text(facts.as_json(graph_sha256=_digest(graph)))
+def write_facts(path: str | os.PathLike[str], facts: ModelFacts, *, of: Path) -> None:
+    """Writes the facts of a graph.
+
+    Args:
+        path: of the facts.
+        facts: of the graph.
+        of: the file of the graph, wherever it is now.
+    """
+    Path(path).write_text(facts.as_json(graph_sha256=_digest(of)))
 
 
 def read_facts(graph: str) -> ModelFacts | None:
@@ -221,7 +225,7 @@ def _broken(rule: str, got: str, source: str) -> GraphError:
     )
 
 
-def _digest(path: str) -> str:
+def _digest(path: str | os.PathLike[str]) -> str:
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from image_retraining.exports.onnx.format import OnnxFormat
 from image_retraining.exports.run_folder import graph_in
 from image_retraining.exports.saved_model import SavedModelFormat
 from image_retraining.exports.tflite.format import TFLiteFormat
-from image_retraining.foundation.errors import ExportError
+from image_retraining.foundation.errors import ExportError, SettingError
 
 # In the order in which they are written. What no other recognises is taken for the first.
 FORMATS: tuple[Format, ...] = (
@@ -39,6 +39,26 @@ def open_classifier(path: str, layers: Layers | None = None) -> Classifier:
     start = _start(path)
     found = next((one for one in others if one.recognises(path, start)), first)
     return found.open(path, layers or Layers())
+
+
+def by_ending(path: str) -> Format:
+    """Returns the format that a name asks for by its ending.
+
+    Raises:
+        SettingError: none does.
+    """
+    # Shells complete the name of a folder with a slash.
+    path = path.rstrip("/")
+    ending = os.path.splitext(path)[1].lower()
+    is_named = os.path.basename(path).lower() not in ["", *(kind.ending for kind in FORMATS)]
+    for kind in FORMATS:
+        if is_named and kind.ending == ending:
+            return kind
+    endings = ", ".join(kind.ending for kind in FORMATS if kind.ending)
+    raise SettingError(
+        f"An export's name must end in one of {endings}, or have no ending for the folder of a "
+        f"SavedModel. Got {path or 'an empty name'}."
+    )
 
 
 def check_installed(flags: Iterable[str]) -> None:

@@ -29,6 +29,7 @@ from image_retraining.exports.versions import (
     version_folder,
 )
 from image_retraining.foundation.errors import GraphError, first_line, unwritable
+from image_retraining.foundation.files import sync_folder
 from image_retraining.foundation.plain_names import plainly_named
 from image_retraining.foundation.quiet import quiet_loggers
 from image_retraining.foundation.records import Floats
@@ -86,6 +87,7 @@ def writing_saved_model(
             with quiet_loggers():
                 tf.saved_model.save(module, str(made), signatures=signatures)
             yield made
+            sync_folder(made)
             if replaces_ours:
                 os.rename(folder, Path(temporary) / "replaced")
             elif os.path.isdir(folder):

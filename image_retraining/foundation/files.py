@@ -49,6 +49,8 @@ def _beside(target: Path) -> Iterator[Path]:
         # mkstemp makes files for the owner's eyes; others read exports as they read any file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
+        # What is replaced next is not to be on the disk before.
+        _sync_names(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -61,6 +63,25 @@ def _poured_into(stream: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as content, open_stream(stream) as sink:
             shutil.copyfileobj(content, sink)
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until all of a folder is on the disk, before it takes its place."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(where, name), "rb+") as file:
+                os.fsync(file.fileno())
+        _sync_names(Path(where))
+
+
+def _sync_names(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk; Windows opens no folders."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _umask() -> int:

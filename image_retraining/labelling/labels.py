@@ -9,6 +9,7 @@ from image_retraining.exports.facts import ModelFacts
 from image_retraining.exports.labels_file import read_labels
 from image_retraining.exports.run_folder import GRAPH, LABELS, SETTINGS, said_by
 from image_retraining.foundation.errors import GraphError
+from image_retraining.foundation.text import shown
 from image_retraining.labelling.config import AUTO, LabelConfig
 
 
@@ -19,14 +20,38 @@ def labels_of(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, .
     labels, comes last, and never for a run's folder.
 
     Raises:
-        GraphError: they cannot be read, or a run's folder has none.
+        GraphError: they cannot be read, are not those of the graph, or a run's folder has none.
     """
     if "labels" in config.named:
-        return read_labels(config.labels), config.labels
+        named = read_labels(config.labels)
+        _check_are_of(classifier, named, config.labels)
+        return named, config.labels
     if classifier.labels:
         return classifier.labels, classifier.labels_source
     path = _beside(config.graph) or config.labels
     return read_labels(path), path
+
+
+def _check_are_of(classifier: Classifier, named: tuple[str, ...], file: str) -> None:
+    """Checks that labels of another run, or of half a run, are not taken for the graph's.
+
+    Raises:
+        GraphError: the facts of the graph have others.
+    """
+    try:
+        facts = classifier.facts
+    except GraphError:
+        return
+    if facts is None or named == facts.labels or len(named) != len(facts.labels):
+        return
+    line = next(n for n, label in enumerate(named) if label != facts.labels[n])
+    raise GraphError(
+        f"--labels must name what the graph was trained on. Got {file}, whose line {line + 1} is "
+        f"'{shown(named[line])}' where the facts of the graph say '{shown(facts.labels[line])}': "
+        "the labels of another run, or of one that was stopped while it wrote. Train again with "
+        "the same command; to label with names of your own, move the facts away (the .json beside "
+        "the graph)."
+    )
 
 
 def facts_of(config: LabelConfig, classifier: Classifier) -> ModelFacts | None:

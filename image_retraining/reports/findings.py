@@ -154,6 +154,17 @@ class Exported:
     split: Split | None
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """All results are written and proven, and take their places next.
+
+    Attributes:
+        exports: those among them that are exports.
+    """
+
+    exports: tuple[Exported, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """What came of a whole run.

@@ -1,8 +1,10 @@
 """Metrics → lines for the log, and a file."""
 
+import contextlib
 import csv
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +75,13 @@ def check_metrics_file(path: str) -> None:
         )
 
 
-def write_metrics_file(path: str, metrics: Metrics) -> None:
+@contextlib.contextmanager
+def writing_metrics_file(path: str, metrics: Metrics) -> Iterator[None]:
     """Writes all figures to a .json file, or those of the classes to a .csv file.
 
     Bytes of a class name that are not UTF-8 are written as escapes, so that the file always is.
-    They come back from JSON as Python's own names for such bytes.
+    They come back from JSON as Python's own names for such bytes. The file takes its place on
+    leaving.
 
     Raises:
         SettingError: the name has another ending.
@@ -87,6 +91,7 @@ def write_metrics_file(path: str, metrics: Metrics) -> None:
     write = _write_json if _suffix(path) == ".json" else _write_csv
     with replacing(path) as temporary:
         write(temporary, metrics)
+        yield
 
 
 def _suffix(path: str) -> str:

@@ -1,8 +1,8 @@
 """Odd photos → lines for the log, and a file: unreadable, damaged, copied, with a wrong label."""
 
+import contextlib
 import csv
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from image_retraining.evaluation.copies import DuplicateGroup, Duplicates
 from image_retraining.evaluation.wrong_labels import LabelIssue
@@ -85,21 +85,26 @@ def wrong_labels_lines(
     return lines
 
 
-def write_wrong_labels(path: str, issues: Sequence[LabelIssue], labels: Sequence[str]) -> None:
-    """Writes a CSV file: path, given_label, likely_label and score, the least probable first."""
-    with (
-        replacing(path) as temporary,
+@contextlib.contextmanager
+def writing_wrong_labels(
+    path: str, issues: Sequence[LabelIssue], labels: Sequence[str]
+) -> Iterator[None]:
+    """Writes a CSV file: path, given_label, likely_label and score, the least probable first.
+
+    It takes its place on leaving.
+    """
+    with replacing(path) as temporary:
         # The mark at its start tells Excel that it is UTF-8.
-        Path(temporary).open(
+        with temporary.open(
             "w", encoding="utf-8-sig", errors="backslashreplace", newline=""
-        ) as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["path", "given_label", "likely_label", "score"])
-        writer.writerows(
-            [issue.path, labels[issue.label_id], labels[issue.likely_id], f"{issue.score:.6f}"]
-            for issue in issues
-        )
+        ) as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "given_label", "likely_label", "score"])
+            writer.writerows(
+                [issue.path, labels[issue.label_id], labels[issue.likely_id], f"{issue.score:.6f}"]
+                for issue in issues
+            )
+        yield
 
 
 def _summary(duplicates: Duplicates) -> list[str]:

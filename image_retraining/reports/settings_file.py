@@ -9,7 +9,7 @@ from typing import Any
 
 from image_retraining import __version__
 from image_retraining.foundation.files import replacing
-from image_retraining.reports.findings import Ended, Exported, TrainingStarted
+from image_retraining.reports.findings import Ended, Proven, TrainingStarted
 
 _PACKAGES = ("tensorflow", "tensorflow-hub", "keras", "numpy", "scipy", "scikit-learn", "openvino")
 
@@ -37,7 +37,7 @@ class SettingsFile:
             replaces_finished: whether a finished run lies where this one goes.
         """
         self._path = path
-        self._begins_with = Exported if replaces_finished else TrainingStarted
+        self._begins_with = Proven if replaces_finished else TrainingStarted
         self._content: dict[str, Any] = {
             "started": _now(),
             "finished": None,

@@ -1,8 +1,10 @@
 """The last stage: the head → files, each proven on photos before it takes its place."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from image_retraining import __version__
 from image_retraining.backbone.loading import Backbone
@@ -84,9 +86,11 @@ def export(
     sets: Mapping[Split, FeatureSet],
     facts: ModelFacts,
     settings: ExportSettings,
-    tell: Callable[[Exported], Exported],
+    results: contextlib.ExitStack,
 ) -> tuple[Exported, ...]:
-    """Returns what was written: the graph with its labels, and what else the settings ask for.
+    """Returns what is written and proven: the graph with its labels, and what else is asked for.
+
+    All of it takes its place when `results` is closed, or nothing if something raises before.
 
     Args:
         calibrated: the head, and what is unknown to it.
@@ -94,7 +98,7 @@ def export(
         sets: the photos to prove it on, and those to calibrate integers on.
         facts: what the exports are.
         settings: what to write, and where.
-        tell: is told of each export that is written.
+        results: takes the new files.
 
     Raises:
         ExportError: a format cannot hold the graph.
@@ -114,11 +118,13 @@ def export(
     )
     split = next(split for split in JUDGING_ORDER if len(sets[split]))
     judges = _Judges(head, split, sets[split], settings.verify_images)
-    return tuple(
-        tell(_written(kind, kind.target(place, overwrite=settings.overwrite), finished, judges))
-        for kind in FORMATS
-        if (place := settings.export_places[kind.flag])
-    )
+    exports = []
+    for kind in FORMATS:
+        if place := settings.export_places[kind.flag]:
+            target = kind.target(place, overwrite=settings.overwrite)
+            temporary = results.enter_context(kind.writing(target, finished))
+            exports.append(_proven_export(kind, target, temporary, finished, judges))
+    return tuple(exports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +137,18 @@ class _Judges:
     at_most: int
 
 
-def _written(kind: Format, target: str, finished: Finished, judges: _Judges) -> Exported:
-    """Returns an export that is written and proven."""
+def _proven_export(
+    kind: Format, target: str, temporary: Path, finished: Finished, judges: _Judges
+) -> Exported:
+    """Returns an export that is written, and is proven here."""
     facts = finished.facts
     quantization, proof = kind.quantization(finished), None
     count = max(judges.at_most, kind.least_proof)
-    with kind.writing(target, finished) as temporary:
-        if count:
-            written = kind.open(str(temporary), Layers(output=facts.output_layer))
-            # Readers look at these only when they are asked for them.
-            _ = written.labels, written.facts
-            proof = _proven(written, quantization, facts, judges, count)
+    if count:
+        written = kind.open(str(temporary), Layers(output=facts.output_layer))
+        # Readers look at these only when they are asked for them.
+        _ = written.labels, written.facts
+        proof = _proven(written, quantization, facts, judges, count)
     return Exported(
         name=kind.name,
         path=target,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -32,7 +33,6 @@ from image_retraining.retraining.config import RetrainConfig
 if TYPE_CHECKING:
     import pandas as pd
 
-    from image_retraining.exports.format import Format
 
 Path: TypeAlias = str | os.PathLike[str]
 # What the command does instead of training.
@@ -194,16 +194,15 @@ class Run:
             RetrainError: as for `train`.
             VerificationError: likewise.
         """
-        from image_retraining.exports.formats import FORMATS  # noqa: PLC0415 - imports TensorFlow
+        from image_retraining.exports.formats import FORMATS, by_ending  # noqa: PLC0415 - imports TensorFlow
         from image_retraining.retraining import exporting  # noqa: PLC0415 - likewise
 
         target: str = plain(path)
         require(isinstance(target, str), "An export's name must be text or a path", repr(path))
         check_name("An export's name", target)
         require(isinstance(overwrite, bool), "overwrite must be True or False", repr(overwrite))
-        kind = _by_ending(target, FORMATS)
-        changes: dict[str, Any] = {kind.flag: target, "tflite_quantize": quantize}
-        config = replace(self._config, **changes)
+        kind = by_ending(target)
+        config = replace(self._config, **{kind.flag: target, "tflite_quantize": quantize})  # type: ignore[arg-type]
         require(
             quantize == "none" or kind.flag == "tflite_output_file",
             f"quantize is for TensorFlow Lite files, whose name ends in .tflite, not for {target}",
@@ -231,10 +230,12 @@ class Run:
         facts = exporting.facts(
             found.catalog, found.backbone, found.judged, found.calibrated, settings
         )
-        with as_a_library(config.logging_verbosity):
+        with as_a_library(config.logging_verbosity), contextlib.ExitStack() as results:
             (written,) = exporting.export(
-                found.calibrated, found.backbone, self._sets, facts, settings, tell
+                found.calibrated, found.backbone, self._sets, facts, settings, results
             )
+            results.close()
+            tell(written)
         return written.path
 
     @property
@@ -255,22 +256,6 @@ def _config(settings: Mapping[str, Any]) -> RetrainConfig:
         if isinstance(value, str):
             check_name(name, value)
     return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=frozenset(values))
-
-
-def _by_ending(path: str, formats: Sequence[Format]) -> Format:
-    """Returns the format that a name asks for by its ending."""
-    # Shells complete the name of a folder with a slash.
-    path = path.rstrip("/")
-    ending = os.path.splitext(path)[1].lower()
-    is_named = os.path.basename(path).lower() not in ["", *(kind.ending for kind in formats)]
-    for kind in formats:
-        if is_named and kind.ending == ending:
-            return kind
-    endings = ", ".join(kind.ending for kind in formats if kind.ending)
-    raise SettingError(
-        f"An export's name must end in one of {endings}, or have no ending for the folder of a "
-        f"SavedModel. Got {path or 'an empty name'}."
-    )
 
 
 def _pandas() -> Any:

@@ -1,5 +1,6 @@
 """The story of a training, a line a stage: each returns what it found, and reporters tell it."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
@@ -12,13 +13,13 @@ from image_retraining.backbone.handles import check_handle
 from image_retraining.cache.opening import open_cache
 from image_retraining.features.readable import of_readable
 from image_retraining.foundation.command_line import import_tensorflow, tell_tensorflow_hub
-from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.interruption import held_back, raise_if_interrupted
 from image_retraining.foundation.records import Evaluation, Split
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
 from image_retraining.reports.files import MetricsFile, WrongLabelsFile
-from image_retraining.reports.findings import Ended
+from image_retraining.reports.findings import Ended, Exported, Proven
 from image_retraining.reports.log import Log, MisclassifiedLog
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.reports.run_log import RunLog
@@ -46,12 +47,19 @@ def run(config: RetrainConfig, *, label_image: str, also: Sequence[Reporter] = (
     check_output_names(config)
     with run_folder.held(config):
         check_outputs(config)
-        with _log_of(config), Reporters(*also, *_reporters(config)) as tell:
+        with (
+            _log_of(config),
+            # The results, which take their places together.
+            contextlib.ExitStack() as results,
+            Reporters(*also, *_reporters(config, results)) as tell,
+        ):
             run_folder.warn_of_unfinished(config)
-            return _told(config, label_image, tell)
+            return _told(config, label_image, tell, results)
 
 
-def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
+def _told(
+    config: RetrainConfig, label_image: str, tell: Reporters, results: contextlib.ExitStack
+) -> Ended:
     """Returns what came of all stages, each of which is told."""
     stages, wanted = _Stages(tell), partial(part_of, config)
     left_over, may_replace = run_folder.left_over(config), run_folder.may_replace(config)
@@ -83,7 +91,8 @@ def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
     stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging))
     raise_if_interrupted()
     facts = exporting.facts(catalog, backbone, judged, calibrated, wishes)
-    stages.done("exports", exporting.export(calibrated, backbone, sets, facts, wishes, tell))
+    proven = exporting.export(calibrated, backbone, sets, facts, wishes, results)
+    _place(results, stages.done("exports", proven), tell)
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
     photo = _example([(judged.paths, judged.evaluation), validated])
     return tell(
@@ -94,6 +103,15 @@ def _told(config: RetrainConfig, label_image: str, tell: Reporters) -> Ended:
             stands_in_for="" if backbone.handle == config.tfhub_module else config.tfhub_module,
         )
     )
+
+
+def _place(results: contextlib.ExitStack, exports: tuple[Exported, ...], tell: Reporters) -> None:
+    """Lets all results take their places, which no interruption comes between."""
+    with held_back():
+        tell(Proven(exports))
+        results.close()
+        for one in exports:
+            tell(one)
 
 
 class _Stages:
@@ -122,16 +140,21 @@ class _Stages:
         return Ended(**found, seconds=self._seconds, **more)
 
 
-def _reporters(config: RetrainConfig) -> Iterator[Reporter]:
-    """Yields who is to be told, in the order in which each finding is told."""
+def _reporters(config: RetrainConfig, results: contextlib.ExitStack) -> Iterator[Reporter]:
+    """Yields who is to be told, in the order in which each finding is told.
+
+    Args:
+        config: the settings.
+        results: takes the files that reporters write.
+    """
     yield Log(expects_metrics=bool(config.metrics_file), max_accuracy_drop=config.max_accuracy_drop)
     yield TensorBoard(config.summaries_dir)
     if config.metrics_file:
-        yield MetricsFile(config.metrics_file)
+        yield MetricsFile(config.metrics_file, results)
     if config.print_misclassified_test_images:
         yield MisclassifiedLog()
     if config.label_issues_file:
-        yield WrongLabelsFile(config.label_issues_file)
+        yield WrongLabelsFile(config.label_issues_file, results)
     # Last, for it says that all else is done.
     if config.output_dir:
         yield SettingsFile(

@@ -9,7 +9,7 @@ import pytest
 from image_retraining.evaluation import wrong_labels
 from image_retraining.evaluation.wrong_labels import LabelIssue, find
 from image_retraining.foundation.records import FeatureSet, Split
-from image_retraining.reports.odd_photos import write_wrong_labels, wrong_labels_lines
+from image_retraining.reports.odd_photos import writing_wrong_labels, wrong_labels_lines
 
 LABELS = ("a", "b", "玫瑰")
 
@@ -97,7 +97,8 @@ ISSUES = tuple(
 
 
 def test_the_file_can_be_read_back(tmp_path: Path) -> None:
-    write_wrong_labels(str(tmp_path / "new" / "issues.csv"), ISSUES, LABELS)
+    with writing_wrong_labels(str(tmp_path / "new" / "issues.csv"), ISSUES, LABELS):
+        pass
     with (tmp_path / "new" / "issues.csv").open(encoding="utf-8-sig", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["path", "given_label", "likely_label", "score"]

@@ -13,6 +13,7 @@ from image_retraining.exports.facts import (
     ModelFacts,
     facts_in,
     facts_in_file,
+    facts_path,
     read_facts,
     write_facts,
 )
@@ -36,12 +37,12 @@ def graph(tmp_path: Path) -> Path:
     "facts", [FACTS, replace(FACTS, test_accuracy=None, test_count=0, calibration=None)]
 )
 def test_facts_come_back(graph: Path, facts: ModelFacts) -> None:
-    write_facts(str(graph), facts)
+    write_facts(facts_path(str(graph)), facts, of=graph)
     assert read_facts(str(graph)) == facts
 
 
 def test_the_file_is_plain_json(graph: Path) -> None:
-    write_facts(str(graph), FACTS)
+    write_facts(facts_path(str(graph)), FACTS, of=graph)
     found = json.loads((graph.parent / "g.pb.json").read_text())
     assert found["labels"][:2] == ["daisy", "玫瑰"]
     assert found["image_size"] == [224, 192]
@@ -57,7 +58,7 @@ def test_they_are_not_required(graph: Path) -> None:
 
 
 def test_facts_of_another_graph_are_not_used(graph: Path, logged: pytest.LogCaptureFixture) -> None:
-    write_facts(str(graph), FACTS)
+    write_facts(facts_path(str(graph)), FACTS, of=graph)
     graph.write_bytes(b"another graph")
     assert read_facts(str(graph)) is None
     assert "tells of another graph" in logged.messages[-1]
@@ -103,7 +104,7 @@ def test_an_export_may_say_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_facts_are_an_error(graph: Path, name: str, value: Any, got: str) -> None:
-    write_facts(str(graph), FACTS)
+    write_facts(facts_path(str(graph)), FACTS, of=graph)
     path = graph.parent / "g.pb.json"
     found = json.loads(path.read_text())
     if value is ...:
@@ -140,7 +141,7 @@ def test_other_files_are_an_error(graph: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["g.pb", "g.pb.json"])
 def test_a_file_that_cannot_be_read_is_told(graph: Path, name: str) -> None:
-    write_facts(str(graph), FACTS)
+    write_facts(facts_path(str(graph)), FACTS, of=graph)
     (graph.parent / name).chmod(0)
     with (
         as_nobody(graph.parent),

@@ -1,3 +1,4 @@
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -274,7 +275,8 @@ def test_an_export_of_other_feature_vectors_is_not_kept(
     sets = dict.fromkeys(Split, photos)
 
     def export_of(module: Backbone) -> None:
-        exporting.export(calibrated, module, sets, facts(), settings, lambda told: told)
+        with contextlib.ExitStack() as results:
+            exporting.export(calibrated, module, sets, facts(), settings, results)
 
     export_of(backbone)
     assert (tmp_path / "out/g.pb").exists()

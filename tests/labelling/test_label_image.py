@@ -21,7 +21,7 @@ from PIL import Image
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.evaluation.calibration import Calibration
-from image_retraining.exports.facts import ModelFacts, write_facts
+from image_retraining.exports.facts import ModelFacts, facts_path, write_facts
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.labels_file import write_labels
 from image_retraining.exports.saved_model import writing_saved_model
@@ -218,7 +218,7 @@ FACTS = ModelFacts(
 def test_a_graph_brings_its_labels_along(exported: Path, tmp_path: Path, photos: Path) -> None:
     graph = tmp_path / "graph.pb"
     shutil.copy(exported / "graph.pb", graph)
-    write_facts(str(graph), FACTS)
+    write_facts(facts_path(str(graph)), FACTS, of=graph)
     (prediction,) = Labeller(config(exported)).predictions([str(photos / "red.png")])
     assert prediction.scores is not None
     missing = str(tmp_path / "missing.txt")
@@ -263,7 +263,7 @@ def test_whose_labels_are_taken(
     shutil.copy(exported / "graph.pb", file)
     for name, label in files.items():
         if name.endswith(".pb.json"):
-            write_facts(str(file), replace(FACTS, labels=(label, *"bcdef")))
+            write_facts(facts_path(str(file)), replace(FACTS, labels=(label, *"bcdef")), of=file)
         else:
             write_labels(tmp_path / name, (label, *"bcdef"))
     where = NAMED if named else DEFAULT
@@ -322,7 +322,7 @@ def test_what_is_unsure_is_unknown(
 ) -> None:
     graph = tmp_path / "graph.pb"
     shutil.copy(exported / "graph.pb", graph)
-    write_facts(str(graph), replace(FACTS, temperature_in_graph=in_graph))
+    write_facts(facts_path(str(graph)), replace(FACTS, temperature_in_graph=in_graph), of=graph)
     labeller = Labeller(config(exported, graph=str(graph), unknown_threshold=threshold))
     answer = labeller.answer(Prediction("x.jpg", np.array(scores, np.float32)))
     assert answer.ranked[0][0] == "a"
@@ -341,7 +341,11 @@ def test_a_graph_without_calibration_knows_no_unknown(exported: Path) -> None:
 def test_a_graph_of_few_photos_knows_no_unknown(exported: Path, tmp_path: Path) -> None:
     graph = tmp_path / "graph.pb"
     shutil.copy(exported / "graph.pb", graph)
-    write_facts(str(graph), replace(FACTS, calibration=Calibration(1.0, 0.0, 0.2, 0.2, 12)))
+    write_facts(
+        facts_path(str(graph)),
+        replace(FACTS, calibration=Calibration(1.0, 0.0, 0.2, 0.2, 12)),
+        of=graph,
+    )
     with pytest.raises(GraphError, match=r"at least 20 right .* fewer, on 12\. .*threshold=0\.6"):
         Labeller(config(exported, graph=str(graph), unknown_threshold="auto"))
     Labeller(config(exported, graph=str(graph)))

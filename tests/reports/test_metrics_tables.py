@@ -10,7 +10,7 @@ import pytest
 
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.errors import OutputError, SettingError
-from image_retraining.reports.metrics_tables import check_metrics_file, table, write_metrics_file
+from image_retraining.reports.metrics_tables import check_metrics_file, table, writing_metrics_file
 
 NAN = float("nan")
 # A class folder whose name is Latin-1, as os.listdir gives it.
@@ -108,15 +108,17 @@ def test_names_of_metrics_files(name: str) -> None:
 def test_names_that_do_not_say_a_format(name: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"--metrics_file must end in \.json or \.csv"):
         check_metrics_file(name)
-    with pytest.raises(SettingError):
-        write_metrics_file(str(tmp_path / f"{name}x"), metrics(("a", "b")))
+    path = str(tmp_path / f"{name}x")
+    with pytest.raises(SettingError), writing_metrics_file(path, metrics(("a", "b"))):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_json_has_everything(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "metrics.json"
     judged = metrics(AWKWARD, top_5_accuracy=0.95)
-    write_metrics_file(str(path), judged)
+    with writing_metrics_file(str(path), judged):
+        pass
     text = path.read_text(encoding="utf-8")
     assert "玫瑰" in text
     found = json.loads(text)
@@ -145,7 +147,8 @@ def test_json_has_everything(tmp_path: Path) -> None:
 def test_json_has_no_word_for_nan(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     judged = metrics(("a", "b"), f1=[NAN, 1])
-    write_metrics_file(str(path), judged)
+    with writing_metrics_file(str(path), judged):
+        pass
     found = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert [row["f1"] for row in found["classes"]] == [None, 1]
     assert found["top_5_accuracy"] is None
@@ -154,7 +157,8 @@ def test_json_has_no_word_for_nan(tmp_path: Path) -> None:
 def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     judged = metrics(AWKWARD, f1=[NAN, *np.linspace(0, 1, 7)])
-    write_metrics_file(str(path), judged)
+    with writing_metrics_file(str(path), judged):
+        pass
     # A name that is not UTF-8 has an escape in its file.
     labels = [*AWKWARD[:-1], r"caf\udce9"]
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -169,7 +173,8 @@ def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_pandas_and_excel_read_the_csv(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    write_metrics_file(str(path), metrics(("玫瑰", "b"), f1=[NAN, 1]))
+    with writing_metrics_file(str(path), metrics(("玫瑰", "b"), f1=[NAN, 1])):
+        pass
     found = pd.read_csv(path)
     assert list(found) == [
         *("label", "precision", "recall", "f1", "support", "predicted 玫瑰", "predicted b")
@@ -191,7 +196,8 @@ def test_a_metrics_file_is_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sys.modules["image_retraining.reports.metrics_tables"], "_class_rows", stop)
-    with pytest.raises(OutputError, match="No space left"):
-        write_metrics_file(str(path), metrics(("a", "b")))
+    no_room = pytest.raises(OutputError, match="No space left")
+    with no_room, writing_metrics_file(str(path), metrics(("a", "b"))):
+        pass
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

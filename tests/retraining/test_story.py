@@ -1,7 +1,11 @@
 """run() hands on what the stages found; what it writes is tested in whole/."""
 
+import contextlib
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,6 @@ from absl import logging
 import image_retraining
 from image_retraining.exports.facts import read_facts
 from image_retraining.exports.formats import open_classifier
-from image_retraining.exports.frozen_graph import format as format_of_graphs
 from image_retraining.foundation.errors import (
     CheckpointError,
     GraphError,
@@ -30,6 +33,7 @@ from image_retraining.retraining import evaluating, exporting, extracting, train
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
 
+ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
     extracting.ModuleSettings,
     extracting.ExtractionSettings,
@@ -358,25 +362,102 @@ def test_a_finished_run_stays_one_until_its_graph_is_replaced(
     assert bool(said["finished"]) == is_kept
 
 
-@pytest.mark.parametrize("stage", ["write_labels", "_write_unknown", "write_facts"])
-def test_a_kill_between_the_files_of_a_graph_mixes_no_labels(
-    in_folder: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    # Once: the new graph with the labels of the run before.
-    told(**in_folder)
-    for old, new in (("blue", "red 2"), ("red", "blue 2"), ("green", "green 2")):
+# Trains again, with the classes called otherwise, and is killed before a new file takes its place.
+KILLED = """
+import json, os, pathlib, signal, sys
+from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.story import run
+
+settings, left = json.loads(sys.argv[1]), int(sys.argv[2])
+replace = pathlib.Path.replace
+
+def replace_or_die(self, target):
+    global left
+    if target.name in ("g.pb", "g.pb.json", "g.pb.unknown.npz", "l.txt", "m.json", "m.tflite"):
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+    return replace(self, target)
+
+pathlib.Path.replace = replace_or_die
+settings["named"] = frozenset(settings["named"])
+run(RetrainConfig(**settings), label_image="label_image")
+"""
+
+
+NEW = ("g.pb", "g.pb.json", "g.pb.unknown.npz", "l.txt", "m.json", "m.tflite")
+
+
+@pytest.fixture
+def renamed(settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """The settings of a run that is done, whose classes have other names since."""
+    out = tmp_path / "out"
+    places = {"output_graph": "g.pb", "output_labels": "l.txt", "metrics_file": "m.json"}
+    files = {**places, "tflite_output_file": "m.tflite"}
+    settings |= {name: str(out / file) for name, file in files.items()}
+    settings |= {"validation_percentage": 60, "testing_percentage": 20}
+    told(**settings)
+    for old, new in (("blue", "violet"), ("red", "amber")):
         (tmp_path / "photos" / old).rename(tmp_path / "photos" / new)
+    return settings
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(format_of_graphs, stage, stop)
-    with pytest.raises(KeyboardInterrupt):
-        told(**in_folder, overwrite=True)
-    is_new = stage != "write_labels"
-    photo = next((tmp_path / "photos/blue 2").iterdir())
-    (answer,) = image_retraining.load(tmp_path / "run").predict(photo)
-    assert answer.label == ("blue 2" if is_new else "red")
+def answers_of(out: Path, photo: Path) -> tuple[str, str]:
+    """Returns what the graph says of a photo, as the tutorial asks it, and the TFLite file."""
+    (alone,) = image_retraining.load(out / "m.tflite").predict(photo)
+    try:
+        (answer,) = image_retraining.load(out / "g.pb", labels=out / "l.txt").predict(photo)
+    except GraphError as error:
+        assert "--labels must name what the graph was trained on" in str(error)  # noqa: PT017
+        return "refused", str(alone.label)
+    return str(answer.label), str(alone.label)
+
+
+def test_a_stop_between_the_results_mixes_no_labels(
+    renamed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Once: the new graph with the labels of the run before; the answer for a star was circle.
+    out, photo = tmp_path / "out", next((tmp_path / "photos/amber").iterdir())
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    replace, left, answers = Path.replace, 0, []
+
+    def replace_or_stop(self: Path, target: Path) -> Path:
+        nonlocal left
+        if target.name in NEW:
+            left -= 1
+            if left < 0:
+                raise SystemExit
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_or_stop)
+    for number in range(7):
+        for name, contents in before.items():
+            (out / name).write_bytes(contents)
+        left = number
+        with pytest.raises(SystemExit) if number < 6 else contextlib.nullcontext():
+            told(**renamed)
+        answers.append(answers_of(out, photo))
+    # First the TFLite file, then the labels, the graph, the rule of what is unknown, the facts.
+    assert answers == [
+        *(("red", "red"), ("red", "amber"), ("refused", "amber")),
+        *[("amber", "amber")] * 4,
+    ]
+
+
+def test_a_kill_between_the_results_mixes_no_labels(
+    renamed: dict[str, Any], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, json.dumps(renamed | {"named": ["tfhub_module"]}), "2"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    photo = next((tmp_path / "photos/amber").iterdir())
+    assert answers_of(tmp_path / "out", photo) == ("refused", "amber")
+    told(**renamed)
+    assert answers_of(tmp_path / "out", photo) == ("amber", "amber")
 
 
 def test_all_that_is_overwritten_is_replaced_or_told(

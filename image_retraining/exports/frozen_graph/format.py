@@ -42,24 +42,34 @@ class FrozenGraphFormat(Format):
 
     @contextlib.contextmanager
     def writing(self, target: str, finished: Finished) -> Iterator[Path]:
-        """Gives the graph. Its labels are replaced before it, and its facts after it.
+        """Gives the graph. On leaving its labels are replaced first, then it, then its facts.
 
-        So a run that is killed between them leaves the old graph, whose facts have its labels, or
-        the new one with its labels.
+        So whatever a run that is killed between them leaves, labels of one run are never taken for
+        another's: facts that tell of another graph are not used, and labels that are not those of
+        the facts are refused.
         """
-        with replacing(target) as temporary:
+        with contextlib.ExitStack() as undo:
+            facts = undo.enter_context(replacing(facts_path(target)))
+            _write_unknown(unknown_path(target), finished.unknown, undo)
+            temporary = undo.enter_context(replacing(target))
+            labels = undo.enter_context(replacing(finished.labels_file))
             write_graph(temporary, finished.graph_def)
+            write_labels(labels, finished.facts.labels)
+            write_facts(facts, finished.facts, of=temporary)
             yield temporary
-            with replacing(finished.labels_file) as labels:
-                write_labels(labels, finished.facts.labels)
-        _write_unknown(unknown_path(target), finished.unknown)
-        write_facts(target, finished.facts)
 
 
-def _write_unknown(path: str, contents: bytes) -> None:
-    """Writes the rule of what is unknown; without one, removes that of the graph before."""
+def _write_unknown(path: str, contents: bytes, undo: contextlib.ExitStack) -> None:
+    """Writes the rule of what is unknown; without one, that of the graph before will be removed."""
     if contents:
-        with replacing(path) as temporary:
-            temporary.write_bytes(contents)
-    elif os.path.isfile(path):
+        undo.enter_context(replacing(path)).write_bytes(contents)
+    else:
+        undo.enter_context(_removing(path))
+
+
+@contextlib.contextmanager
+def _removing(path: str) -> Iterator[None]:
+    """Removes a file on leaving, if it is there; not where the block raises."""
+    yield
+    if os.path.isfile(path):
         os.remove(path)
