@@ -5,9 +5,9 @@ import os
 from absl import logging
 
 from image_retraining.exports.classifier import Classifier
-from image_retraining.exports.facts import ModelFacts
+from image_retraining.exports.facts import ModelFacts, facts_path
 from image_retraining.exports.labels_file import read_labels
-from image_retraining.exports.run_folder import GRAPH, LABELS, SETTINGS, said_by
+from image_retraining.exports.run_folder import GRAPH, LABELS, SETTINGS, graph_in, said_by
 from image_retraining.foundation.errors import GraphError
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.config import AUTO, LabelConfig
@@ -24,7 +24,8 @@ def labels_of(config: LabelConfig, classifier: Classifier) -> tuple[tuple[str, .
     """
     if "labels" in config.named:
         named = read_labels(config.labels)
-        _check_are_of(classifier, named, config.labels)
+        if os.path.isfile(facts_path(graph_in(config.graph))):
+            _check_are_of(classifier, named, config.labels)
         return named, config.labels
     if classifier.labels:
         return classifier.labels, classifier.labels_source

@@ -224,8 +224,11 @@ def test_a_graph_brings_its_labels_along(exported: Path, tmp_path: Path, photos:
     missing = str(tmp_path / "missing.txt")
     alone = Labeller(config(exported, graph=str(graph), labels=missing))
     assert alone.answer(prediction).ranked[0][0] == "a"
-    # Labels that are named go before those.
+    # Labels that are named must be those, as long as the facts are there.
     named = config(exported, graph=str(graph), named=frozenset({"labels"}))
+    with pytest.raises(GraphError, match="line 1 is '红 red' where the facts of the graph say 'a'"):
+        Labeller(named)
+    os.remove(facts_path(str(graph)))
     assert Labeller(named).answer(prediction).ranked[0][0] == "红 red"
 
 
@@ -240,8 +243,8 @@ NEW_GRAPH = {"run/labels.txt": BESIDE, "run/model.pb.json": OWN}
         pytest.param("run/model.pb", {"run/labels.txt": BESIDE}, False, BESIDE, id="its graph"),
         pytest.param("run", NEW_GRAPH, False, OWN, id="folder, facts"),
         pytest.param("run/model.pb", NEW_GRAPH, False, OWN, id="its graph, facts"),
-        pytest.param("run", NEW_GRAPH, True, NAMED, id="folder, named"),
-        pytest.param("run/model.pb", NEW_GRAPH, True, NAMED, id="its graph, named"),
+        pytest.param("run", {"run/labels.txt": BESIDE}, True, NAMED, id="folder, named"),
+        pytest.param("run/model.pb", {"run/labels.txt": BESIDE}, True, NAMED, id="graph, named"),
         pytest.param("run", {}, True, NAMED, id="folder without, named"),
         pytest.param("run", {}, False, None, id="folder without"),
         pytest.param("run/model.pb", {"run/settings.json": "{"}, False, None, id="run's without"),
