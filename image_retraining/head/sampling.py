@@ -63,6 +63,22 @@ class Sampler:
         return self._starts[classes] + random.integers(self._counts[classes])
 
 
+def without_replacement(
+    count: int, size: int, *, seed: int, purpose: Purpose, number: int = 0
+) -> Indices:
+    """Returns int64 [size], ascending indices of photos, none twice; each is as likely as another.
+
+    Args:
+        count: how many photos there are.
+        size: how many of them, at most `count`.
+        seed: any whole number from 0 up.
+        purpose: of the draw.
+        number: of the draw.
+    """
+    drawn = random_of(seed, purpose, number).permutation(count)[:size]
+    return np.sort(drawn)
+
+
 def evenly(label_ids: Ints, at_most: int) -> list[int]:
     """Returns indices of photos: the first of each class, then the second of each, and so on.
 

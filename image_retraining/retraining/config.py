@@ -196,8 +196,8 @@ class RetrainConfig:
     )
     test_batch_size: int = setting(
         -1,
-        "Photos drawn for the final test; -1 is the whole test set, as is any number that it does "
-        "not exceed.",
+        "Photos drawn for the final test, none twice, each as likely as another; -1 is the whole "
+        "test set, as is any number that it does not exceed.",
         group="Training",
     )
     seed: int = setting(0, "Start of every random draw; equal runs are equal.", group="Training")

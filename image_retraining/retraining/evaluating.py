@@ -11,7 +11,7 @@ from image_retraining.evaluation.calibration import calibrate, calibrated
 from image_retraining.evaluation.metrics import measure
 from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.foundation.records import FeatureSet, Head, Split
-from image_retraining.head.sampling import Purpose, Sampler
+from image_retraining.head.sampling import Purpose, without_replacement
 from image_retraining.head.softmax import evaluate, softmax
 from image_retraining.reports.findings import Calibrated, Copies, Judged, WrongLabels
 
@@ -102,10 +102,10 @@ def judge(head: Head, sets: Sets, labels: tuple[str, ...], settings: JudgingSett
     if not len(photos):
         return Judged(labels=labels, paths=(), evaluation=None, metrics=None, step=step)
     chosen = np.arange(len(photos))
-    # Draws are with replacement: so many of fewer photos would only repeat some.
     if -1 < settings.test_batch_size < len(photos):
-        sampler = Sampler(photos.label_ids, seed=settings.seed, purpose=Purpose.TESTING)
-        chosen = sampler.draw(0, settings.test_batch_size)
+        chosen = without_replacement(
+            len(photos), settings.test_batch_size, seed=settings.seed, purpose=Purpose.TESTING
+        )
     evaluation = evaluate(head, photos.features[chosen], photos.label_ids[chosen])
     return Judged(
         labels=labels,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from image_retraining.foundation.records import Ints
-from image_retraining.head.sampling import Purpose, Sampler
+from image_retraining.head.sampling import Purpose, Sampler, without_replacement
 
 
 def label_ids(counts: dict[int, int]) -> Ints:
@@ -104,3 +104,13 @@ def test_any_whole_number_is_a_seed(seed: int) -> None:
         drawn.tolist()
         != Sampler(labels, seed=seed + 1, purpose=Purpose.TRAINING).draw(0, 50).tolist()
     )
+
+
+def test_without_replacement_no_photo_comes_twice_and_each_as_often() -> None:
+    draws = [without_replacement(10, 7, seed=seed, purpose=Purpose.TESTING) for seed in range(2000)]
+    assert all(np.diff(drawn).min() > 0 for drawn in draws)
+    shares = np.bincount(np.concatenate(draws), minlength=10) / len(draws)
+    np.testing.assert_allclose(shares, 0.7, atol=4 * math.sqrt(0.7 * 0.3 / 2000))
+    again = without_replacement(10, 7, seed=3, purpose=Purpose.TESTING)
+    assert again.tolist() == draws[3].tolist()
+    assert without_replacement(3, 3, seed=0, purpose=Purpose.TESTING).tolist() == [0, 1, 2]
