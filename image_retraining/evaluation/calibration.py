@@ -230,10 +230,14 @@ def calibrated(head: Head, temperature: float) -> Head:
 def with_temperature(probabilities: Floats, temperature: float) -> Floats:
     """Returns softmax(logits / temperature) for softmax(logits), float32 [..., C] both.
 
-    A probability of 0 stays 0, though a logit far below the others may have been behind it.
+    A probability of 0 stays 0, though a logit far below the others may have been behind it. Where
+    all are 0, as many unlikely labels are in steps of 1 / 256, nothing tells the labels apart: they
+    are equally probable.
     """
     logs = np.full_like(probabilities, -np.inf)
-    np.log(probabilities, out=logs, where=probabilities > 0)
+    # Written so that what is no number stays so, and does not count as 0.
+    np.log(probabilities, out=logs, where=~(probabilities <= 0))
+    logs[(probabilities == 0).all(axis=-1)] = 0
     powers = np.exp((logs - logs.max(axis=-1, keepdims=True)) / np.float32(temperature))
     result: Floats = powers / powers.sum(axis=-1, keepdims=True)
     return result

@@ -115,7 +115,8 @@ class FeatureRule:
             distance: of its feature vector, as the space tells it.
             probability: calibrated, of its best label.
         """
-        return distance > self.farthest or probability < self.least_probability
+        # Written so that what is no number is unknown.
+        return not (distance <= self.farthest and probability >= self.least_probability)
 
 
 def fit(training: FeatureSet, validation: FeatureSet, probabilities: Floats) -> FeatureRule | None:

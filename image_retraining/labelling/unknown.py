@@ -49,7 +49,8 @@ class UnknownRule:
         sureness = 1.0 if scores.max() >= 1 - self.step else self.sureness(scores)
         if self.by_features is not None:
             return self.by_features.is_unknown(distance, sureness)
-        return sureness < self.threshold
+        # Written so that what is no number is unknown, where anything is to be.
+        return self.threshold > 0 and not sureness >= self.threshold
 
     def asked(self, classifier: Classifier) -> Scorer:
         """Returns what gives scores and, if the rule needs it, a distance behind them."""

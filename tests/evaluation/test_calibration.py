@@ -195,6 +195,13 @@ def test_certain_probabilities_stay_so() -> None:
     assert tenth[2, 2] == pytest.approx(1e-3, rel=2e-3)
 
 
+@pytest.mark.parametrize("temperature", [0.05, 1.0, 1.5, 20.0])
+def test_scores_that_are_all_zero_tell_no_label_from_another(temperature: float) -> None:
+    scores = floats([[0, 0, 0, 0], [0, 1, 0, 0]])
+    assert with_temperature(scores, temperature).tolist() == [[0.25] * 4, [0, 1, 0, 0]]
+    assert with_temperature(scores[0], temperature).tolist() == [0.25] * 4
+
+
 # All together
 
 

@@ -139,6 +139,8 @@ def test_a_rule_keeps_right_answers_and_finds_foreign_vectors() -> None:
     assert np.mean([rule.is_unknown(far, 0.9) for far in rule.space.distances(foreign)]) > 0.9
     assert rule.is_unknown(0.0, rule.least_probability - 0.01)
     assert not rule.is_unknown(rule.farthest, rule.least_probability)
+    assert rule.is_unknown(0.0, float("nan"))
+    assert rule.is_unknown(float("nan"), 0.9)
 
 
 @pytest.mark.parametrize(("count", "is_fitted"), [(19, False), (20, True)])
