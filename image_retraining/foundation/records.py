@@ -163,12 +163,15 @@ class Evaluation:
         label_ids: int32 [N], the true labels.
         accuracy: share of right answers, 0 to 1.
         cross_entropy: mean of -log(probability of the true label), nats.
+        weighted_cross_entropy: the same, each photo counting by the weight of its class; a head is
+            chosen by it. Equal to the other where nobody gave weights.
     """
 
     logits: Floats
     label_ids: Ints
     accuracy: float
     cross_entropy: float
+    weighted_cross_entropy: float
 
     @property
     def predicted_ids(self) -> Ints:

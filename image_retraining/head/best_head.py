@@ -10,9 +10,10 @@ class HeadChoice:
     """The best head so far.
 
     Attributes:
-        head: the one with the lowest cross entropy on all validation photos.
+        head: the one with the lowest cross entropy on all validation photos, each counting by the
+            weight of its class, as in the training.
         step: after which it was so.
-        cross_entropy: of it, nats.
+        cross_entropy: of it, so weighted, nats.
         waited: how many evaluations since then found none better.
     """
 
@@ -29,7 +30,7 @@ def chosen(before: HeadChoice | None, report: TrainingReport) -> HeadChoice | No
     """
     if report.whole_validation is None:
         return before
-    cross_entropy = report.whole_validation.cross_entropy
+    cross_entropy = report.whole_validation.weighted_cross_entropy
     # Written so that a cross entropy that is no number never wins over one that is.
     if before is None or cross_entropy < before.cross_entropy:
         return HeadChoice(report.head, report.steps[-1], cross_entropy)

@@ -23,15 +23,15 @@ def class_weights(choice: str, labels: Sequence[str], label_ids: Ints) -> Floats
             alike (scikit-learn's N / (C * n), C being the classes that have photos); "none" for 1;
             else the path of a file.
         labels: C names.
-        label_ids: int32 [N], of the training photos.
+        label_ids: int32 [N], of the photos that are to be weighted.
 
     Raises:
         SettingError: the file cannot be read, or does not give each class a weight above 0.
     """
     if choice == BALANCED:
         counts = np.bincount(label_ids, minlength=len(labels))
-        present = np.count_nonzero(counts)
-        return np.asarray(len(label_ids) / (present * np.maximum(counts, 1)), np.float32)
+        present = max(1, np.count_nonzero(counts))
+        return np.asarray(max(1, len(label_ids)) / (present * np.maximum(counts, 1)), np.float32)
     if choice == NONE:
         return np.ones([len(labels)], np.float32)
     weights = _read(choice)

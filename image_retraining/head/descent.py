@@ -129,6 +129,7 @@ def train(
     settings: DescentSettings,
     *,
     start: TrainingState,
+    validation_weights: Floats | None = None,
 ) -> Iterator[tuple[TrainingReport, TrainingState]]:
     """Yields what happened, stretch after stretch of steps, and where the training stands then.
 
@@ -137,12 +138,14 @@ def train(
         validation: the photos to evaluate on, possibly none.
         settings: how to train.
         start: where to go on.
+        validation_weights: float32 [C], how much a validation photo of each class counts in the
+            weighted cross entropy; None for all alike.
     """
     adam = settings.optimizer == "adam"
     head = start.head
     slots = _tensors(head, *_start_moments(start) if adam else ())
     take_steps = step_taker(adam=adam, l2=settings.l2, label_smoothing=settings.label_smoothing)
-    evaluator = _ValidationEvaluator(validation, settings)
+    evaluator = _ValidationEvaluator(validation, settings, validation_weights)
     for steps in _stretches(start.step, settings):
         raise_if_interrupted()
         drawn = batches.of(steps)
@@ -179,8 +182,10 @@ def _heads(tensors: list[Any]) -> list[Head]:
 
 
 class _ValidationEvaluator:
-    def __init__(self, validation: FeatureSet, settings: DescentSettings) -> None:
-        self._validation = validation
+    def __init__(
+        self, validation: FeatureSet, settings: DescentSettings, weights: Floats | None
+    ) -> None:
+        self._validation, self._weights = validation, weights
         self._batch_size = settings.validation_batch_size
         # So many draws of fewer photos would tell no more of them, and some of them several times.
         self._takes_all = self._batch_size == -1 or self._batch_size >= len(validation)
@@ -194,7 +199,7 @@ class _ValidationEvaluator:
         if not len(self._validation):
             return None, None
         features, label_ids = self._validation.features, self._validation.label_ids
-        whole = evaluate(head, features, label_ids)
+        whole = evaluate(head, features, label_ids, self._weights)
         if self._takes_all:
             return whole, whole
         chosen = self._sampler.draw(step, self._batch_size)

@@ -46,6 +46,7 @@ def regularization_path(
     l2: float | None,
     label_smoothing: float,
     class_weights: Floats,
+    validation_weights: Floats | None = None,
 ) -> Iterator[PathPoint]:
     """Yields the points of the path.
 
@@ -55,6 +56,7 @@ def regularization_path(
         l2: the only strength to solve for, above 0; None tries many.
         label_smoothing: 0 to below 1.
         class_weights: float32 [C], above 0.
+        validation_weights: the same for the validation photos; None for all alike.
     """
     samples = _samples(training, class_weights)
     strengths = _STRENGTHS if len(validation) else (1 / len(training),)
@@ -63,11 +65,16 @@ def regularization_path(
     for place, strength in enumerate((l2,) if l2 is not None else strengths):
         solution = solve(samples, l2=strength, label_smoothing=label_smoothing, start=head)
         head = solution.head
-        report = _report(place, head, training, validation)
+        train = evaluate(head, training.features, training.label_ids)
+        whole = None
+        if len(validation):
+            known = (validation.features, validation.label_ids)
+            whole = evaluate(head, *known, validation_weights)
+        report = _report(place, head, train, whole)
         yield PathPoint(strength, solution, report)
-        if report.whole_validation is None:
+        if whole is None:
             continue
-        cross_entropy = report.whole_validation.cross_entropy
+        cross_entropy = whole.weighted_cross_entropy
         waited = 0 if cross_entropy < best else waited + 1
         best = min(best, cross_entropy)
         if waited == _PATIENCE:
@@ -86,11 +93,7 @@ def _samples(training: FeatureSet, class_weights: Floats) -> Samples:
     return Samples(features, label_ids, counts, len(class_weights))
 
 
-def _report(place: int, head: Head, training: FeatureSet, validation: FeatureSet) -> TrainingReport:
-    train = evaluate(head, training.features, training.label_ids)
-    whole: Evaluation | None = None
-    if len(validation):
-        whole = evaluate(head, validation.features, validation.label_ids)
+def _report(place: int, head: Head, train: Evaluation, whole: Evaluation | None) -> TrainingReport:
     return TrainingReport(
         steps=range(place, place + 1),
         scalars=figures(head, train),

@@ -12,22 +12,30 @@ from image_retraining.foundation.records import (
 )
 
 
-def evaluate(head: Head, features: Floats, label_ids: Ints) -> Evaluation:
+def evaluate(
+    head: Head, features: Floats, label_ids: Ints, class_weights: Floats | None = None
+) -> Evaluation:
     """Returns how a head does on photos of known labels.
 
     Args:
         head: weights [D, C] and bias [C].
         features: float32 [N, D], N at least 1.
         label_ids: int32 [N].
+        class_weights: float32 [C], above 0, how much a photo of each class counts in the weighted
+            cross entropy; None for all alike.
     """
     logits = features @ head.weights + head.bias
     right = logits.argmax(axis=1) == label_ids
     true_logits = logits[np.arange(len(logits)), label_ids]
+    losses = _log_sum_exp(logits) - true_logits
+    mean = float(losses.mean())
+    weights = None if class_weights is None else class_weights[label_ids]
     return Evaluation(
         logits=logits,
         label_ids=label_ids,
         accuracy=float(right.mean()),
-        cross_entropy=float((_log_sum_exp(logits) - true_logits).mean()),
+        cross_entropy=mean,
+        weighted_cross_entropy=mean if weights is None else float(np.average(losses, 0, weights)),
     )
 
 

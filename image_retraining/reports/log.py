@@ -114,8 +114,8 @@ class Log:
             )
         if finding.kept is not None:
             logging.info(
-                "Kept the head of step %d, whose cross entropy on all %d validation photos is the "
-                "lowest: %f",
+                "Kept the head of step %d, whose cross entropy on all %d validation photos, "
+                "weighted by --class_weight, is the lowest: %f",
                 finding.kept.step,
                 finding.validation_count,
                 finding.kept.cross_entropy,

@@ -30,6 +30,7 @@ _LARGEST_CONSTANT_BYTES = 1024
 # TensorBoard shows the group of a tag's first word, in alphabetical order, and the first ones open:
 # the curve of all validation photos lies on that of the training, the restless one of a draw below.
 _DRAW = "validation_batch"
+_CHOSEN_BY = "weighted_cross_entropy"
 
 
 class TensorBoardWriter:
@@ -74,7 +75,9 @@ class TensorBoardWriter:
             self._write_histograms(last[0], report)
         whole, drawn = report.whole_validation, report.validation
         if whole is not None:
-            self._write_scalars(VALIDATION_RUN, last, figures(report.head, whole))
+            weighted = np.array([whole.weighted_cross_entropy], np.float32)
+            of_all = figures(report.head, whole) | {_CHOSEN_BY: weighted}
+            self._write_scalars(VALIDATION_RUN, last, of_all)
         if drawn is not None and drawn is not whole:
             of_draw = {"accuracy": drawn.accuracy, "cross_entropy": drawn.cross_entropy}
             scalars = {

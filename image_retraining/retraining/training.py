@@ -64,6 +64,7 @@ class _Task:
     validation: FeatureSet
     labels: tuple[str, ...]
     weights: Floats
+    validation_weights: Floats
     backbone: Backbone
     settings: TrainingSettings
 
@@ -94,8 +95,13 @@ def fit(
         SettingError: the file of class weights cannot be used.
     """
     training, validation = sets[Split.TRAINING], sets[Split.VALIDATION]
-    weights = class_weights(settings.class_weight, labels, training.label_ids)
-    task = _Task(training, validation, labels, weights, backbone, settings)
+    # The head is chosen by what it was trained for: where all classes are to count alike, by a
+    # validation loss in which they do, too.
+    weights, validation_weights = (
+        class_weights(settings.class_weight, labels, photos.label_ids)
+        for photos in (training, validation)
+    )
+    task = _Task(training, validation, labels, weights, validation_weights, backbone, settings)
     ended = _solve(task, tell) if settings.optimizer == "lbfgs" else _train(task, tell)
     kept = ended.choice if settings.export == "best" else None
     return Trained(
@@ -132,6 +138,7 @@ def _solve(task: _Task, tell: Tell) -> _Ended:
         l2=l2,
         label_smoothing=task.settings.label_smoothing,
         class_weights=task.weights,
+        validation_weights=task.validation_weights,
     ):
         head, choice = point.report.head, chosen(choice, point.report)
         if point.report.steps[0] == 0:
@@ -160,7 +167,11 @@ def _train(task: _Task, tell: Tell) -> _Ended:
             # What was interrupted had ended already, but for its exports.
             return _Ended(head, choice, start.state.step - 1)
         for report, state in descent.train(
-            batches, task.validation, _descent_settings(settings), start=start.state
+            batches,
+            task.validation,
+            _descent_settings(settings),
+            start=start.state,
+            validation_weights=task.validation_weights,
         ):
             head, choice = report.head, chosen(choice, report)
             tell(report)
@@ -205,6 +216,8 @@ def _inputs(task: _Task) -> dict[str, Any]:
         "photos and labels": photos_digest(task.labels, task.training, task.validation),
         **{f"--{name}": getattr(task.settings, name) for name in names},
         "--class_weight": [float(weight) for weight in task.weights],
+        # Of checkpoints without it, the head so far was chosen in another way.
+        "--class_weight of validation photos": task.validation_weights.tolist(),
         "distortions": str(task.settings.distortion),
         "--distortion_views": task.settings.distortion_views,
     }

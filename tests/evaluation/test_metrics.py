@@ -98,7 +98,7 @@ def test_a_thousand_classes(photos: int) -> None:
 
 
 def top_5(logits: list[list[float]], true_ids: list[int]) -> float | None:
-    judged = Evaluation(np.array(logits, np.float32), np.array(true_ids, np.int32), 0, 0)
+    judged = Evaluation(np.array(logits, np.float32), np.array(true_ids, np.int32), 0, 0, 0)
     return measure(judged, [str(label_id) for label_id in range(len(logits[0]))]).top_5_accuracy
 
 

@@ -12,7 +12,8 @@ def report(step: int, loss: float | None) -> TrainingReport:
     whole = None
     if loss is not None:
         logits, label_ids = np.zeros([1, 2], np.float32), np.zeros([1], np.int32)
-        whole = Evaluation(logits, label_ids, accuracy=0.5, cross_entropy=loss)
+        # By the plain one the order would be the other.
+        whole = Evaluation(logits, label_ids, 0.5, cross_entropy=-loss, weighted_cross_entropy=loss)
     head = Head(np.zeros([1, 2], np.float32), np.full([2], step, np.float32))
     return TrainingReport(
         steps=range(step - 9, step + 1),

@@ -26,6 +26,10 @@ def test_a_class_without_photos_takes_no_part_in_the_balance() -> None:
     assert np.isfinite(weights).all()
 
 
+def test_no_photo_has_no_balance() -> None:
+    assert np.isfinite(class_weights("balanced", LABELS, ids())).all()
+
+
 def test_none_is_one_a_photo() -> None:
     assert class_weights("none", LABELS, ids(5, 1, 1)).tolist() == [1, 1, 1]
 

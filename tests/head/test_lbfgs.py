@@ -228,3 +228,17 @@ def test_the_loss_is_the_one_that_descent_goes_down(l2: float, label_smoothing: 
     mean = features.mean(axis=0)
     np.testing.assert_allclose(bias - bias_after, rows[-1], atol=1e-5)
     np.testing.assert_allclose(weights - after, rows[:-1] + np.outer(mean, rows[-1]), atol=1e-5)
+
+
+def test_the_path_ends_by_the_weighted_loss() -> None:
+    # Of each class but the first one photo: they weigh next to nothing unless they are weighted.
+    validation = synthetic([60, 1, 1, 1], 5)
+    weights = np.array([1, 200, 200, 200], np.float32)
+    plain, weighted = (
+        path(validation=validation),
+        path(validation=validation, validation_weights=weights),
+    )
+    for points, name in ((plain, "cross_entropy"), (weighted, "weighted_cross_entropy")):
+        losses = [getattr(point.report.whole_validation, name) for point in points]
+        assert len(losses) == 13 or int(np.argmin(losses)) == len(losses) - 4
+    assert len(plain) != len(weighted)

@@ -31,6 +31,20 @@ BY_HAND = [
 ]
 
 
+def test_weighted_by_hand() -> None:
+    known = ([[1, 0], [0, 1]], [0, 0])
+    features, label_ids = np.array([[LOG_3, 0]] * 4, np.float32), np.array([0, 0, 0, 1], np.int32)
+    # Losses of log(4 / 3) three times, and of log(4).
+    plain = evaluate(head(*known), features, label_ids)
+    assert plain.cross_entropy == pytest.approx((3 * math.log(4 / 3) + math.log(4)) / 4, rel=1e-6)
+    assert plain.weighted_cross_entropy == plain.cross_entropy
+    weights = np.array([2, 6], np.float32)
+    evenly = evaluate(head(*known), features, label_ids, weights)
+    assert evenly.cross_entropy == plain.cross_entropy
+    expected = (math.log(4 / 3) + math.log(4)) / 2
+    assert evenly.weighted_cross_entropy == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("weights", "bias", "features", "label_ids", "predicted", "accuracy", "cross_entropy"), BY_HAND
 )

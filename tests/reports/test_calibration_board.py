@@ -22,6 +22,7 @@ EVALUATION = Evaluation(
     label_ids=np.array([0, 1, 1], np.int32),
     accuracy=2 / 3,
     cross_entropy=0.5,
+    weighted_cross_entropy=0.5,
 )
 
 

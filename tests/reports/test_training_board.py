@@ -32,10 +32,13 @@ def evaluation(
     *, photos: int = 8, accuracy: float = 0.5, cross_entropy: float = 1.5, seed: int = 0
 ) -> Evaluation:
     logits = np.random.default_rng(seed).normal(scale=3, size=[photos, 3]).astype(np.float32)
-    return Evaluation(logits, np.zeros([photos], np.int32), accuracy, cross_entropy)
+    return Evaluation(
+        logits, np.zeros([photos], np.int32), accuracy, cross_entropy, cross_entropy / 2
+    )
 
 
 DRAW = ("validation_batch/accuracy", "validation_batch/cross_entropy")
+CHOSEN_BY = "weighted_cross_entropy"
 
 
 def report(
@@ -124,7 +127,7 @@ def test_scripts_find_scalars_as_they_always_did(folder: Path) -> None:
         found = event_accumulator.EventAccumulator(
             str(folder / run), size_guidance={event_accumulator.SCALARS: 0}
         ).Reload()
-        extra = DRAW if run == "validation" else ()
+        extra = (*DRAW, CHOSEN_BY) if run == "validation" else ()
         assert sorted(found.Tags()["scalars"]) == sorted((*SCALARS, *extra))
         assert [event.step for event in found.Scalars("accuracy")] == steps
 
@@ -134,7 +137,11 @@ def test_the_curve_of_all_validation_photos_is_seen_first(folder: Path) -> None:
     write(folder, REPORTS)
     scalars = [tag for tag, plugin in plugins(folder / "validation").items() if plugin == "scalars"]
     groups = sorted({tag.partition("/")[0] for tag in scalars})
-    assert groups == ["accuracy", "cross_entropy", "final_retrain_ops", "validation_batch"]
+    named = ["accuracy", "cross_entropy", "final_retrain_ops", "validation_batch", CHOSEN_BY]
+    assert groups == named
+    assert [value.item() for value in values(folder / "validation", CHOSEN_BY).values()] == [
+        pytest.approx(0.4)
+    ] * 2
     for one in REPORTS:
         if one.validation is None:
             continue
@@ -184,7 +191,7 @@ def test_histograms_are_there_at_evaluation_steps(folder: Path, run: str) -> Non
         assert list(values(folder / run, tag)) == [0, 10]
     shown = plugins(folder / run)
     assert {tag for tag, plugin in shown.items() if plugin == "histograms"} == set(HISTOGRAMS)
-    extra = DRAW if run == "validation" else ()
+    extra = (*DRAW, CHOSEN_BY) if run == "validation" else ()
     scalars = {tag for tag, plugin in shown.items() if plugin == "scalars"}
     assert scalars == {*SCALARS, *extra}
 

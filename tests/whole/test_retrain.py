@@ -337,7 +337,7 @@ def test_the_head_that_validates_best_is_exported(
 ) -> None:
     out = run(optimizer=optimizer, learning_rate=0.05)
     (kept,) = (line for line in logged.messages if line.startswith("Kept the head of step"))
-    losses = whole_validation_losses(out / "logs")
+    losses = whole_validation_losses(out / "logs", "weighted_cross_entropy")
     step, loss = re.fullmatch(
         r"Kept the head of step (\d+), .* is the lowest: ([\d.]+)", kept
     ).groups()  # type: ignore[union-attr]
@@ -346,9 +346,9 @@ def test_the_head_that_validates_best_is_exported(
     assert any(line.startswith("Final test accuracy = 100.0%") for line in logged.messages)
 
 
-def whole_validation_losses(logs: Path) -> dict[int, float]:
+def whole_validation_losses(logs: Path, tag: str = "cross_entropy") -> dict[int, float]:
     found = event_accumulator.EventAccumulator(str(logs / "validation")).Reload()
-    return {event.step: event.value for event in found.Scalars("cross_entropy")}
+    return {event.step: event.value for event in found.Scalars(tag)}
 
 
 def test_the_last_head_on_request(
