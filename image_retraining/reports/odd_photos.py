@@ -56,10 +56,12 @@ def copies_lines(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool
     if len(groups) > _LISTED_GROUPS:
         lines.append(f"  ... and {len(groups) - _LISTED_GROUPS} more groups")
     left_out = f"{duplicates.copy_count} {'is' if duplicates.copy_count == 1 else 'are'} left out."
-    if dropped:
-        lines.append(f"One photo of each group stays; {left_out}")
+    if any(group.stay_count > 1 for group in groups):
+        stays = "of each group all stay that are near no other that stays"
     else:
-        lines.append(f"With --drop_duplicates one photo of each stays; {left_out}")
+        stays = "one photo of each group stays" if dropped else "one photo of each stays"
+    stays = stays[0].upper() + stays[1:] if dropped else f"With --drop_duplicates {stays}"
+    lines.append(f"{stays}; {left_out}")
     return lines
 
 

@@ -36,9 +36,11 @@ class JudgingSettings:
         return self.how_many_training_steps - 1
 
 
-def find_copies(sets: Sets, labels: tuple[str, ...], settings: JudgingSettings) -> Copies:
-    """Returns which photos are one and the same."""
-    found = copies.find(sets, cosine=settings.duplicate_cosine)
+def find_copies(
+    sets: Sets, labels: tuple[str, ...], settings: JudgingSettings, kept: copies.Kept | None = None
+) -> Copies:
+    """Returns which photos are one and the same; a long search is kept for the next time."""
+    found = copies.find(sets, cosine=settings.duplicate_cosine, kept=kept)
     return Copies(found=found, labels=labels, are_dropped=settings.drop_duplicates)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from absl import logging
 
 from image_retraining.backbone.handles import check_handle
+from image_retraining.cache.found import FoundFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.features.readable import of_readable
 from image_retraining.foundation.command_line import import_tensorflow, tell_tensorflow_hub
@@ -80,8 +81,9 @@ def _told(
             catalog, extraction = of_readable(catalog, extraction)
             stages.mend(catalog=catalog, extraction=extraction)
             tell(catalog)
-    labels, judging = catalog.labels, wanted(evaluating.JudgingSettings)
-    copies = stages.done("copies", evaluating.find_copies(extraction.sets, labels, judging))
+        labels, judging = catalog.labels, wanted(evaluating.JudgingSettings)
+        found = evaluating.find_copies(extraction.sets, labels, judging, FoundFiles(cache.folder))
+        copies = stages.done("copies", found)
     sets = evaluating.without_copies(extraction.sets, copies)
     task = wanted(training.TrainingSettings)
     trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))

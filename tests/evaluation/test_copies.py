@@ -2,13 +2,14 @@ import math
 import time
 import tracemalloc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from image_retraining.evaluation import near_vectors
+from image_retraining.evaluation import copies, near_vectors
 from image_retraining.evaluation.copies import Duplicates, find, without_copies
 from image_retraining.foundation.records import FeatureSet, Floats, Split
 from image_retraining.reports.odd_photos import copies_lines
@@ -60,7 +61,7 @@ def paths(duplicates: Duplicates) -> list[list[str]]:
         pytest.param([0, 2], [], [4], [["c0", "a1"]], id="its neighbour in the split is not taken"),
         pytest.param([0, 4], [2], [], [["b0", "a0", "a1"]], id="joined by a third"),
         pytest.param(
-            [0, 6], [2], [4], [["c0", "b0", "a0", "a1"]], id="a chain through all three splits"
+            [0, 6], [2], [4], [["c0", "a0", "b0", "a1"]], id="a chain through all three splits"
         ),
         pytest.param(
             [0, 40, 80],
@@ -211,6 +212,88 @@ def test_vectors_of_one_direction_have_a_cosine_of_1() -> None:
     others[:, 0] += 1e-4  # of a length of 14: cosines of 1 - 3e-11
     sets = in_splits(photos("a", vectors), photos("b", others), photos("c", -vectors))
     assert find(sets, cosine=1).groups == ()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 3.7, 1e12, 1e30])
+def test_neither_length_nor_rounding_hides_one_direction(scale: float) -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.gamma(0.5, 1, [500, 64]).astype(np.float32)
+    # The vector of the same pixels in another batch differs by some 1e-6 of its length.
+    again = vectors * np.float32(scale) * (1 + 1e-6 * rng.standard_normal(vectors.shape))
+    sets = in_splits(photos("a", vectors), photos("b", again[:250]), photos("c", again[250:]))
+    assert len(find(sets, cosine=1).groups) == 500
+
+
+def test_what_is_left_out_is_near_one_that_stays() -> None:
+    rng = np.random.default_rng(3)
+    vectors = clustered(rng, 300, 3)
+    sets = in_splits(
+        photos("a", vectors[:200]), photos("b", vectors[200:250]), photos("c", vectors[250:])
+    )
+    found = find(sets, cosine=0.98)
+    rows = {
+        path: row / np.linalg.norm(row)
+        for some in sets.values()
+        for path, row in zip(some.paths, some.features.astype(np.float64), strict=True)
+    }
+    left_out = 0
+    for group in found.groups:
+        stay, others = group.records[: group.stay_count], group.records[group.stay_count :]
+        left_out += len(others)
+        for record in others:
+            near = [rows[record.path] @ rows[one.path] for one in stay if one.split != record.split]
+            assert max(near) >= 0.98 - 1e-12
+    assert left_out == found.copy_count > 50
+    assert any(group.stay_count > 1 for group in found.groups)
+    # And of those that stay none are near, so that nothing leaks.
+    assert find(without_copies(sets, found), cosine=0.98).groups == ()
+    (line,) = [line for line in copies_lines(found, LABELS, dropped=True) if "left out" in line]
+    assert line.startswith("Of each group all stay that are near no other that stays; ")
+
+
+class _Shelf(dict[bytes, bytes]):
+    """Keeps what was found in memory."""
+
+    def put(self, key: bytes, content: bytes) -> None:
+        self[key] = content
+
+
+def test_a_long_search_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "_WORTH_KEEPING", 1000)
+    rng = np.random.default_rng(4)
+    vectors = clustered(rng, 60, 5)
+
+    def sets(**changes: Any) -> Sets:
+        training = photos("a", vectors[:40], digests="pqrs" * 10)
+        return in_splits(
+            replace(training, **changes), photos("b", vectors[40:50]), photos("c", vectors[50:])
+        )
+
+    shelf = _Shelf()
+    first = find(sets(), cosine=0.99, kept=shelf)
+    assert first.groups
+    assert len(shelf) == 1
+    calls = []
+
+    def searched(*given: Any, **more: Any) -> Any:
+        calls.append(more)
+        return near_vectors.near_pairs(*given, **more)
+
+    monkeypatch.setattr(copies, "near_pairs", searched)
+    assert find(sets(), cosine=0.99, kept=shelf) == first
+    assert not calls
+    # Whatever changes, it is made again.
+    find(sets(), cosine=0.98, kept=shelf)
+    find(sets(features=np.float32(2) * vectors[:40]), cosine=0.99, kept=shelf)
+    find(sets(digests=(b"p",) * 40), cosine=0.99, kept=shelf)
+    assert len(calls) == 3
+    assert len(shelf) == 4
+    # What is damaged is not used, nor is anything kept of small sets.
+    shelf.update(dict.fromkeys(shelf, b"?"))
+    assert find(sets(), cosine=0.99, kept=shelf) == first
+    monkeypatch.setattr(copies, "_WORTH_KEEPING", 10_000)
+    assert find(sets(), cosine=0.99, kept=(empty := _Shelf())) == first
+    assert not empty
 
 
 def test_thousands_of_equal_photos_end_soon() -> None:
