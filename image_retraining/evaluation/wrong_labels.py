@@ -1,23 +1,40 @@
-"""Photos whose label looks wrong: judged by heads that have never met them.
+"""Photos whose label looks wrong: judged by heads and neighbours that have never met them.
 
-The photos are dealt into folds; each fold's probabilities come from a head solved on the others.
-cleanlab's confident learning (Northcutt, Jiang and Chuang, "Confident Learning: Estimating
-Uncertainty in Dataset Labels", 2021) then tells which given labels are improbable.
+The photos are dealt into folds, those of one moment into the same, for a copy would vouch for a
+wrong label. Each fold's probabilities come from a head solved on the others. Those whose label is
+improbable are left out of a second fit, so that they do not mislead it. To that comes the share of
+the nearest photos, of other moments, that have the label; both together make the score. How many of
+those that are listed are wrong, docs/quality.md tells; benchmarks/wrong_labels.py measures it.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
+from image_retraining.evaluation.near_vectors import Components
+from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, side_by_side
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.head.softmax import softmax
 
+# A list that ends there has three right ones in four where one label in twenty is wrong.
+LISTED_BELOW = 0.02
+
 _MOST_FOLDS = 5
-_STRENGTHS = (1.0, 0.3, 0.1, 0.03)
+# Of the regularisation, from strong to weak, for vectors whose mean square is 1.
+_STRENGTHS = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
+# Labels as improbable are not learnt from again.
+_SUSPECT = 0.05
+# Copies of a photo are among its nearest as well, and are no witnesses.
+_NEIGHBOURS, _WITNESSES = 40, 15
+# So that no witness says neither 0 nor 1.
+_DOUBT = 0.05
+
+_Positions = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +45,7 @@ class LabelIssue:
         path: the file.
         label_id: the given label.
         likely_id: the most probable label.
-        score: probability of the given label, 0 to 1.
+        score: of the given label, 0 to 1, the lower the worse.
     """
 
     path: str
@@ -37,101 +54,199 @@ class LabelIssue:
     score: float
 
 
-def find(sets: Mapping[Split, FeatureSet], *, seed: int) -> tuple[LabelIssue, ...]:
-    """Returns the photos whose label looks wrong, the least probable first.
+def find(
+    sets: Mapping[Split, FeatureSet],
+    *,
+    seed: int,
+    below: float = LISTED_BELOW,
+    others: Sequence[Mapping[bytes, Floats]] = (),
+    object_of: Callable[[str], bytes] = lambda _: b"",
+) -> tuple[LabelIssue, ...]:
+    """Returns the photos whose label looks wrong, the worst first.
 
-    A class of a single photo is left out: no head can know it without that photo.
+    A class of a single photo, or of copies of one, is left out: no head can know it without that.
 
     Args:
         sets: all photos.
         seed: deals the photos into folds.
+        below: a photo is listed if its score is below; with 1 all are.
+        others: digest → float32 [d], of all photos, of other modules.
+        object_of: path → what is equal for photos of one object, b"" where nothing tells.
     """
     photos = list(sets.values())
-    features = np.concatenate([part.features for part in photos])
     label_ids = np.concatenate([part.label_ids for part in photos])
     paths = [path for part in photos for path in part.paths]
-    digests = [digest for part in photos for digest in part.digests]
-    counts = np.bincount(label_ids)
-    known = np.flatnonzero(counts >= 2)
+    digests = [digest for part in photos for digest in part.digests or [b""] * len(part)]
+    known = np.flatnonzero(np.bincount(label_ids) >= 2)
     chosen = np.flatnonzero(np.isin(label_ids, known))
     if len(known) < 2:
         return ()
-    # cleanlab wants the labels numbered without gaps.
     given = np.searchsorted(known, label_ids[chosen]).astype(np.int32)
-    some_digests = [digests[place] for place in chosen.tolist()] if digests else []
-    folds = _folds(given, some_digests, seed=seed)
-    probabilities = _probabilities(features[chosen], given, folds, label_count=len(known))
+    modules = [np.concatenate([part.features for part in photos])[chosen]]
+    modules += [np.stack([other[digests[place]] for place in chosen]) for other in others]
+    vectors = side_by_side(modules)
+    same = [[digests[place], object_of(paths[place])] for place in chosen.tolist()]
+    # Small problems; several threads would wait for each other.
+    with threadpool_limits(1):
+        found = _scored(vectors, given, _groups(same), seed=seed)
+    order = np.argsort(found.scores, kind="stable")
     return tuple(
         LabelIssue(
             paths[chosen[place]],
             int(known[given[place]]),
-            int(known[probabilities[place].argmax()]),
-            float(probabilities[place, given[place]]),
+            int(known[found.likely_ids[place]]),
+            float(found.scores[place]),
         )
-        for place in _improbable(given, probabilities)
+        for place in order.tolist()
+        if found.is_judged[place] and (below >= 1 or found.scores[place] < below)
     )
 
 
-def _folds(label_ids: Ints, digests: Sequence[bytes], *, seed: int) -> npt.NDArray[np.int64]:
-    """Returns the fold of each photo, even over the classes; equal photos share one.
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What is thought of N labels.
 
-    Else the copy of a photo would tell its label.
+    Attributes:
+        scores: float32 [N], of the given labels.
+        likely_ids: int [N], the most probable ones.
+        is_judged: bool [N], whether the class was known to the heads that had not met the photo.
     """
-    from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415 - takes a second
 
-    firsts, group = np.arange(len(label_ids)), np.arange(len(label_ids))
-    if digests:
-        _, firsts, group = np.unique(
-            np.array(digests, dtype="S32"), return_index=True, return_inverse=True
-        )
+    scores: Floats
+    likely_ids: _Positions
+    is_judged: npt.NDArray[np.bool_]
+
+
+def _scored(vectors: Floats, given: Ints, groups: _Positions, *, seed: int) -> _Scored:
+    """Returns what is thought of the labels `given`, numbered without gaps."""
+    near = nearest(vectors, _NEIGHBOURS, groups)
+    groups = moments(groups, near)
+    folds = _folds(given, groups, seed=seed)
+    label_count = int(given.max()) + 1
+    places, everything = np.arange(len(given)), np.ones([len(given)], np.bool_)
+    if not folds.any():
+        return _Scored(everything.astype(np.float32), given.astype(np.intp), ~everything)
+    heads = _Heads(vectors, given, folds, label_count)
+    probabilities, strength = heads.best(everything)
+    shares = _witnesses(near, groups, given, everything, label_count)
+    kept = _together(probabilities, shares)[places, given] >= _SUSPECT
+    # A class is learnt from, whatever is thought of it.
+    fewest = np.bincount(given[kept], minlength=label_count) < 2
+    kept |= fewest[given]
+    probabilities = heads.probabilities(strength, kept)
+    shares = _witnesses(near, groups, given, kept, label_count)
+    together = _together(probabilities, shares)
+    spread = np.zeros([label_count, int(folds.max()) + 1], np.bool_)
+    spread[given, folds] = True
+    return _Scored(
+        scores=together[places, given],
+        likely_ids=together.argmax(axis=1),
+        is_judged=(spread.sum(axis=1) > 1)[given],
+    )
+
+
+def _groups(same: Sequence[Sequence[bytes]]) -> _Positions:
+    """Returns int [N], equal for photos that share a digest or an object; b"" is shared by none."""
+    joined = Components(len(same))
+    for kind in range(2):
+        firsts: dict[bytes, int] = {}
+        pairs = [
+            (firsts.setdefault(keys[kind], place), place)
+            for place, keys in enumerate(same)
+            if keys[kind]
+        ]
+        joined.join(*np.array(pairs, np.intp).reshape([-1, 2]).T)
+    return joined.numbers
+
+
+def _folds(label_ids: Ints, groups: _Positions, *, seed: int) -> _Positions:
+    """Returns the fold of each photo, as even over the classes as the groups let it be."""
+    from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415 - takes a second
+
+    _, firsts = np.unique(groups, return_index=True)
     fold_count = max(2, min(_MOST_FOLDS, int(np.bincount(label_ids[firsts]).max())))
-    dealer = StratifiedKFold(fold_count, shuffle=True, random_state=seed % 2**32)
-    folds = np.zeros([len(firsts)], np.int64)
+    folds = np.zeros([len(label_ids)], np.intp)
+    if len(firsts) < fold_count:
+        return folds
+    dealer = StratifiedGroupKFold(fold_count, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
         # Classes of few photos cannot be in every fold.
         warnings.filterwarnings("ignore", message="The least populated class")
-        for number, (_, places) in enumerate(dealer.split(firsts, label_ids[firsts])):
+        for number, (_, places) in enumerate(dealer.split(folds, label_ids, groups)):
             folds[places] = number
-    dealt: npt.NDArray[np.int64] = folds[group]
-    return dealt
+    return folds
 
 
-def _probabilities(
-    features: Floats, label_ids: Ints, folds: npt.NDArray[np.int64], *, label_count: int
-) -> Floats:
-    """Returns float32 [N, C], from heads that have not met the photo, regularised for the best."""
-    heads: list[Head | None] = [None] * (int(folds.max()) + 1)
-    best, best_loss = np.empty([0], np.float32), float("inf")
-    for strength in _STRENGTHS:
-        probabilities = np.empty([len(features), label_count], np.float32)
-        for fold, start in enumerate(heads):
-            others, own = folds != fold, folds == fold
+class _Heads:
+    """A head for each fold, solved on the others; the last ones are near the next."""
+
+    def __init__(
+        self, vectors: Floats, label_ids: Ints, folds: _Positions, label_count: int
+    ) -> None:
+        self._vectors, self._label_ids, self._folds = vectors, label_ids, folds
+        self._label_count = label_count
+        self._heads: list[Head | None] = [None] * (int(folds.max()) + 1)
+
+    def best(self, kept: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
+        """Returns probabilities, of the strength of regularisation with the lowest loss; and it."""
+        best, best_loss, best_strength = np.empty([0], np.float32), float("inf"), 0.0
+        for strength in _STRENGTHS:
+            probabilities = self.probabilities(strength, kept)
+            likely = probabilities[np.arange(len(self._label_ids)), self._label_ids]
+            loss = float(-np.log(np.maximum(likely, np.finfo(np.float32).tiny)).mean())
+            if loss >= best_loss:
+                break
+            best, best_loss, best_strength = probabilities, loss, strength
+        return best, best_strength
+
+    def probabilities(self, strength: float, kept: npt.NDArray[np.bool_]) -> Floats:
+        """Returns float32 [N, C], of heads that learnt from kept photos of other folds."""
+        found = np.empty([len(self._vectors), self._label_count], np.float32)
+        counts = np.bincount(self._label_ids, minlength=self._label_count)
+        weights = (len(self._label_ids) / (self._label_count * counts)).astype(np.float32)
+        for fold, start in enumerate(self._heads):
+            own = self._folds == fold
+            learnt = ~own & kept
             samples = Samples(
-                [features[others]],
-                [label_ids[others]],
-                [np.ones([np.count_nonzero(others)], np.float32)],
-                label_count,
+                [self._vectors[learnt]],
+                [self._label_ids[learnt]],
+                [weights[self._label_ids[learnt]]],
+                self._label_count,
             )
             head = solve(samples, l2=strength, start=start).head
-            probabilities[own] = softmax(features[own] @ head.weights + head.bias)
-            heads[fold] = head
-        likely = probabilities[np.arange(len(label_ids)), label_ids]
-        loss = float(-np.log(np.maximum(likely, np.finfo(np.float32).tiny)).mean())
-        if loss < best_loss:
-            best, best_loss = probabilities, loss
-    return best
+            found[own] = softmax(self._vectors[own] @ head.weights + head.bias)
+            self._heads[fold] = head
+        return found
 
 
-def _improbable(label_ids: Ints, probabilities: Floats) -> list[int]:
-    """Returns the photos whose given label is improbable, the least probable first."""
-    from cleanlab.filter import find_label_issues  # noqa: PLC0415 - takes a second
+def _witnesses(
+    near: Neighbours,
+    groups: _Positions,
+    label_ids: Ints,
+    kept: npt.NDArray[np.bool_],
+    label_count: int,
+) -> Floats:
+    """Returns float32 [N, C], which share of the nearest kept photos has a label.
 
-    # One process: a copy of one that runs TensorFlow may hang.
-    found = find_label_issues(
-        label_ids,
-        probabilities.astype(np.float64),
-        return_indices_ranked_by="self_confidence",
-        filter_by="both",
-        n_jobs=1,
-    )
-    return [int(place) for place in found]
+    A class of fewer photos than there are witnesses has its share of what it could have.
+    """
+    counts = np.bincount(label_ids[kept], minlength=label_count)
+    most = np.minimum(_WITNESSES, np.maximum(counts, 1))
+    votes = np.zeros([len(label_ids), label_count], np.float32)
+    heard = np.zeros([len(label_ids)], np.intp)
+    for column in range(near.places.shape[1]):
+        witness = near.places[:, column]
+        counts_too = (near.cosines[:, column] > -1.5) & kept[witness]
+        counts_too &= (groups != groups[witness]) & (heard < _WITNESSES)
+        votes[counts_too, label_ids[witness[counts_too]]] += 1
+        heard += counts_too
+    return np.asarray(votes / most, np.float32)
+
+
+def _together(probabilities: Floats, shares: Floats) -> Floats:
+    """Returns float32 [N, C], the probabilities in which the witnesses have a say."""
+    both = probabilities * (shares + np.float32(_DOUBT))
+    # A probability of 0 for all would be no number.
+    both = np.maximum(both, np.finfo(np.float32).tiny)
+    together: Floats = both / both.sum(axis=1, keepdims=True)
+    return together

@@ -43,6 +43,11 @@ def group_of(file_name: str) -> bytes:
     return os.fsencode(os.path.basename(file_name)).partition(GROUP_MARK)[0]
 
 
+def object_of(file_name: str) -> bytes:
+    """Returns what is equal for photos of one object, by their names; b"" without `_nohash_`."""
+    return group_of(file_name) if GROUP_MARK in os.fsencode(os.path.basename(file_name)) else b""
+
+
 def _percent(file_name: str) -> float:
     """Returns the place of a file name on a scale from 0 to 100, spread evenly by SHA-1."""
     # SHA-1 is the promise here, not a safeguard.

@@ -79,7 +79,7 @@ def wrong_labels_lines(
     lines += [
         f"  {shown(issue.path)}: {shown(labels[issue.label_id])}, rather "
         f"{shown(labels[issue.likely_id])} "
-        f"(its label's probability is {issue.score:.3f})"
+        f"(its label's score is {issue.score:.3f})"
         for issue in issues[:_LISTED_ISSUES]
     ]
     if len(issues) > _LISTED_ISSUES:

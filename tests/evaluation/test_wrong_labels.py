@@ -8,7 +8,8 @@ import pytest
 
 from image_retraining.evaluation import wrong_labels
 from image_retraining.evaluation.wrong_labels import LabelIssue, find
-from image_retraining.foundation.records import FeatureSet, Split
+from image_retraining.foundation.records import FeatureSet, Floats, Split
+from image_retraining.photos.splits import object_of
 from image_retraining.reports.odd_photos import writing_wrong_labels, wrong_labels_lines
 
 LABELS = ("a", "b", "玫瑰")
@@ -90,6 +91,89 @@ def test_one_class_has_no_wrong_labels() -> None:
     assert find(sets, seed=0) == ()
 
 
+def bursts(photos: FeatureSet, count: int, *, spread: float, names: str = "") -> FeatureSet:
+    """Returns each photo and so many others that are nearly the same, with its label."""
+    rows = np.repeat(np.arange(len(photos)), count + 1)
+    some = photos.rows(rows.tolist())
+    noise = np.random.default_rng(7).normal(scale=spread, size=some.features.shape)
+    paths = tuple(f"{photos.paths[row]}{names}{place}" for place, row in enumerate(rows))
+    features = some.features + noise.astype(np.float32)
+    return replace(some, features=features, paths=paths, digests=tuple(map(str.encode, paths)))
+
+
+def origin(path: str) -> str:
+    return path[: path.index(".jpg") + 4]
+
+
+# At 0.3 the copies' cosine is 0.97; at 1 some are as far from each other as from others.
+@pytest.mark.parametrize(
+    ("spread", "names"), [(0.3, ""), (0.0, ""), (1.0, "_nohash_")], ids=["near", "equal", "named"]
+)
+def test_photos_of_one_moment_do_not_vouch_for_a_wrong_label(spread: float, names: str) -> None:
+    sets = {split: synthetic((0,), 0).rows([]) for split in Split}
+    single = synthetic((70, 70, 70), 0)
+    wrong = {place: (place // 70 + 1) % 3 for place in range(4, 210, 16)}
+    sets[Split.TRAINING] = bursts(flipped(single, wrong), 5, spread=spread, names=names)
+    issues = find(sets, seed=0, object_of=object_of)
+    found = {origin(issue.path) for issue in issues}
+    expected = {single.paths[place] for place in wrong}
+    assert len(found & expected) >= 0.8 * len(expected)
+    assert len(found - expected) <= 10
+
+
+def test_all_photos_can_be_ranked() -> None:
+    sets = photos(40, 40, 40)
+    sets[Split.TRAINING] = flipped(sets[Split.TRAINING], {3: 1, 50: 2})
+    ranked = find(sets, seed=0, below=1)
+    assert len(ranked) == len({issue.path for issue in ranked}) == 360
+    assert {issue.path for issue in ranked[:2]} == {"training3.jpg", "training50.jpg"}
+    scores = [issue.score for issue in ranked]
+    assert scores == sorted(scores)
+    assert sum(issue.likely_id == issue.label_id for issue in ranked) > 340
+    few = find(sets, seed=0, below=0.3)
+    assert few == ranked[: len(few)]
+    assert 2 <= len(few) < 20
+
+
+def test_the_vectors_of_another_module_help() -> None:
+    """Of two that tell each half of what there is to know, both find more than one."""
+    random = np.random.default_rng(0)
+    label_ids = np.repeat(np.arange(3), 120).astype(np.int32)
+    signal = 1.1 * np.eye(3, 20)[label_ids]
+    one, other = ((signal + random.normal(size=signal.shape)).astype(np.float32) for _ in range(2))
+    paths = tuple(f"{number}.jpg" for number in range(360))
+    digests = tuple(map(str.encode, paths))
+    places = list(range(0, 360, 12))
+    flips = {place: (int(label_ids[place]) + 1) % 3 for place in places}
+    empty = synthetic((0,), 0).rows([])
+    sets = dict.fromkeys(Split, empty)
+    sets[Split.TRAINING] = flipped(FeatureSet(one, label_ids, paths, digests), flips)
+    wrong = {paths[place] for place in places}
+
+    def hits(others: list[dict[bytes, Floats]]) -> int:
+        ranked = find(sets, seed=0, below=1, others=others)
+        return len({issue.path for issue in ranked[: len(places)]} & wrong)
+
+    both = hits([dict(zip(digests, other, strict=True))])
+    assert both >= hits([]) + 3
+
+
+def test_copies_of_one_photo_are_no_class() -> None:
+    sets = photos(30, 30, 30)
+    training = sets[Split.TRAINING]
+    # Of a fourth class there are copies of one photo alone.
+    rows = [*range(90), 89, 89]
+    more = training.rows(rows)
+    label_ids = np.r_[more.label_ids[:89], [3, 3, 3]].astype(np.int32)
+    sets[Split.TRAINING] = replace(more, label_ids=label_ids)
+    assert 3 not in {issue.label_id for issue in find(sets, seed=0, below=1)}
+    # Nor can anything be told of copies of one photo in two classes.
+    only = training.rows([0] * 6)
+    alone = {split: training.rows([]) for split in Split}
+    alone[Split.TRAINING] = replace(only, label_ids=np.array([0, 0, 0, 1, 1, 1], np.int32))
+    assert find(alone, seed=0, below=1) == ()
+
+
 ISSUES = tuple(
     LabelIssue(f'photo "{number}", \n{number}.jpg', number % 2, 2, number / 100)
     for number in range(12)
@@ -110,14 +194,15 @@ def test_the_log_names_the_worst() -> None:
     lines = wrong_labels_lines(ISSUES, LABELS, photo_count=300)
     assert lines[0] == "12 of 300 photos have a label that looks wrong."
     assert len(lines) == 12
-    assert "a, rather 玫瑰 (its label's probability is 0.000)" in lines[1]
+    assert "a, rather 玫瑰 (its label's score is 0.000)" in lines[1]
     assert lines[-1] == "  ... and 2 more"
     assert all("\n" not in line for line in lines)
 
 
 def test_folds_are_even_over_the_classes() -> None:
     label_ids = np.repeat(np.arange(3), [50, 25, 10]).astype(np.int32)
-    folds = wrong_labels._folds(label_ids, [], seed=0)  # noqa: SLF001 - hard to see from outside
+    alone = np.arange(85)
+    folds = wrong_labels._folds(label_ids, alone, seed=0)  # noqa: SLF001 - hard to see from outside
     for label_id, count in enumerate((50, 25, 10)):
         dealt = np.bincount(folds[label_ids == label_id], minlength=5)
         assert dealt.tolist() == [count // 5] * 5
