@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import platformdirs
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
+from image_retraining.evaluation.wrong_labels import LISTED_BELOW
 from image_retraining.foundation.settings import (
     image_size,
     setting,
@@ -297,6 +298,11 @@ class RetrainConfig:
     label_issues_file: str = setting(
         "",
         "CSV file to write the photos to whose label looks wrong, the worst first.",
+        group="Results",
+    )
+    label_issues_below: float = setting(
+        LISTED_BELOW,
+        "A label looks wrong if its score is below this, 0 to 1; 1 ranks all photos.",
         group="Results",
     )
     print_misclassified_test_images: bool = setting(

@@ -1,18 +1,22 @@
 """The stages that judge: which photos are copies, how good and how sure a head is, wrong labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from absl import logging
 
+from image_retraining.cache.other_modules import of_other_modules
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.evaluation import copies, unknown, wrong_labels
 from image_retraining.evaluation.calibration import calibrate, calibrated
 from image_retraining.evaluation.metrics import measure
+from image_retraining.evaluation.wrong_labels import LabelIssue
 from image_retraining.foundation.errors import PhotoError, SettingError
-from image_retraining.foundation.records import FeatureSet, Head, Split
+from image_retraining.foundation.records import FeatureSet, Floats, Head, Split
 from image_retraining.head.sampling import Purpose, without_replacement
 from image_retraining.head.softmax import evaluate, softmax
+from image_retraining.photos.splits import object_of
 from image_retraining.reports.findings import Calibrated, Copies, Judged, WrongLabels
 
 Sets = Mapping[Split, FeatureSet]
@@ -27,6 +31,7 @@ class JudgingSettings:
     calibrate: bool
     test_batch_size: int
     label_issues_file: str
+    label_issues_below: float
     how_many_training_steps: int
     seed: int
 
@@ -118,15 +123,55 @@ def judge(head: Head, sets: Sets, labels: tuple[str, ...], settings: JudgingSett
     )
 
 
+def other_vectors(
+    sets: Sets, fingerprint: str, cache: BottleneckCache
+) -> Sequence[Mapping[bytes, Floats]]:
+    """Returns digest → vector of other modules that the cache has of all photos.
+
+    Args:
+        sets: all photos.
+        fingerprint: of the module that they have vectors of.
+        cache: where others may be.
+    """
+    digests = [digest for photos in sets.values() for digest in photos.digests]
+    if len(digests) != sum(map(len, sets.values())):
+        return []
+    return of_other_modules(cache, fingerprint, digests)
+
+
+def wrong_labels_of(
+    sets: Sets, settings: JudgingSettings, others: Sequence[Mapping[bytes, Floats]]
+) -> tuple[LabelIssue, ...]:
+    """Returns the photos whose label looks wrong, the worst first.
+
+    Args:
+        sets: all photos.
+        settings: from which score on.
+        others: what other modules have of them.
+    """
+    return wrong_labels.find(
+        sets,
+        seed=settings.seed,
+        below=settings.label_issues_below,
+        others=others,
+        object_of=object_of,
+    )
+
+
 def look_at_labels(
-    sets: Sets, labels: tuple[str, ...], settings: JudgingSettings
+    sets: Sets,
+    labels: tuple[str, ...],
+    settings: JudgingSettings,
+    others: Sequence[Mapping[bytes, Floats]],
 ) -> WrongLabels | None:
     """Returns which photos have a label that looks wrong; None unless they are asked for."""
     if not settings.label_issues_file:
         return None
-    logging.info("Looking for labels that look wrong")
+    count = 1 + len(others)
+    of_modules = f" by the vectors of {count} modules" if others else ""
+    logging.info("Looking for labels that look wrong%s", of_modules)
     return WrongLabels(
-        issues=wrong_labels.find(sets, seed=settings.seed),
+        issues=wrong_labels_of(sets, settings, others),
         labels=labels,
         photo_count=sum(map(len, sets.values())),
     )

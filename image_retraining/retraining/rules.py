@@ -49,11 +49,9 @@ def check(config: RetrainConfig) -> None:
         config.random_brightness,
     )
     _check_training(config)
-    require(
-        0 < config.duplicate_cosine <= 1,
-        "--duplicate_cosine must be above 0 and at most 1",
-        config.duplicate_cosine,
-    )
+    for name in ("duplicate_cosine", "label_issues_below"):
+        value = getattr(config, name)
+        require(0 < value <= 1, f"--{name} must be above 0 and at most 1", value)
     if config.metrics_file:
         check_metrics_file(config.metrics_file)
     require(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from image_retraining.evaluation import wrong_labels
+from image_retraining.cache.opening import open_cache
 from image_retraining.evaluation.intervals import wilson
 from image_retraining.foundation.command_line import as_a_library
 from image_retraining.foundation.errors import SettingError
@@ -167,14 +167,16 @@ class Run:
         return self._sets[Split(split)]
 
     def label_issues(self) -> pd.DataFrame:
-        """Returns the photos whose label looks wrong, the worst first.
+        """Returns the photos whose score is below label_issues_below, the worst first.
 
-        Columns: path, given_label, likely_label, score (the given label's probability, 0 to 1).
+        Columns: path, given_label, likely_label, score (of the given label, 0 to 1).
         """
-        issues = wrong_labels.find(self._sets, seed=self._config.seed)
+        with open_cache(self._config.bottleneck_dir) as cache:
+            others = evaluating.other_vectors(self._sets, self.found.backbone.fingerprint, cache)
+        settings = part_of(self._config, evaluating.JudgingSettings)
         rows = [
             (issue.path, self.labels[issue.label_id], self.labels[issue.likely_id], issue.score)
-            for issue in issues
+            for issue in evaluating.wrong_labels_of(self._sets, settings, others)
         ]
         columns = ["path", "given_label", "likely_label", "score"]
         return _pandas().DataFrame(rows, columns=columns)

@@ -144,6 +144,8 @@ def test_defaults_can_be_used() -> None:
         ),
         ({"duplicate_cosine": 0.0}, "--duplicate_cosine must be above 0 and at most 1", "0.0"),
         ({"duplicate_cosine": 1.1}, "--duplicate_cosine must be above 0 and at most 1", "1.1"),
+        ({"label_issues_below": 0.0}, "--label_issues_below must be above 0 and at most 1", "0.0"),
+        ({"label_issues_below": 1.01}, "--label_issues_below must be above 0 and at most", "1.01"),
         ({"duplicate_cosine": float("nan")}, "--duplicate_cosine must be above 0", "nan"),
         ({"random_crop": 5, "distortion_views": 0}, "for many, give --distortion_views=50", "0"),
         ({"random_crop": 5, "distortion_views": -1}, "--distortion_views must be at least 1", "-1"),
