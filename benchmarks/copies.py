@@ -63,10 +63,10 @@ def main() -> None:
                 taken[name].append(spent)
         found = sum(len(group.records) for group in duplicates.groups)
     print(f"{arguments.photos} photos, {vectors.shape[1]} features, {arguments.rounds} rounds")
-    for name, spent in taken.items():
-        ratios = [one / base for one, base in zip(spent, taken["baseline"], strict=True)]
+    for name, rounds in taken.items():
+        ratios = [one / base for one, base in zip(rounds, taken["baseline"], strict=True)]
         ratio = statistics.median(ratios)
-        print(f"  {name:12}{statistics.median(spent):8.2f} s {ratio:8.3f} of the baseline")
+        print(f"  {name:12}{statistics.median(rounds):8.2f} s {ratio:8.3f} of the baseline")
     print(f"  photos in groups: {found}; {COPIES} copies of others were made")
 
 
@@ -112,7 +112,7 @@ def baseline(some: list[Floats]) -> int:
         for row in range(0, len(some[one]), BLOCK):
             for column in range(0, len(some[other]), BLOCK):
                 rows, columns = some[one][row : row + BLOCK], some[other][column : column + BLOCK]
-                count += np.count_nonzero(cosine_similarity(rows, columns) >= COSINE)
+                count += int(np.count_nonzero(cosine_similarity(rows, columns) >= COSINE))
     return count
 
 

@@ -105,12 +105,12 @@ def draw(
     ids, places = label_ids.copy(), random.choice(len(label_ids), changed, replace=False)
     label_count = int(ids.max()) + 1
     ids[places] = (ids[places] + random.integers(1, label_count, changed)) % label_count
-    origins = np.repeat(np.arange(len(ids)), 1 + copies)
-    origins = origins[np.argsort(ids[origins], kind="stable")].astype(np.int32)
+    repeated = np.repeat(np.arange(len(ids)), 1 + copies)
+    origins: Ints = repeated[np.argsort(ids[repeated], kind="stable")].astype(np.int32)
     more = [vectors[origins] for vectors in modules]
     if copies:
         more = [with_noise(vectors, random) for vectors in more]
-    drawn = Draw(more, ids[origins], origins, set(places.tolist()))
+    drawn = Draw(more, ids[origins].astype(np.int32), origins, set(places.tolist()))
     ours, listed = searched(drawn, seed)
     return [ours, baseline(drawn, seed, listed)]
 

@@ -15,7 +15,7 @@ from image_retraining.cache.opening import open_cache
 from image_retraining.features.readable import of_readable
 from image_retraining.foundation.command_line import import_tensorflow, tell_tensorflow_hub
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
-from image_retraining.foundation.records import Evaluation, Split
+from image_retraining.foundation.records import Catalog, Evaluation, Extraction, Split
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
@@ -77,10 +77,7 @@ def _told(
         how = wanted(extracting.ExtractionSettings)
         extraction = extracting.extract(catalog, backbone, cache, how)
         stages.done("extraction", extraction)
-        if extraction.unreadable:
-            catalog, extraction = of_readable(catalog, extraction)
-            stages.mend(catalog=catalog, extraction=extraction)
-            tell(catalog)
+        catalog, extraction = _readable(catalog, extraction, stages, tell)
         labels, judging = catalog.labels, wanted(evaluating.JudgingSettings)
         found = evaluating.find_copies(extraction.sets, labels, judging, FoundFiles(cache.folder))
         copies = stages.done("copies", found)
@@ -98,15 +95,26 @@ def _told(
     proven = exporting.export(calibrated, backbone, sets, facts, wishes, results)
     _place(results, stages.done("exports", proven), tell)
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
-    photo = _example([(judged.paths, judged.evaluation), validated])
+    photo = f"--image={_example([(judged.paths, judged.evaluation), validated])}"
     return tell(
         stages.told(
-            example=(*label_image.split(), *run_folder.graph_to_name(config), f"--image={photo}"),
+            example=(*label_image.split(), *run_folder.graph_to_name(config), photo),
             summaries_dir=config.summaries_dir,
             left_over=left_over,
             stands_in_for="" if backbone.handle == config.tfhub_module else config.tfhub_module,
         )
     )
+
+
+def _readable(
+    catalog: Catalog, extraction: Extraction, stages: "_Stages", tell: Reporters
+) -> tuple[Catalog, Extraction]:
+    """Returns both without what cannot be read, which is told."""
+    if extraction.unreadable:
+        catalog, extraction = of_readable(catalog, extraction)
+        stages.mend(catalog=catalog, extraction=extraction)
+        tell(catalog)
+    return catalog, extraction
 
 
 def _place(results: contextlib.ExitStack, exports: tuple[Exported, ...], tell: Reporters) -> None:
