@@ -12,6 +12,8 @@ from image_retraining.cache.database import CacheFile, Database, chunks, execute
 
 # A file changed as lately as this may change again without its time stamp showing it.
 _SETTLED_AFTER_NS = 2_000_000_000
+# SQLite's integers go from -_HALF to _HALF - 1.
+_HALF = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class FileState:
         status = os.stat(path)
         times = (status.st_mtime_ns, status.st_ctime_ns)
         return cls(status.st_size, *times, status.st_ino, time.time_ns())
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """What SQLite can keep of it: size, times and inode, folded into 64 bits with a sign.
+
+        mergerfs numbers files beyond them, and what Windows gave no date is of 1601, which in
+        nanoseconds is beyond them, too.
+        """
+        values = (self.size, self.mtime_ns, self.ctime_ns, self.inode)
+        return tuple((value + _HALF) % (2 * _HALF) - _HALF for value in values)
 
     @property
     def settled(self) -> bool:
@@ -91,12 +103,12 @@ class PhotoFiles:
         known = {}
         keys = {path: _path_key(path) for path in paths}
         rows = self._file.read(lambda database: _rows(database, keys.values()))
-        remembered = {key: (FileState(*row[:-2]), *row[-2:]) for key, *row in rows}
+        remembered = {key: (tuple(row[:-2]), *row[-2:]) for key, *row in rows}
         for path, key in keys.items():
             if key in remembered:
-                state, digest, sealed = remembered[key]
+                kept, digest, sealed = remembered[key]
                 preparation = _unsealed(digest, sealed)
-                if preparation is not None and _has_state(path, state):
+                if preparation is not None and _present(path) == kept:
                     known[path] = (digest, preparation)
         return known
 
@@ -105,7 +117,7 @@ class PhotoFiles:
         rows = [
             (
                 _path_key(file.path),
-                *(file.state.size, file.state.mtime_ns, file.state.ctime_ns, file.state.inode),
+                *file.state.kept,
                 *(file.digest, _sealed(file.digest, file.preparation)),
             )
             for file in files
@@ -148,8 +160,9 @@ def _path_key(path: str) -> bytes:
     return os.fsencode(os.path.abspath(path))
 
 
-def _has_state(path: str, state: FileState) -> bool:
+def _present(path: str) -> tuple[int, ...] | None:
+    """Returns what would be kept of the present state of a file; None if it cannot be told."""
     try:
-        return FileState.of(path) == state
+        return FileState.of(path).kept
     except OSError:
-        return False
+        return None

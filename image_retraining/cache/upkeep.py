@@ -58,7 +58,8 @@ def care(folder: str, *, prune_days: int) -> None:
 
 def _prune(file: CacheFile, days: int) -> None:
     before = file.size
-    oldest = today_number() - days
+    # Before the first day there is nothing, and far before it no number for SQLite.
+    oldest = max(0, today_number() - days)
 
     def delete(database: Database) -> int:
         deleted = database.execute("DELETE FROM bottlenecks WHERE used_day < ?", [oldest]).rowcount

@@ -178,6 +178,7 @@ def test_telling_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (30, [0, 1, 29, 30]),
         (31, [0, 1, 29, 30, 31]),
         (10**6, [0, 1, 29, 30, 31, 400, TODAY]),
+        (10**30, [0, 1, 29, 30, 31, 400, TODAY]),
         (-1, [0, 1, 29, 30, 31, 400, TODAY]),
     ],
 )

@@ -337,6 +337,32 @@ def test_a_photo_is_as_fresh_as_when_its_state_was_taken(
     assert PhotoFiles(cache.file).known([photo]) == {}
 
 
+# Once: OverflowError, for SQLite's integers have 64 bits, one of them a sign.
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("st_ino", 2**63),
+        ("st_ino", 2**64 - 1),
+        ("st_mtime_ns", -11_644_473_600 * SECOND),  # 1601, which Windows begins with
+        ("st_mtime_ns", -(2**63)),
+        ("st_ctime_ns", -(2**40) * SECOND),
+    ],
+)
+def test_a_state_beyond_sqlites_numbers_is_known(
+    cache: BottleneckCache, photo: str, monkeypatch: pytest.MonkeyPatch, field: str, value: int
+) -> None:
+    names = ("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
+    state = SimpleNamespace(**{name: getattr(os.stat(photo), name) for name in names})
+    setattr(state, field, value)
+    stand_in = SimpleNamespace(**{**vars(os), "stat": lambda _: state})
+    monkeypatch.setattr(known_files, "os", stand_in)
+    remember(cache, photo)
+    assert PhotoFiles(cache.file).known([photo]) == {photo: (digest(0), "")}
+    setattr(state, field, value + 1)
+    assert PhotoFiles(cache.file).known([photo]) == {}
+
+
 @pytest.mark.usefixtures("clock")
 def test_a_path_that_is_not_utf8_is_known(cache: BottleneckCache, tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/ros\xff\xe9.jpg")
