@@ -18,7 +18,7 @@ from image_retraining.foundation.errors import ModuleError, first_line
 from image_retraining.foundation.records import Floats
 
 # Raise it with whatever changes the graph that is made of a module: kept ones are then unused.
-FREEZING_VERSION = 2
+FREEZING_VERSION = 3
 
 _OUTPUTS = ("default", "feature_vector")
 _CHANNELS = 3

@@ -4,6 +4,7 @@ OpenCV, converters and older TensorFlow releases know the ops of an inference gr
 what freezing leaves around them.
 """
 
+import itertools
 from typing import Any
 
 import tensorflow as tf
@@ -107,16 +108,30 @@ def _in_order(nodes: dict[str, Any], output_name: str) -> list[Any]:
 
 
 def _rename_numbered(graph_def: Any) -> None:
-    """Numbers anew what freezing named by a number that counts on through the process."""
+    """Numbers anew the constants that freezing named by a number that counts on in the process.
+
+    Other nodes of such names have them from the module.
+    """
+    taken = {node.name for node in graph_def.node}
     names: dict[str, str] = {}
+    numbers = itertools.count()
     for node in graph_def.node:
         scope, slash, last = node.name.rpartition("/")
-        if last.isdigit():
-            names[node.name] = f"{scope}{slash}constant_{len(names)}"
+        if node.op == "Const" and last.isdecimal():
+            places = (f"{scope}{slash}constant_{number}" for number in numbers)
+            names[node.name] = next(place for place in places if place not in taken)
     for node in graph_def.node:
         node.name = names.get(node.name, node.name)
-        # Such a node is a constant, which has one output and needs no ":0".
-        node.input[:] = [names.get(name, name) for name in node.input]
+        node.input[:] = [_renamed(name, names) for name in node.input]
+
+
+def _renamed(input_name: str, names: dict[str, str]) -> str:
+    """Returns the name of an input, of which a control input's begins with a circumflex."""
+    name = _node_name(input_name)
+    if name not in names:
+        return input_name
+    # A constant has one output, which needs no ":0".
+    return input_name.replace(name, names[name], 1).removesuffix(":0")
 
 
 def _node_name(input_name: str) -> str:

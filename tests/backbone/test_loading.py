@@ -112,6 +112,26 @@ def test_a_module_with_loops_and_branches_gives_the_features(tmp_path: Path) -> 
     assert_is_plain(backbone)
 
 
+def with_numbers(weights: Any, photos: Any) -> Any:
+    left, right = tf.split(features(weights, photos), [2, 3], axis=1, name="1")
+    return tf.concat([left, right], axis=1, name="scope/2")
+
+
+def with_our_names(weights: Any, photos: Any) -> Any:
+    doubled = tf.constant(2.0, name="3") * features(weights, photos)
+    one = tf.constant(1.0, name="constant_1")
+    return doubled / tf.add(tf.add(one, 0.0, name="constant_0"), one, name="constant_2")
+
+
+# Once: the second output of the first was looked for under its old name, in a graph that was kept.
+@pytest.mark.parametrize("answer", [with_numbers, with_our_names])
+def test_nodes_of_a_module_may_have_numbers_for_names(answer: Any, tmp_path: Path) -> None:
+    backbone = load_backbone(str(save_signature(tmp_path / "m", answer)))
+    assert_gives_the_features(backbone)
+    names = [node.name for node in backbone.graph_def.node]
+    assert len(set(names)) == len(names)
+
+
 def test_a_frozen_graph_gives_what_the_module_itself_gives(plain_module: Path) -> None:
     photos = random_photos(7)
     module = tf.saved_model.load(str(plain_module))

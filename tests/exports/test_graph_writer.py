@@ -100,9 +100,11 @@ def test_an_ordinary_inference_graph(graph_def: Any) -> None:
     assert set(product.attr) == {"T"}, "attributes at their default are not written"
 
 
-def test_another_softmax_name(backbone: Backbone, tmp_path: Path) -> None:
-    graph_def = build_graph(backbone, HEAD, final_tensor_name="my.softmax-1")
-    assert graph_def.node[-1].name == "my.softmax-1"
+# A number was numbered anew once, as constants are.
+@pytest.mark.parametrize("name", ["my.softmax-1", "1"])
+def test_another_softmax_name(backbone: Backbone, tmp_path: Path, name: str) -> None:
+    graph_def = build_graph(backbone, HEAD, final_tensor_name=name)
+    assert graph_def.node[-1].name == name
     write_graph(tmp_path / "g.pb", graph_def)
     assert FrozenGraph(tmp_path / "g.pb").output_size == 3
 
