@@ -47,12 +47,15 @@ def read_text_bottlenecks(
         feature_size: D.
     """
     found = TextBottlenecks()
-    firsts = {record.label_id: record.path for record in reversed(catalog.records)}
+    # Normal, for a common path keeps the `..` that normal paths have not.
+    paths = [os.path.normpath(record.path) for record in catalog.records]
+    labelled = zip(catalog.records, paths, strict=True)
+    firsts = {record.label_id: path for record, path in reversed(list(labelled))}
     image_dir = os.path.commonpath(firsts.values())
     for position, record in enumerate(catalog.records):
         label = catalog.labels[record.label_id]
         # The example knew no folders below those of the classes.
-        if os.path.dirname(os.path.normpath(record.path)) != os.path.join(image_dir, label):
+        if os.path.dirname(paths[position]) != os.path.join(image_dir, label):
             found.without += 1
             continue
         name = f"{os.path.basename(record.path)}_{module_part(handle)}.txt"

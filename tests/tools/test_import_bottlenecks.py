@@ -117,6 +117,21 @@ def test_a_file_is_found_where_the_example_wrote_it(two_photos: Catalog, tmp_pat
     assert (found.without, found.outdated, found.unusable) == (1, 0, {})
 
 
+@pytest.mark.parametrize("spelling", ["{}/../photos", "{}/./", "{}//", "{}/daisy/.."])
+def test_a_file_is_found_however_the_folder_of_photos_is_spelled(
+    two_photos: Catalog, tmp_path: Path, spelling: str
+) -> None:
+    # Once: with `..` in it no file was found.
+    write_texts(tmp_path / "text", two_photos, {0: b"1,2,3", 1: b"4,5,6"})
+    image_dir = spelling.format(two_photos.image_dir)
+    records = [
+        replace(record, path=record.path.replace(two_photos.image_dir, image_dir))
+        for record in two_photos.records
+    ]
+    found = texts_of(tmp_path / "text", replace(two_photos, records=tuple(records)))
+    assert list(found.vectors) == [0, 1]
+
+
 def test_numbers_come_out_as_they_were(two_photos: Catalog, tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=[2, 3]).astype(np.float32)
     vectors[0] = np.array([0, -0.0, np.finfo(np.float32).smallest_subnormal], np.float32)
