@@ -62,8 +62,12 @@ def _why_read_only(folder: Path) -> str:
 
 def _warn_of_network(folder: Path) -> None:
     """Warns of a folder on a network, by the file system that it is mounted with."""
-    place = folder.resolve()
-    mounts = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
+    try:
+        place, disks = folder.resolve(), psutil.disk_partitions(all=True)
+    # Where the system does not tell, as in some sandboxes, nothing is known to warn of.
+    except (psutil.Error, OSError, NotImplementedError, RuntimeError):
+        return
+    mounts = {Path(disk.mountpoint): disk.fstype for disk in disks}
     home = next((mounts[parent] for parent in (place, *place.parents) if parent in mounts), "")
     if home.removeprefix("fuse.").startswith(_NETWORK_FILE_SYSTEMS):
         logging.warning(

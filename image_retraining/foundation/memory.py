@@ -6,7 +6,7 @@ the kernel's cgroup-v1/memory.rst and cgroup-v2.rst), and what `ulimit -v` leave
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -53,11 +53,15 @@ _KINDS = (
 
 
 def available() -> int:
-    """Returns how many bytes this process may still take; never below 0."""
-    left = [psutil.virtual_memory().available, *left_by_groups(_MEMBERSHIP, _GROUPS)]
-    limit = _address_space()
+    """Returns how many bytes this process may still take; never below 0.
+
+    What the system does not tell, as in some sandboxes, limits nothing.
+    """
+    free = _unless_refused(lambda: psutil.virtual_memory().available)
+    limit, taken = _address_space(), _unless_refused(lambda: psutil.Process().memory_info().vms)
+    left = [sys.maxsize if free is None else free, *left_by_groups(_MEMBERSHIP, _GROUPS)]
     if limit is not None:
-        left.append(limit - psutil.Process().memory_info().vms)
+        left.append(limit - (taken or 0))
     return max(0, min(left))
 
 
@@ -68,12 +72,14 @@ def left_by_groups(membership: Path, groups: Path) -> Iterator[int]:
         membership: lists the groups of the process: number, controllers and path on each line.
         groups: where the groups are mounted.
     """
-    if not membership.exists():
+    try:
+        lines = membership.read_text(errors="surrogateescape").splitlines()
+    except OSError:
         return
-    for line in membership.read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
+    for line in lines:
+        controllers, _, path = line.partition(":")[2].partition(":")
         for kind in _KINDS:
-            if kind.controllers == controllers:
+            if kind.controllers == controllers and path.startswith("/"):
                 for folder in kind.folders:
                     yield from _left_below(groups / folder, PurePosixPath(path), kind)
 
@@ -114,8 +120,17 @@ def _address_space() -> int | None:
     # Only Linux has it.
     if not hasattr(psutil, "RLIMIT_AS"):
         return None
-    soft, _ = psutil.Process().rlimit(psutil.RLIMIT_AS)
+    soft = _unless_refused(lambda: psutil.Process().rlimit(psutil.RLIMIT_AS)[0])
     return None if soft == psutil.RLIM_INFINITY else soft
+
+
+def _unless_refused(ask: Callable[[], int]) -> int | None:
+    """Returns what the system says, None where it does not let itself be asked."""
+    # psutil.AccessDenied and the like; and what its parts raise where /proc is closed or odd.
+    try:
+        return ask()
+    except (psutil.Error, OSError, NotImplementedError, RuntimeError, ValueError, LookupError):
+        return None
 
 
 def _left_below(mount: Path, path: PurePosixPath, kind: _Kind) -> Iterator[int]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import psutil
@@ -1100,3 +1100,20 @@ def test_a_network_folder_brings_a_warning(
     if is_network:
         assert f"{folder} is on a network" in logged.text
         assert "--bottleneck_dir" in logged.text
+
+
+@pytest.mark.parametrize("error", [psutil.AccessDenied(1), PermissionError(13, "Denied")], ids=repr)
+def test_mounts_that_the_system_does_not_tell_are_no_matter(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    # Once: a traceback.
+    def refuse(**_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(psutil, "disk_partitions", refuse)
+    with open_cache(str(tmp_path)) as cache:
+        cache.store(RECIPE, numbered(range(3)))
+    assert logged.messages == []

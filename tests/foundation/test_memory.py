@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
+from conftest import as_nobody
 from PIL import Image
 
 from image_retraining.foundation import memory
@@ -66,6 +68,45 @@ def test_a_system_without_groups_limits_nothing(tmp_path: Path) -> None:
 
 def test_no_more_is_available_than_the_machine_has_free() -> None:
     assert 0 < memory.available() <= psutil.virtual_memory().total
+
+
+REFUSALS = (
+    psutil.AccessDenied(1),
+    psutil.NoSuchProcess(1),
+    PermissionError(13, "Permission denied"),
+    FileNotFoundError(2, "No such file or directory", "/proc/meminfo"),
+    NotImplementedError(),
+    RuntimeError("no such number"),
+)
+
+
+# Once: a traceback in sandboxes that close /proc, or do not let a process ask for its limits.
+@pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
+def test_what_the_system_does_not_tell_limits_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refusal: Exception
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise refusal
+
+    monkeypatch.setattr(psutil, "virtual_memory", refuse)
+    monkeypatch.setattr(psutil.Process, "memory_info", refuse)
+    monkeypatch.setattr(psutil.Process, "rlimit", refuse)
+    monkeypatch.setattr(memory, "_MEMBERSHIP", tmp_path / "none")
+    assert memory.available() == sys.maxsize
+    memory.check_address_space()
+
+
+@pytest.mark.parametrize("membership", ["0\n", "\n", "::\n", "0::/\udcff\n"])
+def test_a_list_of_groups_may_be_odd(tmp_path: Path, membership: str) -> None:
+    (tmp_path / "cgroup").write_text(membership, errors="surrogateescape")
+    assert not list(memory.left_by_groups(tmp_path / "cgroup", tmp_path / "fs"))
+
+
+def test_a_closed_list_of_groups_limits_nothing(tmp_path: Path) -> None:
+    (tmp_path / "cgroup").write_text("0::/box\n")
+    (tmp_path / "cgroup").chmod(0)
+    with as_nobody(tmp_path):
+        assert not list(memory.left_by_groups(tmp_path / "cgroup", tmp_path / "fs"))
 
 
 def test_a_limit_of_address_space_counts() -> None:
