@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import as_nobody
 from modules_made_here import (
     archive_with,
     empty_folder,
@@ -91,6 +92,54 @@ def test_what_is_no_folder_is_refused(make: Callable[[Path], None], tmp_path: Pa
 def test_an_empty_handle_is_refused() -> None:
     with pytest.raises(ModuleError, match="Got nothing, which does not exist"):
         hub.resolve("", patience=PATIENCE)
+
+
+# --- names that are not UTF-8, which TensorFlow does not take
+NOT_UTF_8 = b"modul\xff\xe9"
+
+
+# Once: UnicodeEncodeError.
+def test_a_folder_may_have_a_name_that_is_not_utf8(module: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(NOT_UTF_8)
+    shutil.copytree(module, folder)
+    assert hub.resolve(str(folder), patience=PATIENCE) == str(folder)
+    found = module_in(str(folder), "the handle")
+    assert found.fingerprint == fingerprint(str(module))
+    photos = random_photos(2)
+    (answer,) = found.load().answer(photos).values()
+    assert answer.numpy() == pytest.approx(expected_features(photos), abs=1e-5)
+
+
+def test_an_archive_may_have_a_name_that_is_not_utf8(archive: bytes, tmp_path: Path) -> None:
+    handle = tmp_path / os.fsdecode(NOT_UTF_8 + b".tar.gz")
+    handle.write_bytes(archive)
+    assert_works(hub.resolve(str(handle), patience=PATIENCE))
+
+
+@pytest.mark.parametrize("beginning", ["", "gs://bucket/", "file://"])
+def test_a_name_of_nothing_that_is_not_utf8_is_refused(beginning: str) -> None:
+    # Once: UnicodeEncodeError.
+    handle = beginning + os.fsdecode(NOT_UTF_8)
+    with pytest.raises(ModuleError, match="which does not exist as a folder"):
+        hub.resolve(handle, patience=PATIENCE)
+
+
+def test_an_address_that_is_not_utf8_cannot_be_downloaded() -> None:
+    failed_download("http://127.0.0.1:9/" + os.fsdecode(NOT_UTF_8))
+
+
+@pytest.mark.parametrize("name", [b"saved_model.pb", b"assets/\xff.txt"])
+def test_a_module_whose_files_cannot_be_read_is_refused(
+    name: bytes, module: Path, tmp_path: Path
+) -> None:
+    # Once: a traceback.
+    folder = tmp_path / "module"
+    shutil.copytree(module, folder)
+    file = folder / os.fsdecode(name)
+    file.touch()
+    file.chmod(0)
+    with as_nobody(folder), pytest.raises(ModuleError, match="whose files cannot be read: "):
+        module_in(str(folder), "the handle")
 
 
 # --- loading

@@ -23,8 +23,17 @@ def module_in(folder: str, handle: str) -> FoundModule:
     Args:
         folder: of its files.
         handle: what the person calls it, for messages.
+
+    Raises:
+        ModuleError: its files cannot be read.
     """
-    return FoundModule(fingerprint(folder), partial(_function_in, folder, handle))
+    try:
+        return FoundModule(fingerprint(folder), partial(_function_in, folder, handle))
+    # What is closed to the person, or has vanished; TensorFlow takes no names but those in UTF-8.
+    except (OSError, UnicodeError, tf.errors.OpError) as error:
+        raise ModuleError(
+            f"{MODULE_RULE} Got {handle}, whose files cannot be read: {first_line(error)}"
+        ) from error
 
 
 def fingerprint(folder: str) -> str:
@@ -34,13 +43,14 @@ def fingerprint(folder: str) -> str:
     little-endian; the files are taken in the order of their paths. Hidden files do not count.
     """
     content = hashlib.sha256()
-    for path in sorted(_files_below(folder)):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            data = file.read()
-        name = os.path.relpath(path, folder).replace(os.sep, "/").encode()
-        for part in (name, data):
-            content.update(len(part).to_bytes(8, "little"))
-            content.update(part)
+    with plainly_named(folder) as place:
+        for path in sorted(_files_below(place)):
+            with tf.io.gfile.GFile(path, "rb") as file:
+                data = file.read()
+            name = os.path.relpath(path, place).replace(os.sep, "/").encode()
+            for part in (name, data):
+                content.update(len(part).to_bytes(8, "little"))
+                content.update(part)
     return content.hexdigest()
 
 

@@ -72,7 +72,7 @@ def resolve(handle: str, *, patience: float) -> str:
         return _unpack(handle)
     if os.path.basename(handle) == SAVED_MODEL_FILE and os.path.isfile(handle):
         return os.path.dirname(handle) or "."
-    if not tf.io.gfile.isdir(handle):
+    if not _is_folder(handle):
         raise ModuleError(
             f"{MODULE_RULE} Got {handle or 'nothing'}, which does not exist as a folder."
         )
@@ -93,6 +93,17 @@ def _loaded_download(found: FoundModule, folder: str) -> PhotoFunction:
 
 def _is_url(handle: str) -> bool:
     return handle.startswith(("http://", "https://"))
+
+
+def _is_folder(handle: str) -> bool:
+    """Whether there is a folder on this machine or, by an address, elsewhere."""
+    if "://" not in handle:
+        return os.path.isdir(handle)
+    try:
+        return bool(tf.io.gfile.isdir(handle))
+    # TensorFlow takes no address that is not UTF-8.
+    except UnicodeEncodeError:
+        return False
 
 
 def _download(url: str, patience: float) -> str:
