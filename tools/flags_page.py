@@ -23,7 +23,8 @@ right, 130 interrupted (143 by SIGTERM, 129 by SIGHUP), 1 a defect of this proje
 # Where the default is another on each machine.
 _DEFAULTS = {
     "bottleneck_dir": "`bottleneck_cache` beside retrain.py; of the installed command, "
-    "`image-retraining` in the user's cache folder"
+    "`image-retraining` in the user's cache folder",
+    "tfhub_cache_dir": "`image-retraining/modules` in the user's cache folder",
 }
 
 

@@ -27,6 +27,7 @@ from image_retraining.foundation.interruption import (
     last_words,
     note_interruptions,
 )
+from image_retraining.foundation.own_folders import modules_folder
 from image_retraining.foundation.quiet import stderr_into, write_to_stderr
 from image_retraining.foundation.settings import settings_of
 from image_retraining.foundation.streams import open_standard_streams
@@ -147,11 +148,13 @@ def import_tensorflow() -> None:
 def tell_tensorflow_hub(cache_dir: str, load_format: str) -> None:
     """Hands on its settings, in the environment, where it looks before it looks at flags.
 
+    Its own default is a folder among temporary files, into which everybody may write.
+
     Args:
-        cache_dir: as --tfhub_cache_dir.
+        cache_dir: as --tfhub_cache_dir; '' is the person's own.
         load_format: as --tfhub_model_load_format.
     """
-    settings = {"TFHUB_CACHE_DIR": cache_dir}
+    settings = {"TFHUB_CACHE_DIR": cache_dir or modules_folder()}
     if load_format != "AUTO":
         settings["TFHUB_MODEL_LOAD_FORMAT"] = load_format
     if sys.stderr is not None and sys.stderr.isatty():

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -89,6 +90,14 @@ def is_trusted(path: str | os.PathLike[str]) -> bool:
     folder = os.stat(os.path.dirname(path) or ".")
     is_for_all = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
     return not is_for_all or os.lstat(path).st_uid in {os.geteuid(), folder.st_uid}
+
+
+def foreign(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Yields what others have put into folders for all on the way to a path, itself included."""
+    for place in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):
+        for part in (place, *map(str, Path(place).parents)):
+            if os.path.lexists(part) and not is_trusted(part):
+                yield part
 
 
 def open_stream(path: str | os.PathLike[str]) -> IO[bytes]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import platformdirs
-
 from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
 from image_retraining.evaluation.wrong_labels import LISTED_BELOW
+from image_retraining.foundation.own_folders import user_cache
 from image_retraining.foundation.settings import (
     image_size,
     setting,
@@ -30,7 +29,7 @@ def _default_bottleneck_dir() -> str:
     beside = Path(__file__).resolve().parents[2]
     if (beside / "retrain.py").is_file():
         return str(beside / "bottleneck_cache")
-    return platformdirs.user_cache_dir("image-retraining", appauthor=False)
+    return user_cache()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +134,10 @@ class RetrainConfig:
         choices=("float32", "bfloat16"),
     )
     tfhub_cache_dir: str = setting(
-        "", "Folder that tensorflow_hub keeps downloaded modules in.", group="Module"
+        "",
+        "Folder that downloaded and unpacked modules are kept in; TFHUB_CACHE_DIR in the "
+        "environment goes before it. Without either it is one of the user's own.",
+        group="Module",
     )
     tfhub_model_load_format: str = setting(
         "AUTO",

@@ -28,6 +28,7 @@ from modules_made_here import (
 from image_retraining.backbone.handles import MODULE_RULE
 from image_retraining.backbone.sources import hub, library
 from image_retraining.backbone.sources.folder import fingerprint, module_in
+from image_retraining.foundation.command_line import tell_tensorflow_hub
 from image_retraining.foundation.errors import DownloadError, ModuleError
 
 # tensorflow_hub leaves the answer of a download that fails to the garbage collector.
@@ -333,10 +334,10 @@ def test_an_archive_is_unpacked_into_the_cache_once(
     assert kept(cache) == [os.path.basename(folder)]
     assert Path(folder).parent == cache
     # What is served from the cache keeps a file that was put there.
-    (Path(folder) / "mark").touch()
+    (Path(folder) / ".mark").touch()
     moved = handle.rename(tmp_path / f"moved_{name}")
     assert hub.resolve(str(moved), patience=PATIENCE) == folder
-    assert (Path(folder) / "mark").exists()
+    assert (Path(folder) / ".mark").exists()
 
 
 def test_an_archive_of_the_folder_itself_is_unpacked_too(module: Path, tmp_path: Path) -> None:
@@ -432,6 +433,160 @@ def test_a_cache_folder_that_cannot_be_made_is_an_error_in_words(
     handle.write_bytes(archive)
     with pytest.raises(ModuleError, match="cache"):
         hub.resolve(str(handle), patience=PATIENCE)
+
+
+def cut_short(folder: Path) -> None:
+    file = folder / "variables" / "variables.data-00000-of-00001"
+    file.write_bytes(file.read_bytes()[:8])
+
+
+def swept(folder: Path) -> None:
+    shutil.rmtree(folder / "variables")
+
+
+def with_another_file(folder: Path) -> None:
+    (folder / "assets" / "more.txt").parent.mkdir(exist_ok=True)
+    (folder / "assets" / "more.txt").touch()
+
+
+def without_manifest(folder: Path) -> None:
+    (folder / ".unpacked").unlink()
+
+
+# Once: an error in each run from then on.
+@pytest.mark.parametrize(
+    "damage", [cut_short, swept, with_another_file, without_manifest, shutil.rmtree]
+)
+def test_what_was_unpacked_and_is_damaged_is_unpacked_again(
+    damage: Callable[[Path], None], archive: bytes, module: Path, tmp_path: Path, cache: Path
+) -> None:
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(archive)
+    folder = hub.resolve(str(handle), patience=PATIENCE)
+    damage(Path(folder))
+    assert hub.resolve(str(handle), patience=PATIENCE) == folder
+    assert_works(folder)
+    assert fingerprint(folder) == fingerprint(str(module))
+    assert kept(cache) == [os.path.basename(folder)]
+
+
+def test_an_archive_may_hold_a_manifest_of_its_own(tmp_path: Path, cache: Path) -> None:
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(archive_with(".unpacked"))
+    folder = hub.resolve(str(handle), patience=PATIENCE)
+    inode = os.stat(folder).st_ino
+    assert hub.resolve(str(handle), patience=PATIENCE) == folder
+    assert os.stat(folder).st_ino == inode
+    assert kept(cache) == [os.path.basename(folder)]
+
+
+# --- whose the modules are that are kept
+
+
+NOBODY = 65534
+
+
+def belonging_to_another(path: Path) -> None:
+    os.chown(path, NOBODY, -1)
+
+
+def open_to_all(path: Path) -> None:
+    path.chmod(path.stat().st_mode | 0o002)
+
+
+def planted(kind: str, archive: bytes, cache: Path, tmp_path: Path) -> tuple[str, Path]:
+    """Returns a handle, and the folder that lies ready for it where modules are kept."""
+    cache.mkdir()
+    cache.chmod(0o1777)
+    if kind == "archive":
+        handle = str(tmp_path / "module.tar.gz")
+        Path(handle).write_bytes(archive)
+    else:
+        with served(archive) as server:
+            handle = server.url
+            hub.resolve(handle, patience=PATIENCE)
+    return handle, Path(hub.resolve(handle, patience=PATIENCE))
+
+
+# Once: used without a word, and a module is a program.
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of two users")
+@pytest.mark.parametrize("kind", ["archive", "url"])
+@pytest.mark.parametrize("change", [belonging_to_another, open_to_all])
+@pytest.mark.parametrize("part", ["", "saved_model.pb", "variables/variables.index"])
+def test_a_module_that_somebody_else_may_have_put_there_is_refused(
+    kind: str,
+    change: Callable[[Path], None],
+    part: str,
+    archive: bytes,
+    cache: Path,
+    tmp_path: Path,
+) -> None:
+    handle, folder = planted(kind, archive, cache, tmp_path)
+    change(folder / part)
+    with pytest.raises(ModuleError) as caught:
+        hub.resolve(handle, patience=PATIENCE)
+    reason = "everybody may write" if change is open_to_all else "belongs to another user"
+    assert str(folder / part) in str(caught.value)
+    assert reason in str(caught.value)
+    assert "--tfhub_cache_dir" in str(caught.value)
+    assert not isinstance(caught.value, DownloadError)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of two users")
+@pytest.mark.parametrize("kind", ["archive", "url"])
+def test_a_folder_for_modules_that_another_made_in_a_folder_for_all_is_refused(
+    kind: str, archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "tmp"
+    cache = shared / "tfhub_modules"
+    cache.mkdir(parents=True)
+    shared.chmod(0o1777)
+    os.chown(cache, NOBODY, -1)
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(cache))
+    handle = str(tmp_path / "module.tar.gz")
+    Path(handle).write_bytes(archive)
+    with served(archive) as server, pytest.raises(ModuleError, match="belongs to another user"):
+        hub.resolve(server.url if kind == "url" else handle, patience=PATIENCE)
+    # A folder that its owner has named is that owner's matter, wherever else it lies.
+    shared.chmod(0o755)
+    hub.resolve(handle, patience=PATIENCE)
+
+
+def test_a_folder_for_modules_into_which_everybody_may_write_is_refused(
+    archive: bytes, tmp_path: Path, cache: Path
+) -> None:
+    cache.mkdir()
+    cache.chmod(0o777)
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(archive)
+    with pytest.raises(ModuleError, match="everybody may write"):
+        hub.resolve(str(handle), patience=PATIENCE)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_folder_for_modules_is_made_for_its_owner(
+    archive: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_named: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home/.cache"))
+    monkeypatch.setenv("TFHUB_CACHE_DIR", "")
+    tell_tensorflow_hub(str(tmp_path / "named/hub") if is_named else "", "AUTO")
+    handle = tmp_path / "module.tar.gz"
+    handle.write_bytes(archive)
+    before = os.umask(0)
+    try:
+        folder = hub.resolve(str(handle), patience=PATIENCE)
+        assert hub.resolve(str(handle), patience=PATIENCE) == folder
+        with served(archive) as server:
+            assert_works(hub.resolve(server.url, patience=PATIENCE))
+            assert_works(hub.resolve(server.url, patience=PATIENCE))
+    finally:
+        os.umask(before)
+    place = tmp_path / ("named/hub" if is_named else "home/.cache/image-retraining/modules")
+    assert Path(folder).parent == place
+    assert place.stat().st_mode & 0o777 == (0o775 if is_named else 0o700)
 
 
 # --- downloads

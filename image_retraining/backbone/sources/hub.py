@@ -7,22 +7,21 @@ import os
 import shutil
 import socket
 import ssl
-import tarfile
-import tempfile
 import threading
 import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import tensorflow as tf
 from absl import logging
 
 from image_retraining.backbone.handles import ARCHIVES, MODULE_RULE, SAVED_MODEL_FILE
 from image_retraining.backbone.sources import library
+from image_retraining.backbone.sources.archive import unpacked
 from image_retraining.backbone.sources.folder import module_in
+from image_retraining.backbone.sources.kept import check_kept, closed_to_others, folder_for_modules
 from image_retraining.backbone.sources.source import FoundModule, PhotoFunction
 from image_retraining.foundation.errors import DamagedModuleError, DownloadError, ModuleError
 
@@ -64,12 +63,13 @@ def resolve(handle: str, *, patience: float) -> str:
 
     Raises:
         DownloadError: a URL's module cannot be downloaded.
-        ModuleError: there is no such folder, or the archive cannot be unpacked.
+        ModuleError: there is no such folder, or the archive cannot be unpacked, or somebody else
+            may have put there what is kept of it.
     """
     if _is_url(handle):
         return _download(handle, patience)
     if handle.endswith(ARCHIVES) and os.path.isfile(handle):
-        return _unpack(handle)
+        return unpacked(handle)
     if os.path.basename(handle) == SAVED_MODEL_FILE and os.path.isfile(handle):
         return os.path.dirname(handle) or "."
     if not _is_folder(handle):
@@ -112,10 +112,12 @@ def _download(url: str, patience: float) -> str:
         if not _is_downloaded(url):
             logging.info("Downloading the module %s", url)
             _await_answer(url, patience)
-        with _socket_timeout(_STALL_SECONDS):
-            return library.resolve(url)
+        with _socket_timeout(_STALL_SECONDS), closed_to_others():
+            folder = library.resolve(url)
     except _DOWNLOAD_ERRORS as error:
         raise DownloadError(url, _why(error)) from error
+    check_kept(folder)
+    return folder
 
 
 def _why(error: Exception) -> str:
@@ -128,8 +130,9 @@ def _why(error: Exception) -> str:
 
 def _is_downloaded(url: str) -> bool:
     """Whether tensorflow_hub has the module: it keeps it under the SHA-1 of its URL."""
-    cache = library.cache_folder()
-    folder = os.path.join(cache, hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest())
+    folder = os.path.join(
+        folder_for_modules(), hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()
+    )
     return bool(tf.io.gfile.isdir(folder) and tf.io.gfile.listdir(folder))
 
 
@@ -176,38 +179,3 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _unpack(archive: str) -> str:
-    """Returns the folder of a .tar.gz module, unpacked once into tensorflow_hub's cache folder."""
-    cache = Path(library.cache_folder())
-    try:
-        with open(archive, "rb") as file:
-            folder = cache / hashlib.file_digest(file, "sha256").hexdigest()
-        if not folder.is_dir():
-            cache.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=cache) as temporary:
-                unpacked = Path(temporary) / "module"
-                with tarfile.open(archive) as tar:
-                    tar.extractall(unpacked, filter="data")
-                _move(_without_wrapper(unpacked), folder)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise ModuleError(
-            f"{MODULE_RULE} Got {archive}, which cannot be unpacked: {error}"
-        ) from error
-    return str(folder)
-
-
-def _without_wrapper(unpacked: Path) -> Path:
-    """Returns the folder that is all there is in a folder, as in archives packed from outside."""
-    entries = [entry for entry in unpacked.iterdir() if not entry.name.startswith(".")]
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else unpacked
-
-
-def _move(unpacked: Path, folder: Path) -> None:
-    try:
-        unpacked.rename(folder)
-    except OSError:
-        # Another process may have been faster; its folder has the same content.
-        if not folder.is_dir():
-            raise

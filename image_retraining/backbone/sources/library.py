@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from image_retraining.foundation.own_folders import modules_folder
 from image_retraining.foundation.plain_names import plainly_named
 
 
@@ -19,7 +20,7 @@ def resolve(url: str) -> str:
 
 def cache_folder() -> str:
     """Returns the folder that modules are kept in."""
-    return str(_hub().resolver.tfhub_cache_dir(use_temp=True))
+    return str(_hub().resolver.tfhub_cache_dir(modules_folder()))
 
 
 def _hub() -> Any:
