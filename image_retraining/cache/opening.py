@@ -9,6 +9,7 @@ from absl import logging
 
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache
 from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.settings import check_not_planted
 
 # How the names of file systems on a network begin.
 _NETWORK_FILE_SYSTEMS = (
@@ -22,8 +23,10 @@ def open_cache(folder: str) -> BottleneckCache:
 
     Raises:
         CacheError: the cache file is of a newer version, or cannot be opened.
-        SettingError: there is a file where the folder should be.
+        SettingError: there is a file where the folder should be, or another user's folder in one
+            for all: the frozen modules in a cache are programs.
     """
+    check_not_planted("bottleneck_dir", folder)
     reason = _why_read_only(Path(folder))
     if reason:
         logging.warning(

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from image_retraining.foundation.errors import SettingError
-from image_retraining.foundation.places import Kind, followed, holds_photo, is_trusted, kind_of
+from image_retraining.foundation.places import (
+    Kind,
+    followed,
+    foreign,
+    holds_photo,
+    is_trusted,
+    kind_of,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -155,9 +162,20 @@ def _check_stream(name: str, path: str) -> None:
     )
 
 
-def check_writable_folder(name: str, path: str) -> None:
-    """Makes the folder when it is missing, for what cannot be made cannot be written to either."""
+def check_writable_folder(name: str, path: str, *, is_own: bool = False) -> None:
+    """Makes the folder when it is missing, for what cannot be made cannot be written to either.
+
+    Args:
+        name: of the setting.
+        path: of the folder.
+        is_own: whether it must be the person's own, where it lies in a folder for all; else it may
+            be one that another has made there for some, but not for everybody.
+
+    Raises:
+        SettingError: it cannot be made, or another user may have laid links ready in it.
+    """
     require(bool(path), f"--{name} must name a folder", "an empty name")
+    check_not_planted(name, path, is_own=is_own)
     try:
         # A link may lead to a folder that is still to be made.
         Path(followed(path)).mkdir(parents=True, exist_ok=True)
@@ -171,6 +189,17 @@ def check_writable_folder(name: str, path: str) -> None:
         f"--{name} must lie in a folder that you may read and write to",
         path,
     )
+
+
+def check_not_planted(name: str, path: str, *, is_own: bool = False) -> None:
+    """Checks that nobody has laid a folder ready where a setting names one; as above."""
+    for place in foreign(path):
+        require(
+            not (is_own or os.stat(place).st_mode & stat.S_IWOTH),
+            f"--{name} must not lie in what another user has put into a folder for all, for there "
+            "may be links in it that lead to your files",
+            path if place == path else f"{path}, where that is {place}",
+        )
 
 
 def image_size(text: str) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from image_retraining.exports.run_folder import graph_in
 from image_retraining.foundation.errors import GraphError
+from image_retraining.foundation.places import foreign
 from image_retraining.foundation.settings import check_at_least, check_kinds, require, setting
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.answers import FORMATS
@@ -138,7 +139,8 @@ def check_files(config: LabelConfig) -> None:
     """Checks that the classifier is there, and its labels file if one is named.
 
     Raises:
-        GraphError: one is not, or it is the folder of a run that is not finished.
+        GraphError: one is not, or it is the folder of a run that is not finished, or another user
+            has put it in the usual place.
     """
     _check_there(
         "graph",
@@ -146,6 +148,13 @@ def check_files(config: LabelConfig) -> None:
         "of a SavedModel",
         config.graph,
     )
+    # Who names a graph knows whose it is; in /tmp anybody can be first, and a graph is a program.
+    others = "" if "graph" in config.named else next(foreign(config.graph), "")
+    if others:
+        raise GraphError(
+            "--graph must be named if it belongs to another user, for a graph is a program. Got "
+            f"none, and {shown(others)}, which does."
+        )
     graph_in(config.graph)
     if "labels" in config.named:
         _check_there("labels", "a labels file, one label a line", config.labels)

@@ -8,6 +8,7 @@ from image_retraining.foundation.settings import (
     check_writable_file,
     check_writable_folder,
     require,
+    settings_of,
 )
 from image_retraining.photos.file_kinds import has_photo_ending
 from image_retraining.reports.event_files import RUNS
@@ -55,12 +56,16 @@ def _check_file(name: str, path: str) -> None:
 
 def _check_folders(config: RetrainConfig) -> None:
     """Makes them, so that a file of the same name is noticed as well."""
-    check_writable_folder("summaries_dir", config.summaries_dir)
+    # Without a name of one's own they are where anybody can look them up and be first.
+    is_usual = {one.name: getattr(config, one.name) == one.default for one in settings_of(config)}
+    name = "summaries_dir"
+    check_writable_folder(name, config.summaries_dir, is_own=is_usual[name])
     for run in RUNS:
         check_writable_folder("summaries_dir", os.path.join(config.summaries_dir, run))
     if config.intermediate_store_frequency:
         name = "intermediate_output_graphs_dir"
-        check_writable_folder(name, config.intermediate_output_graphs_dir)
+        folder = config.intermediate_output_graphs_dir
+        check_writable_folder(name, folder, is_own=is_usual[name])
     if config.saved_model_dir:
         folder = os.path.abspath(
             version_folder(config.saved_model_dir, overwrite=run_folder.may_replace(config))

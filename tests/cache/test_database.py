@@ -41,7 +41,7 @@ from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.schema import checksum
 from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
-from image_retraining.foundation.errors import CacheError
+from image_retraining.foundation.errors import CacheError, SettingError
 from image_retraining.foundation.records import Floats
 
 OTHER_RECIPE = replace(RECIPE, fingerprint="cd" * 32, view="flipped")
@@ -1117,3 +1117,18 @@ def test_mounts_that_the_system_does_not_tell_are_no_matter(
     with open_cache(str(tmp_path)) as cache:
         cache.store(RECIPE, numbered(range(3)))
     assert logged.messages == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of two users")
+def test_a_cache_that_another_user_has_laid_ready_for_all_is_refused(tmp_path: Path) -> None:
+    # Once: used, with the frozen modules in it, which are programs.
+    shared, planted = tmp_path / "shared", tmp_path / "shared/cache"
+    planted.mkdir(parents=True)
+    shared.chmod(0o1777)
+    planted.chmod(0o777)
+    os.chown(planted, 65534, -1)
+    with pytest.raises(SettingError, match="--bottleneck_dir must not lie in what another user"):
+        open_cache(str(planted))
+    # A team's own.
+    planted.chmod(0o775)
+    open_cache(str(planted)).close()

@@ -30,7 +30,7 @@ from image_retraining.foundation.errors import GraphError, PhotoError, SettingEr
 from image_retraining.foundation.records import Head, Prediction
 from image_retraining.labelling import command
 from image_retraining.labelling.answers import formatter
-from image_retraining.labelling.config import LabelConfig
+from image_retraining.labelling.config import LabelConfig, check_files
 from image_retraining.labelling.labeller import Labeller, photo_paths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -744,3 +744,18 @@ def test_no_folder_for_temporary_files_is_one_line(
     assert done.stderr.startswith("ERROR: There must be a folder for temporary files")
     assert "TMPDIR" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of two users")
+def test_a_graph_of_another_user_in_the_usual_place_must_be_named(tmp_path: Path) -> None:
+    # Once: run, and a graph is a program.
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    graph = shared / "output_graph.pb"
+    graph.touch()
+    check_files(LabelConfig(graph=str(graph)))
+    os.chown(graph, 65534, -1)
+    with pytest.raises(GraphError, match="--graph must be named if it belongs to another user"):
+        check_files(LabelConfig(graph=str(graph)))
+    check_files(LabelConfig(graph=str(graph), named=frozenset({"graph"})))

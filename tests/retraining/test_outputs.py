@@ -310,3 +310,49 @@ def test_a_file_of_another_user_in_a_folder_for_all_cannot_be_replaced(tmp_path:
         pytest.raises(SettingError, match="which belongs to another user"),
     ):
         check_outputs(config)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of two users")
+@pytest.mark.parametrize(
+    ("name", "mode", "is_usual", "is_refused"),
+    [
+        ("summaries_dir", 0o777, False, True),
+        ("summaries_dir", 0o1777, False, True),
+        ("summaries_dir", 0o775, True, True),
+        ("summaries_dir", 0o775, False, False),
+        ("output_graph", 0o777, False, True),
+        ("output_graph", 0o775, False, False),
+        ("saved_model_dir", 0o777, False, True),
+        ("intermediate_output_graphs_dir", 0o777, False, True),
+        ("intermediate_output_graphs_dir", 0o775, True, True),
+    ],
+)
+def test_a_folder_of_another_user_in_a_folder_for_all(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    mode: int,
+    is_usual: bool,  # noqa: FBT001
+    is_refused: bool,  # noqa: FBT001
+) -> None:
+    # Once: run.log was written there, through a link to any file of the person's.
+    shared, planted = tmp_path / "shared", tmp_path / "shared/retrain_logs"
+    planted.mkdir(parents=True)
+    planted.chmod(mode)
+    shared.chmod(0o1777)
+    os.chown(planted, 65534, -1)
+    changes = {name: planted / "new" if name == "output_graph" else planted}
+    config = config_in(tmp_path, intermediate_store_frequency=1, **changes)
+    if is_usual:
+        (field,) = (one for one in dataclasses.fields(config) if one.name == name)
+        monkeypatch.setattr(field, "default", str(planted))
+    if not is_refused:
+        check_outputs(config)
+        return
+    with pytest.raises(SettingError) as caught:
+        check_outputs(config)
+    assert str(caught.value).startswith(
+        f"--{name} must not lie in what another user has put into a folder for all"
+    )
+    assert str(planted) in str(caught.value)
+    assert not list(planted.iterdir())
