@@ -1,10 +1,11 @@
 """What label_image.py says of each photo: as text, as a line of JSON, or as a row of CSV."""
 
-import csv
 import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from image_retraining.foundation.sheets import SheetWriter
 
 UNKNOWN = "unknown"
 FORMATS = ("text", "json", "csv")
@@ -82,5 +83,5 @@ def _csv(answer: Answer, top_k: int) -> str:
 
 def _row(cells: list[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    SheetWriter(line, line_end="\n").write(cells)
     return line.getvalue()

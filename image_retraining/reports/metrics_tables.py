@@ -1,7 +1,6 @@
 """Metrics → lines for the log, and a file."""
 
 import contextlib
-import csv
 import json
 import math
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.places import Kind, kind_of
+from image_retraining.foundation.sheets import SheetWriter
 from image_retraining.foundation.text import aligned, shown
 
 # More classes than this are a page that nobody reads; the weakest are what can be worked on.
@@ -146,12 +146,12 @@ def _write_csv(path: Path, metrics: Metrics) -> None:
     Excel takes a file for UTF-8 only by the mark that utf-8-sig begins with; pandas skips it.
     """
     with path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file)
+        writer = SheetWriter(file)
         # A label may be called 'support': what is predicted has names of its own.
         predicted = [f"predicted {label}" for label in metrics.labels]
-        writer.writerow([*_FIELDS, *predicted])
+        writer.write([*_FIELDS, *predicted])
         for row, counts in zip(_class_rows(metrics), metrics.confusion.tolist(), strict=True):
-            writer.writerow([*row, *counts])
+            writer.write([*row, *counts])
 
 
 def _class_rows(metrics: Metrics) -> list[list[Any]]:

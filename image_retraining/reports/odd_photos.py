@@ -1,13 +1,13 @@
 """Odd photos → lines for the log, and a file: unreadable, damaged, copied, with a wrong label."""
 
 import contextlib
-import csv
 from collections.abc import Iterator, Sequence
 
 from image_retraining.evaluation.copies import DuplicateGroup, Duplicates
 from image_retraining.evaluation.wrong_labels import LabelIssue
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import Doubtful, Split, Unreadable
+from image_retraining.foundation.sheets import SheetWriter
 from image_retraining.foundation.text import shown
 
 _LISTED_GROUPS = 20
@@ -100,12 +100,11 @@ def writing_wrong_labels(
         with temporary.open(
             "w", encoding="utf-8-sig", errors="backslashreplace", newline=""
         ) as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "given_label", "likely_label", "score"])
-            writer.writerows(
-                [issue.path, labels[issue.label_id], labels[issue.likely_id], f"{issue.score:.6f}"]
-                for issue in issues
-            )
+            writer = SheetWriter(file)
+            writer.write(["path", "given_label", "likely_label", "score"])
+            for issue in issues:
+                given, likely = labels[issue.label_id], labels[issue.likely_id]
+                writer.write([issue.path, given, likely, f"{issue.score:.6f}"])
         yield
 
 

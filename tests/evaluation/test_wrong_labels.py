@@ -190,6 +190,13 @@ def test_the_file_can_be_read_back(tmp_path: Path) -> None:
     assert rows[3] == [ISSUES[3].path, "b", "玫瑰", "0.030000"]
 
 
+def test_no_cell_of_the_file_is_a_formula(tmp_path: Path) -> None:
+    # Once: as it was, and Excel ran it.
+    write_wrong_labels(str(tmp_path / "i.csv"), [LabelIssue("-x/1.jpg", 0, 1, 0.5)], ["=1", "@a"])
+    with (tmp_path / "i.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert list(csv.reader(file))[1] == ["'-x/1.jpg", "'=1", "'@a", "0.500000"]
+
+
 def test_the_log_names_the_worst() -> None:
     lines = wrong_labels_lines(ISSUES, LABELS, photo_count=300)
     assert lines[0] == "12 of 300 photos have a label that looks wrong."

@@ -29,7 +29,7 @@ from image_retraining.exports.tflite.writer import Enclosed, Quantization, write
 from image_retraining.foundation.errors import GraphError, PhotoError, SettingError
 from image_retraining.foundation.records import Head, Prediction
 from image_retraining.labelling import command
-from image_retraining.labelling.answers import formatter
+from image_retraining.labelling.answers import Answer, formatter
 from image_retraining.labelling.config import LabelConfig, check_files
 from image_retraining.labelling.labeller import Labeller, photo_paths
 
@@ -759,3 +759,11 @@ def test_a_graph_of_another_user_in_the_usual_place_must_be_named(tmp_path: Path
     with pytest.raises(GraphError, match="--graph must be named if it belongs to another user"):
         check_files(LabelConfig(graph=str(graph)))
     check_files(LabelConfig(graph=str(graph), named=frozenset({"graph"})))
+
+
+def test_no_cell_of_the_answers_is_a_formula() -> None:
+    # Once: as it was, and Excel ran it.
+    _, text = formatter("csv", top_k=1, with_paths=True)
+    found = text(Answer("-x/1.jpg", (("=cmd|' /C calc'!A0", 0.5),)))
+    assert found == "'-x/1.jpg,,,'=cmd|' /C calc'!A0,0.500000\n"
+    assert text(Answer("a.jpg", (), error="@broken")).startswith("a.jpg,'@broken,")

@@ -171,6 +171,15 @@ def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     ]
 
 
+def test_no_cell_of_the_csv_is_a_formula(tmp_path: Path) -> None:
+    # Once: as it was, and Excel ran it.
+    write_metrics_file(str(tmp_path / "m.csv"), metrics(("=1", "'+b"), f1=[NAN, 1]))
+    with (tmp_path / "m.csv").open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert [row[0] for row in rows] == ["'=1", "''+b"]
+    assert header[5:] == ["predicted =1", "predicted '+b"]
+
+
 def test_pandas_and_excel_read_the_csv(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     with writing_metrics_file(str(path), metrics(("玫瑰", "b"), f1=[NAN, 1])):
