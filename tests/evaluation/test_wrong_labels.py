@@ -192,7 +192,9 @@ def test_the_file_can_be_read_back(tmp_path: Path) -> None:
 
 def test_no_cell_of_the_file_is_a_formula(tmp_path: Path) -> None:
     # Once: as it was, and Excel ran it.
-    write_wrong_labels(str(tmp_path / "i.csv"), [LabelIssue("-x/1.jpg", 0, 1, 0.5)], ["=1", "@a"])
+    issues = [LabelIssue("-x/1.jpg", 0, 1, 0.5)]
+    with writing_wrong_labels(str(tmp_path / "i.csv"), issues, ["=1", "@a"]):
+        pass
     with (tmp_path / "i.csv").open(encoding="utf-8-sig", newline="") as file:
         assert list(csv.reader(file))[1] == ["'-x/1.jpg", "'=1", "'@a", "0.500000"]
 

@@ -173,7 +173,8 @@ def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_no_cell_of_the_csv_is_a_formula(tmp_path: Path) -> None:
     # Once: as it was, and Excel ran it.
-    write_metrics_file(str(tmp_path / "m.csv"), metrics(("=1", "'+b"), f1=[NAN, 1]))
+    with writing_metrics_file(str(tmp_path / "m.csv"), metrics(("=1", "'+b"), f1=[NAN, 1])):
+        pass
     with (tmp_path / "m.csv").open(encoding="utf-8-sig", newline="") as file:
         header, *rows = csv.reader(file)
     assert [row[0] for row in rows] == ["'=1", "''+b"]
