@@ -79,7 +79,7 @@ def test_threads_get_the_answers_that_one_gets(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("kind", ["model.pb", "saved"])
+@pytest.mark.parametrize("kind", ["model.pb"])
 def test_threads_get_the_heat_maps_that_one_gets(folder: Path, kind: str) -> None:
     given = photos()
     alone = image_retraining.load(folder / kind)
