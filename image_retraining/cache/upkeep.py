@@ -11,7 +11,7 @@ from absl import logging
 from image_retraining.cache.database import CacheFile, Database
 from image_retraining.cache.vectors import FILE_NAME, today_number
 from image_retraining.foundation.errors import SettingError
-from image_retraining.foundation.text import aligned
+from image_retraining.foundation.text import aligned, shown
 
 _MEGABYTE = 1_000_000
 
@@ -90,7 +90,7 @@ def _description(file: CacheFile) -> str:
         rows = [("Module", "Content", "Photos of", "Precision", "Vectors", "MB", "Last used")]
         rows += [
             (
-                str(one.module),
+                shown(str(one.module)),
                 str(one.fingerprint)[:8],
                 one.size,
                 one.precision,
@@ -105,7 +105,8 @@ def _description(file: CacheFile) -> str:
     count = sum(one.count for one in kept)
     lines += [f"Feature vectors: {count}", f"Photo files known: {photo_count}"]
     lines += [f"Photo files no longer on disk: {len(gone)}"]
-    return "\n".join(lines) + "\n"
+    # Modules and folders are called as people, or what they have downloaded, call them.
+    return "".join(f"{shown(line)}\n" for line in lines)
 
 
 def _kept(database: Database) -> list[_Kept]:

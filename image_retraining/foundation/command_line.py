@@ -27,10 +27,12 @@ from image_retraining.foundation.interruption import (
     last_words,
     note_interruptions,
 )
+from image_retraining.foundation.log_lines import show_lines
 from image_retraining.foundation.own_folders import modules_folder
 from image_retraining.foundation.quiet import stderr_into, write_to_stderr
 from image_retraining.foundation.settings import settings_of
 from image_retraining.foundation.streams import open_standard_streams
+from image_retraining.foundation.text import shown
 
 _Result = TypeVar("_Result")
 
@@ -65,6 +67,7 @@ def run_script(
         former: flags of other scripts that people know → what to do instead.
     """
     open_standard_streams()
+    show_lines()
     note_interruptions(of_machines=True)
 
     def parse(arguments: Sequence[str]) -> Any:
@@ -111,6 +114,7 @@ def as_a_library(verbosity: str) -> Iterator[None]:
             handler = python_logging.StreamHandler()
             root.addHandler(handler)
             undo.callback(root.removeHandler, handler)
+        undo.callback(show_lines())
         logging.set_verbosity(verbosity)
         with interruptions_noted():
             yield
@@ -241,7 +245,7 @@ def _guarded(
 
 
 def _exit_with(message: str, *, status: int) -> NoReturn:
-    sys.stderr.write(f"ERROR: {message}\n")
+    sys.stderr.write(f"ERROR: {shown(message)}\n")
     sys.exit(status)
 
 

@@ -4,6 +4,8 @@ import errno
 import re
 from typing import Any
 
+from image_retraining.foundation.text import shown
+
 _LONGEST_REASON = 300
 _NODE = re.compile(r"^\{\{.*?\}\} ")
 # Of a disk, of a person's share of it, and of the size of a file.
@@ -12,6 +14,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 class RetrainError(Exception):
     """Something the user can put right; its text says the rule, what came and what to do."""
+
+    def __init__(self, text: str) -> None:
+        """Takes the text, in which there may be names and words of others."""
+        super().__init__(shown(text))
 
 
 class SettingError(RetrainError):
@@ -79,6 +85,10 @@ class ExportError(RetrainError):
 
 class VerificationError(Exception):
     """An exported file gives other answers than the training: a defect of this project."""
+
+    def __init__(self, text: str) -> None:
+        """Takes the text, in which there may be names of others."""
+        super().__init__(shown(text))
 
 
 def unwritable(name: object, error: OSError) -> OutputError:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from image_retraining.foundation.sheets import SheetWriter
+from image_retraining.foundation.text import shown
 
 UNKNOWN = "unknown"
 FORMATS = ("text", "json", "csv")
@@ -54,13 +55,14 @@ _PAIR = ("label", "score")
 def _text(answer: Answer, *, with_path: bool) -> str:
     if answer.error:
         return ""
-    lines = [answer.path] if with_path else []
+    # For people and their terminals; JSON and CSV have names as they are.
+    lines = [shown(answer.path)] if with_path else []
     ranked = answer.ranked
     if answer.unknown is not None:
         # A class of that name has a line already, and it says the same: it comes first.
         named = [pair for pair in ranked if pair[0] == UNKNOWN] or [(UNKNOWN, answer.unknown)]
         ranked = (*named, *(pair for pair in ranked if pair[0] != UNKNOWN))
-    lines += [f"{label} {score:.6f}" for label, score in ranked]
+    lines += [f"{shown(label)} {score:.6f}" for label, score in ranked]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -18,6 +18,7 @@ from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Prediction
 from image_retraining.foundation.settings import check_writable_file, require
 from image_retraining.foundation.streams import TextOutput
+from image_retraining.foundation.text import shown
 from image_retraining.labelling.answers import Answer, formatter
 from image_retraining.labelling.config import LabelConfig, check_files, check_photos
 
@@ -63,15 +64,15 @@ def run(config: LabelConfig) -> int:
     failures = 0
     # On the screen the answers themselves show how far it is.
     progress = Progress("Labelling", len(paths)) if config.output else contextlib.nullcontext()
-    with _output(config.output) as output, progress as shown:
+    with _output(config.output) as output, progress as bar:
         output.write(start)
         for prediction in labeller.predictions(paths):
             answer = labeller.answer(prediction)
             output.write(text(answer))
             output.flush()
             failures += not _all_went_well(labeller, prediction, answer)
-            if shown:
-                shown.advance()
+            if bar:
+                bar.advance()
             raise_if_interrupted()
     if config.output:
         logging.info(
@@ -92,9 +93,9 @@ def _all_went_well(labeller: "Labeller", prediction: Prediction, answer: Answer)
         except PhotoError as error:
             errors.append(str(error))
     if answer.damage:
-        sys.stderr.write(f"WARNING: {answer.path}: {answer.damage}\n")
+        sys.stderr.write(f"WARNING: {shown(answer.path)}: {answer.damage}\n")
     for line in errors:
-        sys.stderr.write(f"ERROR: {line}\n")
+        sys.stderr.write(f"ERROR: {shown(line)}\n")
     return not errors
 
 

@@ -19,6 +19,7 @@ from image_retraining.foundation.errors import (
     unwritable,
 )
 from image_retraining.foundation.interruption import last_words
+from image_retraining.foundation.text import shown
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -54,7 +55,7 @@ class RunLog:
             self._write(
                 logging.INFO,
                 f"image-retraining {__version__}, Python {platform.python_version()}, "
-                f"{platform.platform()}: {' '.join(self._settings)}",
+                f"{platform.platform()}: {shown(' '.join(self._settings))}",
             )
             self._take_over(undo)
             self._undo = undo.pop_all()
@@ -122,4 +123,5 @@ def _last_words(error: BaseException) -> str:
         return last_words(error)[0]
     if isinstance(error, RetrainError | VerificationError):
         return str(error)
-    return "".join(traceback.format_exception(error))
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(map(shown, lines))

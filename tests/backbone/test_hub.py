@@ -30,6 +30,7 @@ from image_retraining.backbone.sources import hub, library
 from image_retraining.backbone.sources.folder import fingerprint, module_in
 from image_retraining.foundation.command_line import tell_tensorflow_hub
 from image_retraining.foundation.errors import DownloadError, ModuleError
+from image_retraining.foundation.text import shown
 
 # tensorflow_hub leaves the answer of a download that fails to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -599,7 +600,7 @@ def failed_download(url: str, *, patience: float = PATIENCE) -> str:
     message = str(caught.value)
     del caught
     gc.collect()
-    assert message.startswith(f"{url} cannot be downloaded: ")
+    assert message.startswith(f"{shown(url)} cannot be downloaded: ")
     assert "--tfhub_module" in message
     return message
 

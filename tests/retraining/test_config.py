@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.text import shown
 from image_retraining.labelling.config import LabelConfig, check_photos
 from image_retraining.retraining.config import VERBOSITIES, RetrainConfig
 
@@ -182,7 +183,7 @@ def test_broken_settings_of_retrain(changes: dict[str, Any], rule: str, got: str
     with pytest.raises(SettingError) as caught:
         RetrainConfig(**changes)
     assert rule in str(caught.value)
-    assert str(caught.value).endswith(f"Got {got}.")
+    assert str(caught.value).endswith(f"Got {shown(str(got))}.")
 
 
 @pytest.mark.parametrize(
