@@ -14,8 +14,8 @@ from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.foundation.command_line import (
     import_tensorflow,
     run_script,
-    tell_tensorflow_hub,
 )
+from image_retraining.foundation.hub_settings import tell_tensorflow_hub
 from image_retraining.foundation.settings import check_kinds, part_of, require, setting
 from image_retraining.photos.folder import scan
 from image_retraining.retraining.config import RetrainConfig

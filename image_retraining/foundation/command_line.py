@@ -22,13 +22,13 @@ from absl import app, flags, logging
 from image_retraining.foundation import memory
 from image_retraining.foundation.errors import RetrainError, SettingError, VerificationError
 from image_retraining.foundation.help_text import help_text
+from image_retraining.foundation.hub_settings import restore_hub_settings
 from image_retraining.foundation.interruption import (
     interruptions_noted,
     last_words,
     note_interruptions,
 )
 from image_retraining.foundation.log_lines import show_lines
-from image_retraining.foundation.own_folders import modules_folder
 from image_retraining.foundation.quiet import stderr_into, write_to_stderr
 from image_retraining.foundation.settings import settings_of
 from image_retraining.foundation.streams import open_standard_streams
@@ -109,7 +109,7 @@ def as_a_library(verbosity: str) -> Iterator[None]:
         logger, root = logging.get_absl_logger(), python_logging.getLogger()
         undo.callback(logger.setLevel, logger.level)
         undo.callback(logging.set_verbosity, logging.get_verbosity())
-        undo.callback(_restore_hub_settings, dict(os.environ))
+        undo.callback(restore_hub_settings, dict(os.environ))
         if not root.handlers:
             handler = python_logging.StreamHandler()
             root.addHandler(handler)
@@ -149,25 +149,6 @@ def import_tensorflow() -> None:
             _import_silently("tensorflow")
 
 
-def tell_tensorflow_hub(cache_dir: str, load_format: str) -> None:
-    """Hands on its settings, in the environment, where it looks before it looks at flags.
-
-    Its own default is a folder among temporary files, into which everybody may write.
-
-    Args:
-        cache_dir: as --tfhub_cache_dir; '' is the person's own.
-        load_format: as --tfhub_model_load_format.
-    """
-    settings = {"TFHUB_CACHE_DIR": cache_dir or modules_folder()}
-    if load_format != "AUTO":
-        settings["TFHUB_MODEL_LOAD_FORMAT"] = load_format
-    if sys.stderr is not None and sys.stderr.isatty():
-        settings["TFHUB_DOWNLOAD_PROGRESS"] = "1"
-    for name, value in settings.items():
-        # As tensorflow_hub has it, what is in the environment already goes before a flag.
-        os.environ[name] = os.environ.get(name) or value
-
-
 def keep_onnxruntime_silent() -> None:
     """Keeps ONNX Runtime, before its import, from reporting its use over the network.
 
@@ -200,15 +181,6 @@ def _check_temporary_folder() -> None:
             "There must be a folder for temporary files that can be written to; TMPDIR names one. "
             f"Got none: {error.strerror}."
         ) from error
-
-
-def _restore_hub_settings(environment: Mapping[str, str]) -> None:
-    """Puts what tensorflow_hub was told back to what it was in an environment."""
-    for name in [name for name in os.environ if name.startswith("TFHUB_")]:
-        if name in environment:
-            os.environ[name] = environment[name]
-        else:
-            del os.environ[name]
 
 
 def _say(text: str) -> None:

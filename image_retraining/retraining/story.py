@@ -13,7 +13,8 @@ from image_retraining.backbone.handles import check_handle
 from image_retraining.cache.found import FoundFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.features.readable import of_readable
-from image_retraining.foundation.command_line import import_tensorflow, tell_tensorflow_hub
+from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.hub_settings import tell_tensorflow_hub
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
 from image_retraining.foundation.records import Catalog, Evaluation, Extraction, Split
 from image_retraining.foundation.settings import part_of

@@ -28,8 +28,8 @@ from modules_made_here import (
 from image_retraining.backbone.handles import MODULE_RULE
 from image_retraining.backbone.sources import hub, library
 from image_retraining.backbone.sources.folder import fingerprint, module_in
-from image_retraining.foundation.command_line import tell_tensorflow_hub
 from image_retraining.foundation.errors import DownloadError, ModuleError
+from image_retraining.foundation.hub_settings import tell_tensorflow_hub
 from image_retraining.foundation.text import shown
 
 # tensorflow_hub leaves the answer of a download that fails to the garbage collector.
