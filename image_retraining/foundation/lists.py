@@ -1,12 +1,17 @@
 """Lists that people's programs write, in a file or a pipe → what they list.
 
 Windows puts a mark before what it writes: Notepad before UTF-8, PowerShell's `>` before UTF-16.
+Other programs write UTF-16 without one: every other of its first bytes is 0, and there are line
+feeds, which no list has between NULs.
 `find -print0` ends each name with NUL, for names may hold line feeds.
 """
 
 import codecs
 
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+# Bytes: two letters.
+_TELLING = 4
 
 
 def listed(content: bytes) -> list[str]:
@@ -30,4 +35,8 @@ def listed(content: bytes) -> list[str]:
 def _decoded(content: bytes) -> str:
     if content.startswith(_UTF_16_MARKS):
         return content.decode("utf-16", errors="surrogatepass")
+    if len(content) >= _TELLING and b"\n" in content:
+        for zeros, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+            if not any(content[zeros:_TELLING:2]) and all(content[1 - zeros : _TELLING : 2]):
+                return content.decode(encoding, errors="surrogatepass")
     return content.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")

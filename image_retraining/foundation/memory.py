@@ -16,6 +16,8 @@ from image_retraining.foundation.errors import SettingError, first_line
 
 # Measured with two processors: with less TensorFlow does not start, or crashes soon after.
 _LEAST_ADDRESS_SPACE = 3_000_000_000
+# With less there is no room for another library that computes: TensorFlow crashes after it fails.
+_LEAST_WITH_ANOTHER = 3_300_000_000
 _GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -97,6 +99,12 @@ def check_address_space() -> None:
             f"large photos. Got a limit of {limit / 1e9:.1f} GB (ulimit -v). Raise it, as with "
             "ulimit -v unlimited."
         )
+
+
+def has_room_beside_tensorflow() -> bool:
+    """Returns whether `ulimit -v` leaves room for another library that computes."""
+    limit = _address_space()
+    return limit is None or limit >= _LEAST_WITH_ANOTHER
 
 
 def exhaustion() -> tuple[type[Exception], ...]:

@@ -16,7 +16,7 @@ from image_retraining.foundation.lists import listed
 from image_retraining.foundation.places import Kind, kind_of, open_stream
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Prediction
-from image_retraining.foundation.settings import check_writable_file, require
+from image_retraining.foundation.settings import check_writable_file, check_writable_folder, require
 from image_retraining.foundation.streams import TextOutput
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.answers import Answer, formatter
@@ -53,6 +53,8 @@ def run(config: LabelConfig) -> int:
         check_writable_file("output", config.output)
         _check_is_none_of(config.output, _read_files(config))
         _check_is_no_folder(config.output, config.heatmap_dir)
+    if config.heatmap_dir and os.path.lexists(config.heatmap_dir):
+        check_writable_folder("heatmap_dir", config.heatmap_dir)
     import_tensorflow()
     from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
 

@@ -1,7 +1,8 @@
 """Warnings of the JPEG decoder: libjpeg writes them to stderr, from C++ and from any thread.
 
 They tell that a photo is damaged, but not which. So what listens here learns only that there was
-one, and its lines, which would name nothing that people can find, are kept off the screen.
+one, and its lines, which would name nothing that people can find, are kept off the screen. So are
+those of its errors, for TensorFlow tells of these.
 """
 
 import contextlib
@@ -16,6 +17,14 @@ _STDERR = 2
 _WARNING = re.compile(
     rb"(?:Corrupt JPEG data: [^\n]*|Premature end of JPEG file|"
     rb"Inconsistent progression sequence for component [^\n]*)\n"
+)
+# And of what it cannot decode at all, which is listed as unreadable anyway.
+_ERROR = re.compile(
+    rb"(?:Input file read error|Unsupported marker type 0x[0-9a-f]{2}|"
+    rb"Bogus (?:Huffman table definition|marker length|sampling factors|D[HQ]T index \d+)|"
+    rb"(?:Huffman|Quantization) table 0x[0-9a-f]{2} was not defined|"
+    rb"Invalid (?:component ID \d+ in SOS|progressive parameters [^\n]*|"
+    rb"SOS parameters for sequential JPEG|JPEG file structure: [^\n]*))\n"
 )
 _MOST_AT_ONCE = 65536
 
@@ -54,6 +63,7 @@ class _Ear:
                     return False
                 rest, warnings = _WARNING.subn(b"", said)
                 self.count += warnings
+                rest = _ERROR.sub(b"", rest)
                 # A disk that is full, or a terminal that was closed.
                 with contextlib.suppress(OSError):
                     os.write(self._leads_to, rest)

@@ -7,10 +7,11 @@ import functools
 import importlib.util
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
-_MAGICK = "find {folder} -iname '*.{ending}' -exec mogrify -format jpg {{}} +  (ImageMagick)"
-_EXIFTOOL = "exiftool -r -ext {ending} -b -JpgFromRaw -w jpg {folder}  (ExifTool)"
+_MAGICK = "find {folder} {names} -exec mogrify -format jpg {{}} +  (ImageMagick)"
+_EXIFTOOL = "exiftool -r {extensions} -b -JpgFromRaw -w jpg {folder}  (ExifTool)"
 _ANY_START = 32
 
 
@@ -22,8 +23,8 @@ class FileKind:
         name: what people call it.
         endings: of names, in small letters.
         start: what the first bytes are; nothing begins so where it is empty.
-        converting: the command that makes JPEG files of all below {folder} whose names end in
-            .{ending}; '' of a kind that is always read.
+        converting: the command that makes JPEG files of all below {folder} that {names}, of
+            find, or {extensions}, of exiftool, choose; '' of a kind that is always read.
         package: with which it is read without converting, if it is installed; '' for none.
     """
 
@@ -38,12 +39,23 @@ class FileKind:
         """Whether such files are photos to this program."""
         return not self.converting or _is_installed(self.package)
 
-    @property
-    def advice(self) -> str:
-        """What to do about such files, in which {folder} and {ending} are to be filled in."""
+    def advice(self, folder: str, met: Collection[str]) -> str:
+        """Returns what to do about such files.
+
+        Args:
+            folder: below which they lie, as a shell takes it.
+            met: the endings that names there have.
+        """
+        endings = [ending for ending in self.endings if ending in met] or self.endings[:1]
+        names = " -o ".join(f"-iname '*{ending}'" for ending in endings)
+        command = self.converting.format(
+            folder=folder,
+            names=rf"\( {names} \)" if len(endings) > 1 else names,
+            extensions=" ".join(f"-ext {ending[1:]}" for ending in endings),
+        )
         if not self.package:
-            return self.converting
-        return f"pip install {self.package.replace('_', '-')}, or {self.converting}"
+            return command
+        return f"pip install {self.package.replace('_', '-')}, or {command}"
 
 
 KINDS = (
@@ -97,6 +109,14 @@ def kind_of(path: str) -> FileKind | None:
     return _BY_ENDING.get(ending) if ending else _kind_by_content(path)
 
 
+def kind_of_contents(contents: bytes) -> FileKind | None:
+    """Returns the kind of a file by its first bytes; else None."""
+    for kind in KINDS:
+        if kind.start and re.match(kind.start, contents, re.DOTALL):
+            return kind
+    return None
+
+
 def ending_of(path: str) -> str:
     """Returns the ending of a name in small letters, as .jpg; '' where it has none."""
     return os.path.splitext(path)[1].lower()
@@ -108,7 +128,4 @@ def _kind_by_content(path: str) -> FileKind | None:
             start = file.read(_ANY_START)
     except OSError:
         return None
-    for kind in KINDS:
-        if kind.start and re.match(kind.start, start, re.DOTALL):
-            return kind
-    return None
+    return kind_of_contents(start)

@@ -34,7 +34,7 @@ class LeftOut:
     convertible: dict[FileKind, Counts] = field(default_factory=dict)
     own_pictures: int = 0
     _example: str = ""
-    _endings: Counts = field(default_factory=collections.Counter)
+    _endings: set[str] = field(default_factory=set)
 
     def add_dangling(self, path: str, label: str) -> None:
         """Counts a link that leads nowhere."""
@@ -44,7 +44,7 @@ class LeftOut:
     def add_convertible(self, path: str, kind: FileKind, label: str) -> None:
         """Counts a photo of a kind that is not read."""
         self.convertible.setdefault(kind, collections.Counter())[label] += 1
-        self._endings[ending_of(path)] += 1
+        self._endings.add(ending_of(path))
 
     def add_other(self, path: str) -> None:
         """Counts a file that is no photo."""
@@ -83,10 +83,7 @@ class LeftOut:
                 "WARNING: left out, for %s must be converted first: %s. As with: %s",
                 kind.name,
                 by_label(counts),
-                kind.advice.format(
-                    folder=shown(shlex.quote(folder)),
-                    ending=max(kind.endings, key=self._endings.__getitem__)[1:],
-                ),
+                kind.advice(shown(shlex.quote(folder)), self._endings),
             )
         if self.dangling:
             logging.warning(

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from image_retraining.photos.decoding_room import check_room
+from image_retraining.photos.file_kinds import kind_of_contents
 from image_retraining.photos.header import check_pixel_count
 from image_retraining.photos.hints import is_heic
 
@@ -92,7 +93,9 @@ def why_unknown(contents: bytes) -> str:
             "the photo is a HEIC, which needs the package pillow-heif (pip install -r "
             "requirements-heic.txt, or the package's extra heic); or convert it to JPEG"
         )
-    return "Pillow does not know this format"
+    kind = kind_of_contents(contents)
+    begins = f"it begins as a {kind.name} file does, but " if kind else ""
+    return f"{begins}Pillow cannot tell what it is"
 
 
 @functools.cache

@@ -23,6 +23,9 @@ LINES = "a b.jpg\n玫瑰.jpg\nx\n"
             b"\xff\xfe" + LINES.replace("\n", "\r\n").encode("utf-16-le"), id="PowerShell"
         ),
         pytest.param(b"\xfe\xff" + LINES.encode("utf-16-be"), id="UTF-16, the other way round"),
+        pytest.param(LINES.encode("utf-16-le"), id="UTF-16 without a mark"),
+        # Once: names of one letter, of which / was the whole disk.
+        pytest.param(LINES.encode("utf-16-be"), id="the same, the other way round"),
         pytest.param(LINES.replace("\n", "\0").encode(), id="NULs"),
         pytest.param((LINES + "\n\r\n\n").encode(), id="blank lines at the end"),
     ],
@@ -48,6 +51,10 @@ def test_blank_lines_elsewhere_and_odd_bytes_stay() -> None:
     assert listed(b"\na\n\n b \n") == ["", "a", "", " b "]
     assert listed(b"caf\xe9\n") == ["caf\udce9"]
     assert listed(b"") == []
+
+
+def test_names_of_one_letter_are_names() -> None:
+    assert listed(b"a\0b\0c\0") == ["a", "b", "c"]
 
 
 def test_half_a_letter_is_no_utf_16() -> None:

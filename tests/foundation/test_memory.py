@@ -175,3 +175,21 @@ def test_memory_that_runs_out_is_one_line(line: str, said: str) -> None:
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"ERROR: The memory that this process may use has run out ({said}")
     assert "Traceback" not in done.stderr
+
+
+def test_openvino_is_left_out_where_tensorflow_alone_finds_room() -> None:
+    # Once, of 3.2 GB: it failed of memory, and TensorFlow after it, without a word.
+    code = (
+        "from image_retraining.foundation.memory import has_room_beside_tensorflow as room\n"
+        "print(room())"
+    )
+    for limit, has_room in [("3100000", "False"), ("3400000", "True"), ("unlimited", "True")]:
+        command = shlex.join([sys.executable, "-c", code])
+        told = subprocess.run(
+            ["/bin/bash", "-c", f"ulimit -v {limit}; exec {command}"],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert told == f"{has_room}\n"

@@ -657,6 +657,19 @@ def test_answers_and_pictures_have_places_of_their_own(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_pictures_go_into_no_file(tmp_path: Path) -> None:
+    # Once: told at the first photo.
+    (tmp_path / "maps").touch()
+    wanted = LabelConfig(
+        graph=str(tmp_path),
+        image=("x.jpg",),
+        heatmap_dir=str(tmp_path / "maps"),
+        named=frozenset({"graph"}),
+    )
+    with pytest.raises(SettingError, match=r"--heatmap_dir must lie in a folder .*: File exists"):
+        command.run(wanted)
+
+
 @pytest.mark.parametrize("name", ["graph.pb", "labels.txt"])
 def test_answers_never_take_the_place_of_the_classifier(
     exported: Path, photos: Path, name: str

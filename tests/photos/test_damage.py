@@ -146,6 +146,21 @@ def test_warnings_are_heard_and_all_else_gets_through(capfd: pytest.CaptureFixtu
     assert capfd.readouterr().err == "a line\nhalf a line\nafterwards\n"
 
 
+def test_errors_of_the_decoder_that_name_no_photo_are_off_the_screen(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = jpeg()
+    quantization = whole.index(b"\xff\xdb")
+    (tmp_path / "table.jpg").write_bytes(whole[: quantization + 4] + b"\x0f" + whole[-999:])
+    # Once: "Bogus DQT index 15", by the decoder, and no word of whose it is.
+    (batch,) = batches_of([str(tmp_path / "table.jpg")])
+    assert batch.images is None
+    with listened() as has_warned:
+        os.write(2, b"Input file read error\nUnsupported marker type 0xbf\nBogus words\n")
+        assert not has_warned()
+    assert capfd.readouterr().err == "Bogus words\n"
+
+
 def test_several_listen_at_a_time(capfd: pytest.CaptureFixture[str]) -> None:
     with listened() as first, listened() as second:
         os.write(2, f"{PREMATURE}\n".encode())

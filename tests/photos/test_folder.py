@@ -504,9 +504,15 @@ def test_heic_is_a_photo_where_its_package_is_installed(tmp_path: Path) -> None:
     ("endings", "kind", "command"),
     [
         ([".heic", ".HEIC", ".heif", ".HIF"], "HEIC", "pip install pillow-heif, or find"),
-        ([".PSD", ".psb"], "Photoshop", "-iname '*.psd' -exec mogrify -format jpg"),
-        ([".CR2", ".nef", ".Arw", ".dng", ".RAF", ".orf", ".rw2"], "RAW", "exiftool -r -ext cr2"),
-        ([".jxl"], "JPEG XL", "'*.jxl'"),
+        # Once: the command was for one ending alone.
+        (
+            [".PSD", ".psb"],
+            "Photoshop",
+            r" \( -iname '*.psd' -o -iname '*.psb' \) -exec mogrify -format jpg",
+        ),
+        ([".CR2", ".nef", ".Arw"], "RAW", "exiftool -r -ext cr2 -ext nef -ext arw -b -JpgFromRaw"),
+        ([".dng", ".RAF", ".orf", ".rw2"], "RAW", "-r -ext dng -ext raf -ext orf -ext rw2 -b"),
+        ([".jxl"], "JPEG XL", " -iname '*.jxl' -exec"),
     ],
 )
 @pytest.mark.usefixtures("without_heic")

@@ -17,6 +17,7 @@ from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.features.engines.engine import BFLOAT16, FLOAT32, Engine
 from image_retraining.features.engines.machine import check_processor, has_gpu
 from image_retraining.foundation.errors import EngineError
+from image_retraining.foundation.memory import has_room_beside_tensorflow
 from image_retraining.foundation.records import Floats
 
 # What OpenVINO computes of a batch in one go: the layers' results stay in the caches of a core.
@@ -33,8 +34,8 @@ class OpenVinoKind:
     name = "openvino"
 
     def suits(self) -> bool:
-        """Whether it is installed and there is no GPU for TensorFlow."""
-        return _is_installed() and not has_gpu()
+        """Whether it is installed, finds room, and there is no GPU for TensorFlow."""
+        return _is_installed() and has_room_beside_tensorflow() and not has_gpu()
 
     def check(self, precision: str) -> None:
         """Checks that OpenVINO is installed, and that the processor knows the precision."""
