@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +65,24 @@ def _poured_into(stream: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as content, open_stream(stream) as sink:
             shutil.copyfileobj(content, sink)
+
+
+def clear_left(target: str | os.PathLike[str]) -> None:
+    """Removes what processes that were killed have left beside a file, which nobody writes now.
+
+    A new file is for its owner's eyes until it takes its place, which copies of people's are not.
+
+    Args:
+        target: as of `replacing`.
+    """
+    target = Path(target)
+    # Eight letters and digits that mkstemp draws.
+    of_target = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}")
+    with contextlib.suppress(OSError):
+        for name in filter(of_target.fullmatch, os.listdir(target.parent)):
+            left = target.parent / name
+            if left.lstat().st_mode == stat.S_IFREG | 0o600:
+                left.unlink()
 
 
 def sync_folder(folder: Path) -> None:

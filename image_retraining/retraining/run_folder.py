@@ -12,6 +12,7 @@ from image_retraining.exports import run_folder
 from image_retraining.exports.facts import facts_path
 from image_retraining.exports.unknown_file import unknown_path
 from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.files import clear_left
 from image_retraining.foundation.lock import lock
 from image_retraining.foundation.settings import check_writable_folder, require
 from image_retraining.retraining.config import RetrainConfig
@@ -93,6 +94,8 @@ def check(config: RetrainConfig) -> None:
 def held(config: RetrainConfig) -> Iterator[None]:
     """Checks the folder, and keeps other runs from writing into it meanwhile.
 
+    What runs that were killed have left half-written in it is removed.
+
     Args:
         config: the settings, `placed`.
 
@@ -107,13 +110,17 @@ def held(config: RetrainConfig) -> Iterator[None]:
         )
 
     check(config)
+    is_ours = False
     with contextlib.ExitStack() as undo:
         if config.output_dir:
             # Where nothing can be locked, as on some network folders, runs go on without.
             with contextlib.suppress(OSError, NotImplementedError):
                 undo.callback(lock(os.path.join(config.output_dir, _LOCK), refuse))
+                is_ours = True
             # A run that has just ended has finished meanwhile.
             check(config)
+            if is_ours:
+                _clear(config)
         yield
 
 
@@ -168,6 +175,13 @@ def left_over(config: RetrainConfig) -> tuple[str, ...]:
         for path in before
         if path and os.path.exists(path) and os.path.abspath(path) not in now
     )
+
+
+def _clear(config: RetrainConfig) -> None:
+    """Removes what was left half-written in --output_dir, which is locked."""
+    for path in (*(getattr(config, name) for name in NAMES), *derived(config).values()):
+        if path and os.path.realpath(os.path.dirname(path)) == os.path.realpath(config.output_dir):
+            clear_left(path)
 
 
 def _photo_folders(image_dir: str) -> list[str]:

@@ -317,3 +317,38 @@ def test_the_graph_of_a_run_is_found_by_its_folder(tmp_path: Path) -> None:
         assert advice in str(caught.value)
     (tmp_path / "model.pb").touch()
     assert graph_in(str(tmp_path)) == str(tmp_path / "model.pb")
+
+
+_KILLED_WHILE_WRITING = """
+import os, signal, sys
+from image_retraining.foundation.files import replacing
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("is_locked", [True, False])
+def test_what_a_killed_run_left_half_written_is_removed(
+    *, is_locked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("model.pb", "m [1].tflite", "notes.txt"):
+        command = [sys.executable, "-c", _KILLED_WHILE_WRITING, str(tmp_path / name)]
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    # Somebody's copy, of a name that might be one of ours.
+    (tmp_path / ".model.pb.original").write_bytes(b"whole")
+    (tmp_path / ".model.pb.original").chmod(0o644)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == 4
+
+    def cannot(_path: str, _refuse: Callable[[str], None]) -> Callable[[], None]:
+        raise NotImplementedError
+
+    if not is_locked:
+        monkeypatch.setattr(run_folder, "lock", cannot)
+    config = RetrainConfig(output_dir=str(tmp_path), tflite_output_file="m [1].tflite")
+    with run_folder.held(run_folder.placed(config)):
+        pass
+    names = sorted(path.name for path in tmp_path.iterdir())
+    ours = [name for name in left if name == ".model.pb.original" or ".notes.txt." in name]
+    assert names == (ours if is_locked else left)
