@@ -32,8 +32,9 @@ from features import features
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.evaluation.neighbours import side_by_side
-from image_retraining.evaluation.wrong_labels import LISTED_BELOW, find
+from image_retraining.evaluation.wrong_labels import find
 from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.records import FeatureSet, Floats, Ints, Split
 from image_retraining.photos.folder import scan

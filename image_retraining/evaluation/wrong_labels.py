@@ -15,14 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.evaluation.near_vectors import Components
 from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, side_by_side
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.head.softmax import softmax
-
-# A list that ends there has three right ones in four where one label in twenty is wrong.
-LISTED_BELOW = 0.02
 
 _MOST_FOLDS = 5
 # Of the regularisation, from strong to weak, for vectors whose mean square is 1.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
-from image_retraining.evaluation.wrong_labels import LISTED_BELOW
+from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.foundation.own_folders import user_cache
 from image_retraining.foundation.settings import (
     image_size,
