@@ -15,7 +15,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class RetrainError(Exception):
     """Something the user can put right; its text says the rule, what came and what to do."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str = "") -> None:
         """Takes the text, in which there may be names and words of others."""
         super().__init__(shown(text))
 
@@ -86,7 +86,7 @@ class ExportError(RetrainError):
 class VerificationError(Exception):
     """An exported file gives other answers than the training: a defect of this project."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str = "") -> None:
         """Takes the text, in which there may be names of others."""
         super().__init__(shown(text))
 
