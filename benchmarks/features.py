@@ -26,6 +26,7 @@ from absl import flags, logging
 from bottlenecks import extract, seconds
 
 from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.records import Catalog
 from image_retraining.photos.folder import scan
 
 STRENGTHS = (0.0003, 0.001, 0.01)
@@ -33,20 +34,31 @@ FOLDS = 5
 BATCHES = 8
 
 
-def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+def parser_of_modules(about: str | None) -> argparse.ArgumentParser:
+    """Returns a parser of what is common to the benchmarks that compare modules on photos."""
+    parser = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
     parser.add_argument("modules", nargs="+", help="handles")
     parser.add_argument("--image_dir", required=True, help="folder of class folders")
-    parser.add_argument("--rounds", type=int, default=5, help="the median of so many counts")
     parser.add_argument("--vectors_dir", help="folder for the feature vectors")
+    return parser
+
+
+def begun(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Catalog]:
+    """Returns the arguments and the photos, with TensorFlow imported."""
     arguments = parser.parse_args()
     flags.FLAGS(sys.argv[:1])
     import_tensorflow()
+    logging.set_verbosity(logging.WARNING)
+    return arguments, scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = parser_of_modules(__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="the median of so many counts")
+    arguments, catalog = begun(parser)
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415 - after TensorFlow
 
-    logging.set_verbosity(logging.WARNING)
-    catalog = scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
     rows, backbones = {}, {}
     for handle in arguments.modules:
         start = time.perf_counter()

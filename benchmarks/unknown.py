@@ -14,7 +14,6 @@ unknown; the mean of all runs, and in brackets what nine of ten runs lie between
 --vectors_dir keeps the feature vectors for the next time.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from absl import flags, logging
 from bottlenecks import extract
-from features import features
+from features import begun, features, parser_of_modules
 
 from image_retraining.evaluation.calibration import fit_temperature
 from image_retraining.evaluation.unknown import fit_space, thresholds
-from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.records import (
     Catalog,
     FeatureSet,
@@ -41,7 +38,7 @@ from image_retraining.foundation.records import (
 from image_retraining.head.best_head import HeadChoice, chosen
 from image_retraining.head.regularization_path import regularization_path
 from image_retraining.head.softmax import evaluate, softmax
-from image_retraining.photos.folder import photos_below, scan
+from image_retraining.photos.folder import photos_below
 
 RULES = ("probability", "distance", "both")
 GROUPS = ("near", "far", "right", "wrong")
@@ -49,19 +46,12 @@ GROUPS = ("near", "far", "right", "wrong")
 
 def main() -> None:
     """Prints a table a module."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("modules", nargs="+", help="handles")
-    parser.add_argument("--image_dir", required=True, help="folder of class folders")
+    parser = parser_of_modules(__doc__)
     parser.add_argument("--foreign_dir", required=True, help="folder of photos of other things")
     parser.add_argument("--seeds", type=int, default=5, help="random splits of each class left out")
-    parser.add_argument("--vectors_dir", help="folder for the feature vectors")
-    arguments = parser.parse_args()
-    flags.FLAGS(sys.argv[:1])
-    import_tensorflow()
+    arguments, catalog = begun(parser)
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415 - after TensorFlow
 
-    logging.set_verbosity(logging.WARNING)
-    catalog = scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
     for handle in arguments.modules:
         backbone = load_backbone(handle)
         vectors, label_ids = features(catalog, backbone, arguments.vectors_dir)

@@ -17,7 +17,6 @@ A figure is the mean of the draws; behind it stands its standard error. --vector
 feature vectors for the next time.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -27,17 +26,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from absl import flags, logging
-from features import features
+from features import begun, features, parser_of_modules
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.evaluation.neighbours import side_by_side
 from image_retraining.evaluation.wrong_labels import find
-from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.records import FeatureSet, Floats, Ints, Split
-from image_retraining.photos.folder import scan
 
 RECALL = 0.8
 # Of scikit-learn's logistic regression on vectors whose mean square is 1.
@@ -47,20 +43,13 @@ SPREAD = 0.33
 
 def main() -> None:
     """Prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("modules", nargs="+", help="handles")
-    parser.add_argument("--image_dir", required=True, help="folder of class folders")
+    parser = parser_of_modules(__doc__)
     parser.add_argument("--changed", type=int, default=50, help="labels that are changed a draw")
     parser.add_argument("--copies", type=int, default=0, help="more photos near each")
     parser.add_argument("--draws", type=int, default=5, help="how often it is tried")
-    parser.add_argument("--vectors_dir", help="folder for the feature vectors")
-    arguments = parser.parse_args()
-    flags.FLAGS(sys.argv[:1])
-    import_tensorflow()
+    arguments, catalog = begun(parser)
     from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415 - after TensorFlow
 
-    logging.set_verbosity(logging.WARNING)
-    catalog = scan(arguments.image_dir, validation_percentage=10, testing_percentage=10)
     modules = []
     for handle in arguments.modules:
         vectors, label_ids = features(catalog, load_backbone(handle), arguments.vectors_dir)

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from image_retraining.exports.labels_file import write_labels
+from image_retraining.foundation.files import left_name
 from image_retraining.foundation.lock import lock
 
-# The letters and digits that tempfile draws.
-_DRAWN = r"[a-z0-9_]{8}"
-_OF_VERSION = re.compile(rf"\.(\d{{1,18}})\.{_DRAWN}")
+_OF_VERSION = left_name(r"(\d{1,18})")
 # The labels are written when the folder is locked, and before what takes time.
 _LOCK, LABELS = "lock", "labels.txt"
 
@@ -39,7 +38,7 @@ def making(place: Path, labels: Sequence[str]) -> Iterator[str]:
     Raises:
         OSError: it cannot be made.
     """
-    _clear(place.parent, re.compile(rf"\.{re.escape(place.name)}\.{_DRAWN}"))
+    _clear(place.parent, left_name(re.escape(place.name)))
     with contextlib.ExitStack() as undo:
         beside = undo.enter_context(
             tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent)

@@ -13,8 +13,7 @@ from image_retraining.photos import pixels, reading
 from image_retraining.photos.batches import PhotoBatch, photo_batches, plain_photos
 from image_retraining.photos.damage import Damage
 from image_retraining.photos.decoder_warnings import listened
-from image_retraining.photos.decoding_room import check_room
-from image_retraining.photos.header import pixel_count
+from image_retraining.photos.decoding_room import check_room_for
 
 _BATCH_SIZE = 32
 
@@ -110,7 +109,7 @@ def _file_of(path: str, *, upright: bool) -> bytes:
         OSError: it cannot be read.
     """
     photo = reading.read_prepared(path, upright=upright)
-    check_room(pixel_count(photo.contents))
+    check_room_for(photo.contents)
     if photo.orientation == 1:
         return photo.contents
     try:

@@ -6,7 +6,7 @@ it was last read, and by the digest of its photo, once that has been read.
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from image_retraining.cache.damaged_photos import DamagedPhotos
@@ -83,7 +83,7 @@ class RowCache:
         self._cache = cache
         self._files = PhotoFiles(cache.file)
         self._damaged_photos = DamagedPhotos(cache.file)
-        self._damages: Mapping[bytes, Damage] = {}
+        self._damages: dict[bytes, Damage] = {}
         self._table = table
         self._upright = views.upright
         self._views = views
@@ -142,7 +142,7 @@ class RowCache:
             return True
         digest = hashlib.sha256(contents).digest()
         self._damaged_photos.remember(digest, damage.warning, damage.missing)
-        self._damages = {**self._damages, digest: damage}
+        self._damages[digest] = damage
         return self._may_be_learnt(row, digest)
 
     def store(self, rows: Iterable[Row], vectors: Iterable[Floats]) -> None:

@@ -67,6 +67,16 @@ def _poured_into(stream: Path) -> Iterator[Path]:
             shutil.copyfileobj(content, sink)
 
 
+def left_name(name: str) -> re.Pattern[str]:
+    """Returns how what is new is called beside its place, `.name.k3x_81ab`.
+
+    Args:
+        name: of the place, as a regular expression.
+    """
+    # Eight letters and digits that tempfile draws.
+    return re.compile(rf"\.{name}\.[a-z0-9_]{{8}}")
+
+
 def clear_left(target: str | os.PathLike[str]) -> None:
     """Removes what processes that were killed have left beside a file, which nobody writes now.
 
@@ -76,8 +86,7 @@ def clear_left(target: str | os.PathLike[str]) -> None:
         target: as of `replacing`.
     """
     target = Path(target)
-    # Eight letters and digits that mkstemp draws.
-    of_target = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}")
+    of_target = left_name(re.escape(target.name))
     with contextlib.suppress(OSError):
         for name in filter(of_target.fullmatch, os.listdir(target.parent)):
             left = target.parent / name

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from image_retraining.foundation import memory
+from image_retraining.photos.header import pixel_count
 
 # Measured for JPEG, PNG, GIF, BMP and WebP, turned or not: the colours in bytes, once more as they
 # are turned, then as float32; 16 to 22.
@@ -43,6 +44,11 @@ class DecodingRoom:
         processors = os.cpu_count() or 1
         streams = min(processors, max(1, pixels // _PHONE_PIXELS))
         return cls(streams, pixels // streams, pixels)
+
+
+def check_room_for(contents: bytes) -> None:
+    """Raises OSError if there is no memory to decode a photo's file, even alone."""
+    check_room(pixel_count(contents))
 
 
 def check_room(count: int) -> None:

@@ -15,9 +15,8 @@ import tensorflow as tf
 
 from image_retraining.foundation.errors import first_line
 from image_retraining.photos.decoder_warnings import listened
-from image_retraining.photos.decoding_room import check_room
+from image_retraining.photos.decoding_room import check_room_for
 from image_retraining.photos.distortions import PLAIN, Variation
-from image_retraining.photos.header import pixel_count
 from image_retraining.photos.turning import MIRRORED, TRANSPOSED, UPSIDE_DOWN
 
 PIPELINE_VERSION = 1
@@ -122,7 +121,7 @@ def in_full(contents: bytes, orientation: int = 1) -> npt.NDArray[np.uint8]:
         OSError: there is no memory for it.
         tf.errors.InvalidArgumentError: as for `pixels`.
     """
-    check_room(pixel_count(contents))
+    check_room_for(contents)
     with listened():
         return as_uint8(_decode(contents, orientation))
 

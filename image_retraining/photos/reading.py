@@ -4,7 +4,7 @@ import os
 from typing import BinaryIO
 
 from image_retraining.photos.damage import Damage, damage_of
-from image_retraining.photos.decoding_room import check_room
+from image_retraining.photos.decoding_room import check_room_for
 from image_retraining.photos.header import check_enough_bytes, check_pixel_count, pixel_count
 from image_retraining.photos.pixels import why_unreadable
 from image_retraining.photos.preparation import Preparation, Prepared, prepared
@@ -53,7 +53,7 @@ def why_left_out(path: str | os.PathLike[str]) -> str:
     """Returns in one line why a photo file could not be decoded, by trying once more."""
     try:
         contents = read_prepared(path, upright=False).contents
-        check_room(pixel_count(contents))
+        check_room_for(contents)
         reason = why_unreadable(contents)
     except OSError as error:
         return error.strerror or str(error)
