@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import resource
 import signal
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -201,3 +202,16 @@ def interrupt_unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     note = SimpleNamespace(is_made=False, kind=KeyboardInterrupt)
     monkeypatch.setattr(interruption, "_note", note)
     return lambda: setattr(note, "is_made", True)
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond so many bytes, as on a disk that is full."""
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    heard = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        signal.signal(signal.SIGXFSZ, heard)

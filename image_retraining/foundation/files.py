@@ -9,6 +9,9 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
+
+from absl import logging
 
 from image_retraining.foundation.errors import unwritable
 from image_retraining.foundation.places import Kind, followed, kind_of, open_stream
@@ -34,6 +37,50 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         raise unwritable(target, error) from error
+
+
+def partial_path(target: str | os.PathLike[str]) -> Path:
+    """Returns where lies what `growing` has written of a file that is not whole yet."""
+    place = Path(followed(target))
+    return place.with_name(f"{place.name}.partial")
+
+
+@contextlib.contextmanager
+def growing(target: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """Gives a file to write text into, `target.partial`, which takes its place on leaving.
+
+    When the block raises, or the process is killed, what was written stays there; the log says so.
+
+    Args:
+        target: the file to write or replace; its folder is made when it is missing. A link stays.
+
+    Raises:
+        OutputError: the folder or the file cannot be written.
+    """
+    try:
+        partial = partial_path(target)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        # What an earlier one left, but not what a link leads to.
+        partial.unlink(missing_ok=True)
+        with contextlib.ExitStack() as unless_whole:
+            unless_whole.callback(_tell_what_is_left, partial)
+            with partial.open("x", encoding="utf-8", errors="backslashreplace") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(followed(target))
+            unless_whole.pop_all()
+        _sync_names(partial.parent)
+    except OSError as error:
+        raise unwritable(target, error) from error
+
+
+def _tell_what_is_left(partial: Path) -> None:
+    """Says where a file lies that will not be whole, or removes it if nothing is in it."""
+    if partial.stat().st_size:
+        logging.warning("What was written until then is in %s", partial)
+    else:
+        partial.unlink()
 
 
 @contextlib.contextmanager

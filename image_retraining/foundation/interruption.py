@@ -87,7 +87,7 @@ def held_back() -> Iterator[None]:
     """Lets the block end before Ctrl-C raises; a second Ctrl-C raises at once.
 
     Python may raise it at the first step of a lock's `__exit__`, which then stays locked: for ever,
-    where a thread waits for it, as TensorBoard's writers do.
+    where a thread waits for it.
     """
     _note.holds_back += 1
     try:

@@ -10,7 +10,7 @@ from absl import logging
 
 from image_retraining.foundation.command_line import import_tensorflow, run_script
 from image_retraining.foundation.errors import PhotoError, unwritable
-from image_retraining.foundation.files import replacing
+from image_retraining.foundation.files import growing, partial_path
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.lists import listed
 from image_retraining.foundation.places import Kind, kind_of, open_stream
@@ -51,7 +51,7 @@ def run(config: LabelConfig) -> int:
     check_files(config)
     if config.output:
         check_writable_file("output", config.output)
-        _check_is_none_of(config.output, _read_files(config))
+        _check_are_none_of(config.output, _read_files(config))
         _check_is_no_folder(config.output, config.heatmap_dir)
     if config.heatmap_dir and os.path.lexists(config.heatmap_dir):
         check_writable_folder("heatmap_dir", config.heatmap_dir)
@@ -61,7 +61,7 @@ def run(config: LabelConfig) -> int:
     labeller = Labeller(config)
     paths = photo_paths(config.image, _names())
     if config.output:
-        _check_is_none_of(config.output, {path: path for path in paths})
+        _check_are_none_of(config.output, {path: path for path in paths})
     start, text = formatter(config.format, top_k=config.top_k, with_paths=len(paths) > 1)
     failures = 0
     # On the screen the answers themselves show how far it is.
@@ -103,7 +103,7 @@ def _all_went_well(labeller: "Labeller", prediction: Prediction, answer: Answer)
 
 @contextlib.contextmanager
 def _output(path: str) -> Iterator[TextIO]:
-    """Gives where to write: a file that appears when all is written, a device, or the screen."""
+    """Gives where to write: a file that has its name when all is written, a device, the screen."""
     if not path:
         yield sys.stdout
         return
@@ -111,10 +111,7 @@ def _output(path: str) -> Iterator[TextIO]:
         with _opened(path) as stream:
             yield stream
         return
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
-    ):
+    with growing(path) as file:
         yield file
 
 
@@ -158,15 +155,15 @@ def _read_files(config: LabelConfig) -> dict[str, str]:
     return read | {"what is beside --graph": facts_path(config.graph)}
 
 
-def _check_is_none_of(output: str, read: Mapping[str, str]) -> None:
-    """Raises SettingError if the file of the answers is one of those that are read."""
-    if kind_of(output) is not Kind.FILE:
-        return
-    place = os.stat(output)
-    for what, path in read.items():
-        with contextlib.suppress(OSError):
-            is_one = os.path.samestat(place, os.stat(path))
-            require(not is_one, f"--output must be another file than {what}", output)
+def _check_are_none_of(output: str, read: Mapping[str, str]) -> None:
+    """Raises SettingError if the answers, or what grows beside them, are a file that is read."""
+    for place in (output, str(partial_path(output))):
+        if kind_of(place) is not Kind.FILE:
+            continue
+        for what, path in read.items():
+            with contextlib.suppress(OSError):
+                is_one = os.path.samefile(place, path)
+                require(not is_one, f"--output must be another file than {what}", place)
 
 
 def _check_is_no_folder(output: str, heatmap_dir: str) -> None:

@@ -85,7 +85,10 @@ class LabelConfig:
         choices=FORMATS,
     )
     output: str = setting(
-        "", "File to write the answers to, instead of the screen.", group="Answers"
+        "",
+        "File to write the answers to, instead of the screen. Until all are there it is called "
+        "FILE.partial, which stays where labelling ends early.",
+        group="Answers",
     )
     unknown_threshold: str = setting(
         "",

@@ -1,22 +1,83 @@
-"""TensorBoard's event files: written under this tool's mark, so that a later run replaces them."""
+"""TensorBoard's event files: written under this tool's mark, so that a later run replaces them.
 
+An event file is a TFRecord file of Event messages, the first of which names the format (TensorFlow,
+core/util/events_writer.h). TensorBoard's own writer does it in a thread, where a full disk prints
+a traceback of its own; this one says so to who writes.
+"""
+
+import contextlib
+import itertools
+import os
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Self
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from image_retraining.foundation.errors import unwritable
 
 # Marks this tool's event files, so that a later run replaces these and nothing else.
 _FILE_MARK = ".retrain"
 # Folders of TensorBoard's runs: the steps of a training, and what its head does on test photos.
 TRAINING_RUN, VALIDATION_RUN, TEST_RUN = RUNS = ("train", "validation", "test")
+_FORMAT = "brain.Event:2"
+# TensorBoard reads the files of a run in the order of their names: time, and then this.
+_numbers = itertools.count()
 
 
-def event_writer(summaries_dir: str, run: str) -> EventFileWriter:
-    """Returns a writer of a new event file, marked as this tool's, in a run's folder."""
-    return EventFileWriter(str(Path(summaries_dir) / run), filename_suffix=_FILE_MARK)
+class EventFile:
+    """A new event file of a run, marked as this tool's; errors are OutputError."""
+
+    def __init__(self, summaries_dir: str, run: str) -> None:
+        """Makes it.
+
+        Args:
+            summaries_dir: folder that `tensorboard --logdir` is given.
+            run: folder in it.
+        """
+        maker = f"{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{maker}{_FILE_MARK}"
+        self._path = Path(summaries_dir, run, name)
+        with _told(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._records = RecordWriter(self._path.open("xb"))
+        self.add(Event(file_version=_FORMAT))
+        self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, event: Any) -> None:
+        """Adds an event, which happens now."""
+        event.wall_time = time.time()
+        with _told(self._path):
+            self._records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        """Lets readers see what has been added."""
+        with _told(self._path):
+            self._records.flush()
+
+    def close(self) -> None:
+        """Ends the file."""
+        with _told(self._path):
+            self._records.close()
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raises OutputError where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def write_summaries(
@@ -29,13 +90,13 @@ def write_summaries(
         run: folder in it.
         summaries: to write.
         step: the training step they are about, from 0.
+
+    Raises:
+        OutputError: it cannot be written.
     """
-    writer = event_writer(summaries_dir, run)
-    try:
+    with EventFile(summaries_dir, run) as file:
         for summary in summaries:
-            writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
-    finally:
-        writer.close()
+            file.add(Event(step=step, summary=summary))
 
 
 def image_value(tag: str, png: bytes, size: tuple[int, int]) -> Summary.Value:
@@ -57,4 +118,5 @@ def remove_earlier(summaries_dir: str, runs: Iterable[str]) -> None:
     """Removes this tool's event files, and nothing else, from the folders of some runs."""
     for run in runs:
         for earlier in Path(summaries_dir, run).glob(f"*tfevents*{_FILE_MARK}"):
-            earlier.unlink()
+            with _told(earlier):
+                earlier.unlink()

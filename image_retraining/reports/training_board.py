@@ -4,7 +4,7 @@ The curves of validation/ are of all validation photos; those of the draw that t
 below them, if it is another.
 """
 
-import time
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from image_retraining.reports.event_files import (
     RUNS,
     TRAINING_RUN,
     VALIDATION_RUN,
-    event_writer,
+    EventFile,
     remove_earlier,
 )
 
@@ -42,13 +42,19 @@ class TensorBoardWriter:
         Args:
             summaries_dir: folder that `tensorboard --logdir` is given.
             keep_earlier: go on beside this tool's earlier event files instead of replacing them.
+
+        Raises:
+            OutputError: they cannot be written; so do the other methods.
         """
         if not keep_earlier:
             # The earlier head's test goes too: beside the new curves it would be taken for theirs.
             remove_earlier(summaries_dir, RUNS)
-        self._writers = {
-            run: event_writer(summaries_dir, run) for run in (TRAINING_RUN, VALIDATION_RUN)
-        }
+        with contextlib.ExitStack() as files:
+            self._files = {
+                run: files.enter_context(EventFile(summaries_dir, run))
+                for run in (TRAINING_RUN, VALIDATION_RUN)
+            }
+            self._closing = files.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -58,14 +64,13 @@ class TensorBoardWriter:
 
     def close(self) -> None:
         """Closes the event files."""
-        for writer in self._writers.values():
-            writer.close()
+        self._closing.close()
 
     def write_graph(self, graph_def: Any) -> None:
         """Writes a graph to train/, without the values of its large constants."""
         content = _without_large_constants(graph_def).SerializeToString()
-        self._writers[TRAINING_RUN].add_event(Event(wall_time=time.time(), graph_def=content))
-        self._writers[TRAINING_RUN].flush()
+        self._files[TRAINING_RUN].add(Event(graph_def=content))
+        self._files[TRAINING_RUN].flush()
 
     def write(self, report: TrainingReport) -> None:
         """Writes a report, so that a running TensorBoard can show it."""
@@ -84,8 +89,8 @@ class TensorBoardWriter:
                 f"{_DRAW}/{name}": np.array([value], np.float32) for name, value in of_draw.items()
             }
             self._write_scalars(VALIDATION_RUN, last, scalars)
-        for writer in self._writers.values():
-            writer.flush()
+        for file in self._files.values():
+            file.flush()
 
     def _write_scalars(self, run: str, steps: range, scalars: Mapping[str, Floats]) -> None:
         for row, step in enumerate(steps):
@@ -112,7 +117,7 @@ class TensorBoardWriter:
                     self._add(run, step, summary)
 
     def _add(self, run: str, step: int, summary: Any) -> None:
-        self._writers[run].add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._files[run].add(Event(step=step, summary=summary))
 
 
 def _without_large_constants(graph_def: Any) -> Any:

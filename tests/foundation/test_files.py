@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import files_of_at_most
 
 from image_retraining.foundation.errors import OutputError, unwritable
-from image_retraining.foundation.files import replacing
+from image_retraining.foundation.files import growing, replacing
 
 
 @pytest.fixture
@@ -215,3 +216,65 @@ def test_an_open_file_is_written_on(tmp_path: Path) -> None:
             temporary.write_bytes(b"new\n")
         log.write(b"after\n")
     assert (tmp_path / "log").read_bytes() == b"before\nnew\nafter\n"
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt, SystemExit])
+def test_rows_stay_where_writing_ends_early(
+    tmp_path: Path, error: type[BaseException], logged: pytest.LogCaptureFixture
+) -> None:
+    target, partial = tmp_path / "rows.csv", tmp_path / "rows.csv.partial"
+    target.write_text("old")
+    partial.write_text("of an earlier attempt")
+    kind = OutputError if error is OSError else error
+    with pytest.raises(kind), growing(target) as file:  # noqa: PT012 - it is the block
+        file.write("one\n")
+        raise error
+    assert target.read_text() == "old"
+    assert partial.read_text() == "one\n"
+    assert logged.messages == [f"What was written until then is in {partial}"]
+    with growing(target) as file:
+        file.write("one\ntwo\n")
+    assert target.read_text() == "one\ntwo\n"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_where_nothing_was_written_nothing_stays(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), growing(tmp_path / "new/rows.csv"):
+        raise KeyboardInterrupt
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_rows_grow_beside_what_a_link_leads_to(tmp_path: Path, umask: int) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "there/rows.partial").symlink_to(tmp_path / "precious")
+    (tmp_path / "link").symlink_to("there/rows")
+    with growing(tmp_path / "link") as file:
+        file.write("\udcff, one\n")
+        file.flush()
+        assert (tmp_path / "there/rows.partial").read_text() == "\\udcff, one\n"
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there/rows").read_text() == "\\udcff, one\n"
+    assert (tmp_path / "there/rows").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_rows_that_cannot_grow_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "rows.partial").mkdir()
+    is_entered = False
+    with pytest.raises(OutputError, match="cannot be written"), growing(tmp_path / "rows"):
+        is_entered = True
+    assert not is_entered
+
+
+def test_rows_that_do_not_fit_are_told(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    with (  # noqa: PT012 - it is the block
+        files_of_at_most(100),
+        pytest.raises(OutputError, match="rows cannot be written: File too large"),
+        growing(tmp_path / "rows") as file,
+    ):
+        while True:
+            file.write("123456789\n")
+            file.flush()
+    assert (tmp_path / "rows.partial").read_text() == "123456789\n" * 10
+    assert len(logged.messages) == 1

@@ -21,12 +21,13 @@ from PIL import Image
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.evaluation.calibration import Calibration
+from image_retraining.evidence import heatmap
 from image_retraining.exports.facts import ModelFacts, facts_path, write_facts
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.labels_file import write_labels
 from image_retraining.exports.saved_model import writing_saved_model
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
-from image_retraining.foundation.errors import GraphError, PhotoError, SettingError
+from image_retraining.foundation.errors import GraphError, OutputError, PhotoError, SettingError
 from image_retraining.foundation.records import Head, Prediction
 from image_retraining.labelling import command
 from image_retraining.labelling.answers import Answer, formatter
@@ -473,6 +474,34 @@ def test_records_for_programs(
     assert rows[0][1:5] == ["", "", "红 red", f"{first['score']:.6f}"]
     assert rows[1][1] == records[1]["error"]
     assert rows[1][3:] == [""] * 4
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "a picture"])
+def test_answers_stay_where_labelling_ends_early(
+    with_map: Path,
+    photos: Path,
+    tmp_path: Path,
+    interrupt_unheard: Callable[[], None],
+    logged: pytest.LogCaptureFixture,
+    end: str,
+) -> None:
+    # Once: all rows before it were lost, 1537 of them.
+    out, maps = tmp_path / "answers.csv", tmp_path / "maps"
+    names = [str(photos / "red.png"), str(photos / "more" / "blue.jpg")]
+    told = {"format": "csv", "top_k": 1, "output": str(out), "image": tuple(names)}
+    if end == "Ctrl-C":
+        interrupt_unheard()
+    else:
+        (maps / heatmap.file_name(names[1])).mkdir(parents=True)
+        told["heatmap_dir"] = str(maps)
+    with pytest.raises((KeyboardInterrupt, OutputError)):
+        command.run(config(with_map, **told))
+    assert not out.exists()
+    partial = tmp_path / "answers.csv.partial"
+    with partial.open(newline="") as file:
+        rows = [row["path"] for row in csv.DictReader(file)]
+    assert rows == (names[:1] if end == "Ctrl-C" else names)
+    assert f"What was written until then is in {partial}" in logged.messages
 
 
 def test_an_output_that_cannot_be_written_is_told_at_once(exported: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.reports import confusion_picture
-from image_retraining.reports.event_files import event_writer
+from image_retraining.reports.event_files import EventFile
 from image_retraining.reports.metrics_board import write_to_tensorboard
 
 NOT_UTF_8 = b"caf\xe9".decode(errors="surrogateescape")
@@ -93,7 +93,7 @@ def test_labels_stand_in_the_text_as_they_are(tmp_path: Path) -> None:
 
 
 def test_an_earlier_test_is_replaced_and_nothing_else(tmp_path: Path) -> None:
-    event_writer(str(tmp_path), "train").close()
+    EventFile(str(tmp_path), "train").close()
     (tmp_path / "test").mkdir()
     foreign = tmp_path / "test" / "events.out.tfevents.1700000000.host.1.0.v2"
     foreign.touch()

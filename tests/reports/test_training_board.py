@@ -1,3 +1,4 @@
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -6,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import files_of_at_most
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
+from image_retraining.foundation.errors import OutputError
 from image_retraining.foundation.records import Evaluation, Floats, Head, TrainingReport
-from image_retraining.reports.event_files import event_writer
+from image_retraining.reports.event_files import EventFile
 from image_retraining.reports.log import Log
 from image_retraining.reports.training_board import TensorBoardWriter
 
@@ -307,7 +310,7 @@ def test_a_second_run_touches_nothing_else(folder: Path, tmp_path: Path) -> None
 
 
 def test_the_test_of_an_earlier_head_is_not_left_beside_new_curves(folder: Path) -> None:
-    event_writer(str(folder), "test").close()
+    EventFile(str(folder), "test").close()
     write(folder, REPORTS, keep_earlier=True)
     assert len(list((folder / "test").iterdir())) == 1
     write(folder, REPORTS)
@@ -400,3 +403,19 @@ def test_evaluations_are_logged_in_the_lines_people_look_for(
 def test_steps_without_an_evaluation_are_not_logged(logged: pytest.LogCaptureFixture) -> None:
     assert logged_lines(logged, REPORTS[1]) == []
     assert logged_lines(logged, REPORTS[2]) != []
+
+
+@pytest.mark.parametrize("room", [40, 100, 20_000, 30_000])
+def test_a_full_disk_is_told(folder: Path, room: int, capfd: pytest.CaptureFixture[str]) -> None:
+    # Once: a traceback of TensorBoard's thread, and another one of the run.
+    written = []
+    with (  # noqa: PT012 - it is the block
+        files_of_at_most(room),
+        pytest.raises(OutputError, match=r"logs/(train|validation)/.* File too large\. Make room"),
+        TensorBoardWriter(str(folder), keep_earlier=False) as writer,
+    ):
+        for step in itertools.count():
+            writer.write(report(range(step, step + 1)))
+            written.append(step)
+    assert bool(written) == (room > 10_000)
+    assert capfd.readouterr().err == ""
