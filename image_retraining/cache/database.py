@@ -247,7 +247,7 @@ def chunks(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def execute_in(
-    database: Database, query: str, keys: Collection[bytes], *before: int
+    database: Database, query: str, keys: Collection[bytes | int], *before: int | str
 ) -> sqlite3.Cursor:
     """Executes a query whose `{}` stands for the keys, after other values."""
     return database.execute(query.format(",".join("?" * len(keys))), [*before, *keys])

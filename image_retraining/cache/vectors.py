@@ -136,6 +136,33 @@ class BottleneckCache:
 
         self.file.write(store)
 
+    def has(self, recipe: Recipe) -> bool:
+        """Returns whether anything is kept, or was, of a recipe."""
+        return self.file.read(partial(_known_recipe_id, recipe=recipe)) is not None
+
+    def set_aside(self, recipe: Recipe) -> int:
+        """Keeps what is kept of a recipe and its views where no run finds it; returns how many.
+
+        `--cache_info` still tells of them, and `--cache_prune` deletes them.
+        """
+        aside = f"{recipe.precision}, set aside {time.strftime('%Y-%m-%d %H:%M:%S')}"
+
+        def set_aside(database: Database) -> int:
+            found = database.execute(
+                "SELECT id FROM recipes WHERE (fingerprint, height, width, pixels, precision) "
+                "= (?, ?, ?, ?, ?)",
+                astuple(recipe)[:-1],
+            )
+            count = 0
+            for ids in chunks([recipe_id for (recipe_id,) in found.fetchall()]):
+                query = "SELECT COUNT(*) FROM bottlenecks WHERE recipe_id IN ({})"
+                count += execute_in(database, query, ids).fetchone()[0]
+                query = "UPDATE recipes SET precision = ? WHERE id IN ({})"
+                execute_in(database, query, ids, aside)
+            return count
+
+        return self.file.write(set_aside)
+
     def _forget_damaged(self, recipe: Recipe, digests: Sequence[bytes], size: int) -> None:
         """Deletes damaged vectors, so that they are told of once."""
 

@@ -18,7 +18,7 @@ from absl import logging
 
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.foundation.errors import GraphError
-from image_retraining.photos.preparation import EXIF_CHOICES, IGNORE
+from image_retraining.photos.preparation import APPLY, EXIF_CHOICES, IGNORE
 
 _LARGEST = sys.float_info.max
 
@@ -65,6 +65,11 @@ class ModelFacts:
     split: str = "names"
     exif_orientation: str = IGNORE
     unknown_rule: str = ""
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether its photos were turned as their EXIF data says."""
+        return self.exif_orientation == APPLY
 
     def as_json(self, **more: Any) -> str:
         """Returns the facts as JSON, a field a line; bytes that are not UTF-8 as escapes."""

@@ -4,16 +4,20 @@ import contextlib
 import itertools
 import time
 from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 
+import tensorflow as tf
 from absl import logging
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.lock import computing_alone
 from image_retraining.cache.vectors import BottleneckCache, Recipe, imported_recipe
+from image_retraining.features.anew import computed_anew
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE, computed
 from image_retraining.features.row_cache import ReadPhoto, Row, RowCache
 from image_retraining.features.table import FeatureTable
+from image_retraining.features.trust import Trust
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction
@@ -107,7 +111,9 @@ class _Work:
         )
         imported = imported_recipe(backbone.fingerprint, backbone.image_size)
         stand_in = imported if engine.precision == "float32" else None
-        self._cache = RowCache(cache, table, recipe, views=views, stand_in=stand_in)
+        anew = partial(computed_anew, backbone=backbone, engine=engine, upright=views.upright)
+        trust = Trust(cache, recipe, computed_by=f"TensorFlow {tf.__version__}", anew=anew)
+        self._cache = RowCache(cache, table, recipe, views=views, stand_in=stand_in, trust=trust)
         self._alone = computing_alone(cache.folder, catalog.image_dir, recipe)
 
     def fill_table(self) -> None:

@@ -6,13 +6,14 @@ it was last read, and by the digest of its photo, once that has been read.
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from image_retraining.cache.damaged_photos import DamagedPhotos
 from image_retraining.cache.known_files import PhotoFile, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.table import FeatureTable
+from image_retraining.features.trust import Trust
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import reading
 from image_retraining.photos.damage import Damage, damage_of
@@ -70,6 +71,7 @@ class RowCache:
         *,
         views: Views,
         stand_in: Recipe | None,
+        trust: Trust,
     ) -> None:
         """Tells what decides the vectors.
 
@@ -79,6 +81,7 @@ class RowCache:
             recipe: of the photos themselves.
             views: what else rows may be of a photo.
             stand_in: another recipe whose vectors will do for the photos themselves.
+            trust: whether what the cache has of the recipe may be used.
         """
         self._cache = cache
         self._files = PhotoFiles(cache.file)
@@ -87,7 +90,7 @@ class RowCache:
         self._table = table
         self._upright = views.upright
         self._views = views
-        self._recipe, self._stand_in = recipe, stand_in
+        self._recipe, self._stand_in, self._trust = recipe, stand_in, trust
 
     def look_up(self) -> None:
         """Fills in the rows of files that are known and unchanged, without reading them."""
@@ -147,6 +150,7 @@ class RowCache:
 
     def store(self, rows: Iterable[Row], vectors: Iterable[Floats]) -> None:
         """Keeps the vectors of rows, each float32 [D]."""
+        self._trust.note_first()
         by_view: dict[str, dict[bytes, Floats]] = {}
         for row, vector in zip(rows, vectors, strict=True):
             by_view.setdefault(self.view(row), {})[row.digest] = vector
@@ -167,8 +171,20 @@ class RowCache:
             for recipe in [replace(self._recipe, view=view), *stand_ins]:
                 size = self._table.feature_size
                 vectors = self._cache.vectors(recipe, set(waiting.values()), size)
+                if recipe == self._recipe and not self._are_trusted(waiting, vectors):
+                    continue
                 for number in self._table.take_cached(waiting, vectors):
                     del waiting[number]
+
+    def _are_trusted(self, digests: Mapping[int, bytes], vectors: Mapping[bytes, Floats]) -> bool:
+        """Returns whether vectors from the cache may be used; digests are by row."""
+        return self._trust.is_deserved(
+            {
+                self._table.path(row): (digest, vectors[digest])
+                for row, digest in digests.items()
+                if digest in vectors
+            }
+        )
 
     def _read(self) -> Iterator[ReadPhoto]:
         for path, rows in itertools.groupby(self._table.missing(), key=self._table.path):

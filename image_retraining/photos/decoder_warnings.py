@@ -27,6 +27,9 @@ _ERROR = re.compile(
     rb"SOS parameters for sequential JPEG|JPEG file structure: [^\n]*))\n"
 )
 _MOST_AT_ONCE = 65536
+# Of all ears, for one leads into another. Blocks that were forgotten are left by whatever thread
+# collects them, where it is at that moment: in one of the functions below, too.
+_one_at_a_time = threading.RLock()
 
 
 class _Ear:
@@ -47,13 +50,12 @@ class _Ear:
         os.set_blocking(self._heard, False)
         os.dup2(spoken, _STDERR)
         os.close(spoken)
-        self._one_at_a_time = threading.Lock()
         self._is_left = threading.Event()
         threading.Thread(target=self._listen, name="stderr", daemon=True).start()
 
     def hear(self) -> bool:
         """Takes in all that was written so far; returns whether more may come."""
-        with self._one_at_a_time:
+        with _one_at_a_time:
             while True:
                 try:
                     said = os.read(self._heard, _MOST_AT_ONCE)
@@ -101,18 +103,17 @@ class _Shared:
     """One ear for all who listen at the same time, for there is one stderr."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._ear: _Ear | None = None
         self._listeners = 0
 
     def join(self) -> _Ear:
-        with self._lock:
+        with _one_at_a_time:
             self._listeners += 1
             self._ear = self._ear or _Ear()
             return self._ear
 
     def leave(self) -> None:
-        with self._lock:
+        with _one_at_a_time:
             self._listeners -= 1
             if self._ear and not self._listeners:
                 self._ear.leave()

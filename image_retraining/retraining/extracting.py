@@ -81,8 +81,9 @@ def extract(
     """
     engine = choose_engine(settings.bottleneck_engine, settings.bottleneck_precision)
     exactly = choose_engine(settings.bottleneck_engine, "float32")
-    extractions = [
-        extract_features(
+
+    def extracted(chosen: EngineChoice, splits: set[Split]) -> Extraction:
+        return extract_features(
             replace(catalog, records=tuple(r for r in catalog.records if r.split in splits)),
             backbone,
             cache,
@@ -90,30 +91,27 @@ def extract(
             views=settings.views if Split.TRAINING in splits else replace(settings.views, count=0),
             fail_on_bad_image=settings.on_bad_image == "fail",
         )
-        for chosen, splits in _parts(catalog, engine, exactly)
-    ]
-    return _joined(catalog, extractions)
 
-
-def _parts(
-    catalog: Catalog, engine: EngineChoice, exactly: EngineChoice
-) -> list[tuple[EngineChoice, set[Split]]]:
-    """Returns which engine computes which splits.
-
-    The written graph computes in float32. So do the photos that it is judged by and proven on,
-    whatever the precision of the others.
-    """
     if engine == exactly:
-        return [(engine, set(Split))]
+        return extracted(engine, set(Split))
+    # The written graph computes in float32. So do the photos that it is judged by and proven on,
+    # whatever the precision of the others: of the first split that has any that can be read.
     present = {record.split for record in catalog.records}
-    judged = next(split for split in JUDGING_ORDER if split in present)
-    logging.info(
-        "In %s but the %s photos, which are in float32, as the written graph will compute.",
-        engine.precision,
-        judged.value,
-    )
-    parts = [(engine, present - {judged}), (exactly, {judged})]
-    return [(chosen, splits) for chosen, splits in parts if splits]
+    order = [split for split in JUDGING_ORDER if split in present]
+    extractions = []
+    for judged in order:
+        extractions.append(extracted(exactly, {judged}))
+        present.remove(judged)
+        if len(extractions[-1].sets[judged]):
+            logging.info(
+                "In %s but the %s photos, which are in float32, as the written graph will compute.",
+                engine.precision,
+                judged.value,
+            )
+            break
+    if present:
+        extractions.append(extracted(engine, present))
+    return _joined(catalog, extractions)
 
 
 def _joined(catalog: Catalog, extractions: Iterable[Extraction]) -> Extraction:

@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -29,10 +30,10 @@ from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
 from image_retraining.exports.verification import verify, verify_vectors
 from image_retraining.features.engines.choice import EngineChoice
-from image_retraining.foundation.errors import PhotoError, VerificationError
+from image_retraining.foundation.errors import CacheError, PhotoError, VerificationError
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Prediction, Split
 from image_retraining.photos.pixels import pixels
-from image_retraining.reports.findings import Calibrated
+from image_retraining.reports.findings import Calibrated, Exported
 from image_retraining.retraining import exporting
 from image_retraining.retraining.config import EXPORT_FLAGS
 from image_retraining.retraining.exporting import ExportSettings
@@ -51,15 +52,18 @@ def photos(tmp_path: Path, backbone: Backbone) -> FeatureSet:
     """Six photos of class 0, two of class 1, one of class 2, with their true vectors."""
     engine = EngineChoice().make(backbone)
     label_ids = [0] * 6 + [1, 1, 2]
-    paths, vectors = [], []
+    paths, vectors, digests = [], [], []
     for number, label_id in enumerate(label_ids):
         colour = list(COLOURS.values())[label_id]
         contents = encoded(solid(colour, noise=20, seed=number))
         path = tmp_path / f"{number}.png"
         path.write_bytes(contents)
         paths.append(str(path))
+        digests.append(hashlib.sha256(contents).digest())
         vectors.append(engine(pixels(contents, (8, 8)).numpy()[np.newaxis])[0])
-    return FeatureSet(np.stack(vectors), np.array(label_ids, np.int32), tuple(paths))
+    return FeatureSet(
+        np.stack(vectors), np.array(label_ids, np.int32), tuple(paths), tuple(digests)
+    )
 
 
 def asking(model: Classifier) -> Callable[[Sequence[str]], Iterator[Prediction]]:
@@ -67,13 +71,19 @@ def asking(model: Classifier) -> Callable[[Sequence[str]], Iterator[Prediction]]
 
 
 def check(
-    tmp_path: Path, backbone: Backbone, photos: FeatureSet, exported: Head, at_most: int = 100
+    tmp_path: Path,
+    backbone: Backbone,
+    photos: FeatureSet,
+    exported: Head,
+    at_most: int = 100,
+    *,
+    head: Head = HEAD,
 ) -> Verification:
     graph_def = build_graph(backbone, exported, final_tensor_name="final_result")
     write_graph(tmp_path / "g.pb", graph_def)
     return verify(
         asking(FrozenGraph(tmp_path / "g.pb", output_layer="final_result")),
-        HEAD,
+        head,
         photos,
         at_most=at_most,
     )
@@ -245,11 +255,10 @@ def test_feature_vectors_of_another_module_are_found_out(
         check_vectors(tmp_path, kind, other, photos, quantization)
 
 
-def test_an_export_of_other_feature_vectors_is_not_kept(
-    tmp_path: Path, backbone: Backbone, photos: FeatureSet
-) -> None:
-    # Whatever its vectors are, this head gives the same scores.
-    head = Head(np.zeros_like(HEAD.weights), np.array([1, 2, 3], np.float32))
+def export_of(
+    module: Backbone, head: Head, photos: FeatureSet, folder: Path
+) -> tuple[Exported, ...]:
+    """Exports a graph, out/g.pb, and returns what came of it."""
     calibrated = Calibrated(
         head=head,
         calibration=None,
@@ -259,11 +268,11 @@ def test_an_export_of_other_feature_vectors_is_not_kept(
         in_graph=False,
         step=0,
     )
-    places = dict.fromkeys(EXPORT_FLAGS, "") | {"output_graph": str(tmp_path / "out/g.pb")}
-    (tmp_path / "out").mkdir()
+    places = dict.fromkeys(EXPORT_FLAGS, "") | {"output_graph": str(folder / "out/g.pb")}
+    (folder / "out").mkdir(exist_ok=True)
     settings = ExportSettings(
         export_places=places,
-        output_labels=str(tmp_path / "out/labels.txt"),
+        output_labels=str(folder / "out/labels.txt"),
         final_tensor_name="final_result",
         tflite_quantize="none",
         verify_images=9,
@@ -271,19 +280,76 @@ def test_an_export_of_other_feature_vectors_is_not_kept(
         validation_percentage=10,
         overwrite=False,
         exif_orientation="apply",
+        bottleneck_dir="kept",
     )
     sets = dict.fromkeys(Split, photos)
+    with contextlib.ExitStack() as results:
+        return exporting.export(calibrated, module, sets, facts(), settings, results)
 
-    def export_of(module: Backbone) -> None:
-        with contextlib.ExitStack() as results:
-            exporting.export(calibrated, module, sets, facts(), settings, results)
 
-    export_of(backbone)
-    assert (tmp_path / "out/g.pb").exists()
+def test_an_export_of_other_feature_vectors_is_not_kept(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    # Whatever its vectors are, this head gives the same scores.
+    head = Head(np.zeros_like(HEAD.weights), np.array([1, 2, 3], np.float32))
+    export_of(backbone, head, photos, tmp_path)
     written = (tmp_path / "out/g.pb").read_bytes()
-    with pytest.raises(VerificationError, match="feature vectors of the training"):
-        export_of(doubled(tmp_path / "m"))
+    wanted = r"vectors in kept must be those that the module gives\. Half .* are off by 0\.5 of"
+    with pytest.raises(CacheError, match=wanted):
+        export_of(doubled(tmp_path / "m"), head, photos, tmp_path)
     assert (tmp_path / "out/g.pb").read_bytes() == written
+
+
+def test_vectors_that_are_but_nearly_right_accuse_nobody(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once, of imported vectors: "Please report this", and no graph.
+    noise = np.random.default_rng(1).normal(size=photos.features.shape)
+    noise *= 0.003 * np.linalg.norm(photos.features) / np.linalg.norm(noise)
+    nearly = replace(photos, features=(photos.features + noise).astype(np.float32))
+    # To which the first photo is of each class alike.
+    sharp = Head(HEAD.weights * 5, -photos.features[0] @ HEAD.weights * 5)
+    with pytest.raises(VerificationError):
+        check(tmp_path, backbone, nearly, sharp, head=sharp)
+    (export,) = export_of(backbone, sharp, nearly, tmp_path)
+    assert export.proof
+    assert export.proof.photo_count == 9
+    assert export.proof.largest_difference < 1e-4
+    (line,) = (line for line in logged.messages if "another feature vector in kept" in line)
+    assert " of the 9 photos to prove" in line
+
+
+def test_a_photo_that_was_edited_meanwhile_accuses_nobody(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet, logged: pytest.LogCaptureFixture
+) -> None:
+    Path(photos.paths[8]).write_bytes(encoded(solid(COLOURS["blue"])))
+    (export,) = export_of(backbone, HEAD, photos, tmp_path)
+    assert export.proof
+    assert export.proof.photo_count == 8
+    (line,) = (line for line in logged.messages if "have changed since they were read" in line)
+    assert line.startswith("WARNING: 1 of the 9 photos")
+    assert line.endswith(photos.paths[8])
+
+
+def test_where_all_photos_were_edited_there_is_no_proof(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet
+) -> None:
+    for number, path in enumerate(photos.paths):
+        Path(path).write_bytes(encoded(solid((number, 255, 99))))
+    with pytest.raises(PhotoError, match="must stay as they are to the end"):
+        export_of(backbone, HEAD, photos, tmp_path)
+
+
+def test_who_is_to_blame_is_accused(
+    tmp_path: Path, backbone: Backbone, photos: FeatureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build_another(module: Backbone, head: Head, **names: str) -> Any:
+        return build_graph(module, Head(-head.weights, head.bias), **names)
+
+    monkeypatch.setattr(exporting, "build_graph", build_another)
+    with pytest.raises(VerificationError, match="must answer as the training did"):
+        export_of(backbone, HEAD, photos, tmp_path)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_other_scores_beside_the_feature_vectors_are_found_out(

@@ -582,6 +582,22 @@ def test_broken_photos_of_all_splits_come_in_the_order_of_the_catalog(
     assert bits(extraction).keys() == {record.path for record in catalog.records} - {*broken}
 
 
+@needs_bfloat16
+def test_photos_that_the_graph_is_judged_by_can_be_read(
+    colour_photos: Path, dense_backbone: Backbone
+) -> None:
+    # Once: the graph was refused, for it was proven on validation photos in bfloat16.
+    catalog = cataloged(colour_photos)
+    break_photos(catalog, of=[Split.TESTING])
+    exact, rough = (
+        gathered(catalog, dense_backbone, bottleneck_precision=precision)
+        for precision in PRECISIONS
+    )
+    assert bits(rough, [Split.VALIDATION]) == bits(exact, [Split.VALIDATION])
+    assert bits(rough, [Split.TRAINING]) != bits(exact, [Split.TRAINING])
+    assert [photo.path for photo in rough.unreadable] == [photo.path for photo in exact.unreadable]
+
+
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=[needs_bfloat16])])
 @pytest.mark.parametrize("split", [Split.VALIDATION, Split.TESTING])
 def test_a_split_of_broken_photos_only_costs_no_other(

@@ -1,5 +1,7 @@
+import contextlib
 import errno
 import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -21,11 +23,13 @@ from image_retraining.cache import known_files
 from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.lock import computing_alone
+from image_retraining.cache.upkeep import care
 from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE, Engine
 from image_retraining.features.extraction import extract
 from image_retraining.features.readable import of_readable
+from image_retraining.features.trust import Trust
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Catalog, Extraction, ImageRecord, Split
 from image_retraining.photos import pixels, reading
@@ -471,6 +475,8 @@ def test_what_another_run_has_computed_meanwhile_is_neither_computed_nor_read(
         elsewhere = Elsewhere(catalog, run, cache_folder)
         wait_until(lambda: any("Waiting for another run" in line for line in logged.messages))
         assert len(reads) == BATCH_SIZE
+        by = f"TensorFlow {tf.__version__}"
+        Trust(cache, recipe_of(backbone), computed_by=by, anew=lambda _: {}).note_first()
         for part in expected.sets.values():
             cache.store(recipe_of(backbone), dict(zip(part.digests, part.features, strict=True)))
             PhotoFiles(cache.file).remember(
@@ -800,3 +806,104 @@ def test_a_catalog_of_broken_photos_only_is_refused(
         of_readable(catalog, extracted(catalog, backbone, cache_folder))
     assert f"the first that cannot is {catalog.records[0].path}: " in str(raised.value)
     assert reason in str(raised.value)
+
+
+# Vectors of another day
+
+
+@pytest.mark.usefixtures("settled")
+def test_another_tensorflow_looks_at_a_handful(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    reads: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalog = cataloged(colour_photos)
+    before = extracted(catalog, backbone, cache_folder)
+    for computed in (8, 0):
+        reads.clear()
+        monkeypatch.setattr(tf, "__version__", "99.1")
+        run = watched(backbone)
+        assert by_path(extracted(catalog, run, cache_folder)) == by_path(before)
+        assert run.computed == len(reads) == computed
+
+
+def off_by_one_in_a_hundred(cache_folder: Path, backbone: Backbone, found: Extraction) -> None:
+    """Changes all vectors, as another decoder would."""
+    with BottleneckCache(str(cache_folder)) as cache:
+        for part in found.sets.values():
+            vectors = dict(zip(part.digests, part.features * np.float32(1.01), strict=True))
+            cache.store(recipe_of(backbone), vectors)
+
+
+@pytest.mark.parametrize("places", ["the same", "others", "some others, some new"])
+def test_what_another_tensorflow_computes_otherwise_is_set_aside(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: pytest.LogCaptureFixture,
+    places: str,
+) -> None:
+    before = with_views(cataloged(colour_photos), backbone, cache_folder)
+    off_by_one_in_a_hundred(cache_folder, backbone, before)
+    if places != "the same":
+        # Whoever reads them finds their vectors, and that may be a thread that feeds TensorFlow.
+        colour_photos = colour_photos.rename(colour_photos.with_name("moved"))
+    if places == "some others, some new":
+        for number in range(40):
+            photo = colour_photos / "blue" / f"a_new_{number}.png"
+            photo.write_bytes(encoded(solid((9, 9, 200 - number))))
+    catalog = cataloged(colour_photos)
+    expected = with_views(catalog, backbone, cache_folder.with_name("fresh"))
+    monkeypatch.setattr(tf, "__version__", "99.1")
+    found = with_views(catalog, backbone, cache_folder)
+    assert by_path(found) == by_path(expected)
+    (line,) = (line for line in logged.messages if "set aside" in line)
+    assert line.startswith("WARNING: TensorFlow 99.1 computes other vectors than those in ")
+    assert " is off by 0.0099 of its length." in line or " is off by 0.01 of its length." in line
+    again = watched(backbone)
+    assert by_path(with_views(catalog, again, cache_folder)) == by_path(expected)
+    assert again.computed == 0
+    assert cache_info(cache_folder).count("float32, set aside ") == 2
+
+
+def cache_info(folder: Path) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        care(str(folder), prune_days=0)
+    return said.getvalue()
+
+
+def test_what_is_computed_today_needs_no_look(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> None:
+    # Whatever it is: else a second run would read photos.
+    catalog = cataloged(colour_photos)
+    found = extracted(catalog, backbone, cache_folder)
+    off_by_one_in_a_hundred(cache_folder, backbone, found)
+    again = watched(backbone)
+    extracted(catalog, again, cache_folder)
+    assert again.computed == 0
+
+
+@pytest.mark.usefixtures("settled")
+def test_where_no_photo_can_be_read_any_more_nothing_is_known(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalog = cataloged(colour_photos)
+    before = extracted(catalog, backbone, cache_folder)
+    monkeypatch.setattr(tf, "__version__", "99.1")
+    read, run = reading.read, watched(backbone)
+
+    def refuse(path: str) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(reading, "read", refuse)
+    assert by_path(extracted(catalog, run, cache_folder)) == by_path(before)
+    monkeypatch.setattr(reading, "read", read)
+    assert by_path(extracted(catalog, run, cache_folder)) == by_path(before)
+    assert run.computed == 8

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,31 @@ def test_a_process_that_was_started_meanwhile_is_heard_to_its_end(
         if thread.name == "stderr":
             thread.join(10)
     assert capfd.readouterr().err == "late\n"
+
+
+def test_blocks_that_are_forgotten_stop_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    # They are left where they are collected, as here by who is reading what was heard.
+    def listening() -> Iterator[None]:
+        with listened():
+            yield
+
+    read, forgotten = os.read, [listening()]
+    next(forgotten[0])
+
+    def read_and_collect(file: int, most: int) -> bytes:
+        forgotten.clear()
+        return read(file, most)
+
+    def ask() -> None:
+        with listened() as has_warned:
+            has_warned()
+
+    monkeypatch.setattr(os, "read", read_and_collect)
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(30)
+    assert not asking.is_alive()
+    assert not forgotten
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])

@@ -14,7 +14,6 @@ from image_retraining.exports.tflite.writer import (
     write_tflite,
 )
 from image_retraining.foundation.files import replacing
-from image_retraining.photos.preparation import APPLY
 
 # The file identifier of TensorFlow Lite's FlatBuffer schema, after the offset of its root.
 _MARK = b"TFL3"
@@ -45,7 +44,7 @@ class TFLiteFormat(Format):
     def writing(self, target: str, finished: Finished) -> Iterator[Path]:
         """Gives the file, with labels, facts and the rule of what is unknown in it."""
         facts, kind = finished.facts, finished.quantization
-        upright = facts.exif_orientation == APPLY
+        upright = facts.is_upright
         photos = calibration_photos(finished.training, facts.image_size, upright=upright)
         with replacing(target) as temporary:
             write_tflite(
