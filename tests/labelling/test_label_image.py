@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, hearing_signals, save_module, solid, with_chunk_before
+from forks import run_script
 from PIL import Image
 
 from image_retraining.backbone.loading import load_backbone
@@ -62,17 +63,18 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def label(exported: Path, *arguments: str, stdin: Any = None) -> subprocess.CompletedProcess[str]:
-    files = [f"--graph={exported / 'graph.pb'}", f"--labels={exported / 'labels.txt'}"]
-    return subprocess.run(
-        [sys.executable, "label_image.py", *files, *arguments],
-        cwd=ROOT,
-        stdin=stdin,
-        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def label(
+    exported: Path,
+    *arguments: str,
+    stdin: str | os.PathLike[str] = os.devnull,
+    stdout: str | os.PathLike[str] = "",
+) -> subprocess.CompletedProcess[str]:
+    """Runs the script in a process of its own, forked from one that has TensorFlow."""
+    return run_script("label_image.py", *files_of(exported), *arguments, stdin=stdin, stdout=stdout)
+
+
+def files_of(exported: Path) -> list[str]:
+    return [f"--graph={exported / 'graph.pb'}", f"--labels={exported / 'labels.txt'}"]
 
 
 def config(exported: Path, **settings: object) -> LabelConfig:
@@ -90,11 +92,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def test_the_tutorials_command(exported: Path, photos: Path) -> None:
-    done = label(
-        exported,
-        "--input_layer=Placeholder",
-        "--output_layer=final_result",
-        f"--image={photos / 'red.png'}",
+    done = subprocess.run(
+        [
+            *(sys.executable, "label_image.py", *files_of(exported)),
+            "--input_layer=Placeholder",
+            "--output_layer=final_result",
+            f"--image={photos / 'red.png'}",
+        ],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     scores = softmax(np.array([*(10 * np.array(COLOURS["red"]) / 255), 0, 0, 0]) + BIAS)
@@ -451,8 +460,8 @@ def test_records_for_programs(
     (photos / "bad.jpg").write_bytes(b"no photo")
     names = [str(photos / "red.png"), str(photos / "bad.jpg"), str(photos / "more" / "blue.jpg")]
     (tmp_path / "names.txt").write_text("\n".join(["", *names]) + "\r\n")
-    with (tmp_path / "names.txt").open() as listed:
-        done = label(exported, "--image=-", "--format=json", "--top_k=2", stdin=listed)
+    listed = tmp_path / "names.txt"
+    done = label(exported, "--image=-", "--format=json", "--top_k=2", stdin=listed)
     assert done.returncode == 2
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["path"] for record in records] == names
@@ -521,8 +530,7 @@ def test_names_as_programs_write_them(exported: Path, photos: Path, kind: str) -
     }[kind]
     listed = photos.parent / "names.txt"
     listed.write_bytes(content)
-    with listed.open() as stdin:
-        done = label(exported, "--image=-", "--format=json", stdin=stdin)
+    done = label(exported, "--image=-", "--format=json", stdin=listed)
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["path"] for record in records] == names
@@ -531,8 +539,7 @@ def test_names_as_programs_write_them(exported: Path, photos: Path, kind: str) -
 
 def test_names_that_are_no_text(exported: Path, tmp_path: Path) -> None:
     (tmp_path / "names").write_bytes(b"\xff\xfea")
-    with (tmp_path / "names").open() as stdin:
-        done = label(exported, "--image=-", stdin=stdin)
+    done = label(exported, "--image=-", stdin=tmp_path / "names")
     assert done.returncode == 2
     assert done.stderr.startswith("ERROR: --image=- must be given names in UTF-8 or UTF-16.")
     assert done.stderr.count("\n") == 1
@@ -572,19 +579,8 @@ def test_answers_go_where_a_device_leads(
     plain = label(exported, f"--output={path}", photo).stdout
     assert plain.startswith("红 red ")
     assert (tmp_path / "link").is_symlink()
-    with (tmp_path / "log").open("w") as log:
-        log.write("before\n")
-        log.flush()
-        done = subprocess.run(
-            [
-                *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}", photo),
-                *(f"--labels={exported / 'labels.txt'}", f"--output={path}"),
-            ],
-            cwd=ROOT,
-            stdout=log,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
+    (tmp_path / "log").write_text("before\n")
+    done = label(exported, photo, f"--output={path}", stdout=tmp_path / "log")
     assert done.returncode == 0
     # As with >>: what was there before stays.
     assert (tmp_path / "log").read_text() == f"before\n{plain}"
@@ -605,18 +601,7 @@ def test_answers_stream_into_a_pipe(exported: Path, photos: Path, tmp_path: Path
 
 def test_a_full_device_is_one_line(exported: Path, photos: Path) -> None:
     for arguments, words in (([], "Standard output"), (["--output=/dev/stdout"], "/dev/stdout")):
-        with Path("/dev/full").open("w") as full:
-            done = subprocess.run(
-                [
-                    *(sys.executable, "label_image.py", f"--graph={exported / 'graph.pb'}"),
-                    *(f"--labels={exported / 'labels.txt'}", str(photos / "red.png"), *arguments),
-                ],
-                cwd=ROOT,
-                stdout=full,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
+        done = label(exported, str(photos / "red.png"), *arguments, stdout="/dev/full")
         assert done.returncode == 2
         last = done.stderr.splitlines()[-1]
         assert last.startswith(f"ERROR: {words} cannot be written: No space left on device.")
@@ -639,8 +624,7 @@ def test_answers_never_take_the_place_of_a_photo(
         output = photo
     (tmp_path / "names").write_text(str(photo))
     named = "--image=-" if way == "in a list" else str(photo)
-    with (tmp_path / "names").open() as stdin:
-        done = label(exported, f"--output={output}", named, stdin=stdin)
+    done = label(exported, f"--output={output}", named, stdin=tmp_path / "names")
     assert done.returncode == 2
     assert done.stderr.startswith("ERROR: --output must ")
     assert done.stderr.count("\n") == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import encoded, solid
+from forks import run_script
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # A colour, a title of the window, C1's own escape, text that runs to the left, a tab.
@@ -39,10 +40,11 @@ def home(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Path:
 
 def ran(script: str, arguments: Sequence[str]) -> tuple[int, list[str]]:
     """Returns the exit status, and the lines that a person sees."""
-    done = subprocess.run(
-        [sys.executable, script, *arguments], cwd=REPOSITORY, capture_output=True, check=False
-    )
-    lines = (done.stdout + done.stderr).decode(errors="replace").split("\n")
+    return told(run_script(script, *arguments))
+
+
+def told(done: subprocess.CompletedProcess[str]) -> tuple[int, list[str]]:
+    lines = (done.stdout + done.stderr).split("\n")
     odd = [line for line in lines if CONTROL.search(line) or line.strip() in {"2", ".png"}]
     assert not odd, odd
     return done.returncode, lines
@@ -51,23 +53,31 @@ def ran(script: str, arguments: Sequence[str]) -> tuple[int, list[str]]:
 @pytest.fixture(scope="module")
 def trained(home: Path) -> tuple[int, list[str]]:
     """The exit status of a run with most of what can be told, and its lines."""
-    return ran(
-        "retrain.py",
-        [
-            f"--image_dir={home}/photos\x1b[8m",
-            f"--tfhub_module={home}/\x1b[1mmodule\n",
-            f"--bottleneck_dir={home}/cache\x1b[1m",
-            f"--output_dir={home}/run\x1b[1m",
-            "--how_many_training_steps=5",
-            "--validation_percentage=20",
-            "--testing_percentage=20",
-            "--print_misclassified_test_images",
-            "--label_issues_file=issues\x1b[1m.csv",
-            "--metrics_file=metrics\x1b[1m.json",
-            "--saved_model_dir=saved\x1b[1m",
-            "--intermediate_store_frequency=2",
-            "--calibrate",
-        ],
+    arguments = [
+        f"--image_dir={home}/photos\x1b[8m",
+        f"--tfhub_module={home}/\x1b[1mmodule\n",
+        f"--bottleneck_dir={home}/cache\x1b[1m",
+        f"--output_dir={home}/run\x1b[1m",
+        "--how_many_training_steps=5",
+        "--validation_percentage=20",
+        "--testing_percentage=20",
+        "--print_misclassified_test_images",
+        "--label_issues_file=issues\x1b[1m.csv",
+        "--metrics_file=metrics\x1b[1m.json",
+        "--saved_model_dir=saved\x1b[1m",
+        "--intermediate_store_frequency=2",
+        "--calibrate",
+    ]
+    command = [sys.executable, "retrain.py", *arguments]
+    return told(
+        subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import COLOURS, draw_colours, encoded, hearing_signals, solid
+from forks import run_script
 from modules_made_here import packed, served
 from tensorboard.backend.event_processing import event_accumulator
 
@@ -683,16 +684,9 @@ def test_links_and_devices_stay_what_they_are(
     with subprocess.Popen(
         ["/bin/cat", str(out / "metrics_file.json")], stdout=subprocess.PIPE
     ) as reader:
-        done = subprocess.run(
-            [
-                *line_of(out, colour_photos, colour_module, "--how_many_training_steps=20"),
-                *(*flags, f"--metrics_file={out / 'metrics_file.json'}"),
-            ],
-            cwd=ROOT,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
+        done = run_script(
+            *line_of(out, colour_photos, colour_module, "--how_many_training_steps=20")[1:],
+            *(*flags, f"--metrics_file={out / 'metrics_file.json'}"),
         )
         if done.returncode:
             reader.kill()
@@ -716,27 +710,13 @@ def test_a_folder_with_brackets_is_no_pattern(
     home = tmp_path / "r[1]"
     shutil.copytree(colour_module, home / "module*")
     out = home / "out"
-    done = subprocess.run(
-        [
-            *line_of(out, colour_photos, home / "module*", "--how_many_training_steps=20"),
-            f"--saved_model_dir={home / 'saved'}",
-        ],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_script(
+        *line_of(out, colour_photos, home / "module*", "--how_many_training_steps=20")[1:],
+        f"--saved_model_dir={home / 'saved'}",
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("verified on") or "Verified" in done.stderr
     photo = next((colour_photos / "red").iterdir())
-    labelled = subprocess.run(
-        [sys.executable, "label_image.py", f"--graph={home / 'saved'}", str(photo)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    labelled = run_script("label_image.py", f"--graph={home / 'saved'}", str(photo))
     assert labelled.stdout.startswith("red "), labelled.stderr
     assert {path.name for path in home.iterdir()} == {"bottlenecks", "module*", "out", "saved"}
