@@ -51,7 +51,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.installed: requirements.txt $(VENV)/.made
-	@echo "Installing requirements.txt into $(VENV): 1.9 GB on disk, some minutes"
+	@echo "Installing requirements.txt into $(VENV): 2.5 GB on disk, some minutes"
 	@$(BIN)/python -m pip install --quiet --no-compile -r requirements.txt
 	@touch $@
 

@@ -75,9 +75,14 @@ def check_installed(flags: Iterable[str]) -> None:
         if kind.flag in flags and missing:
             raise ExportError(
                 f"--{kind.flag} needs {', '.join(kind.packages)}. Missing: {', '.join(missing)}. "
-                f"Install them: pip install -r {kind.requirements}, or the package's extra of that "
-                "name."
+                f"Install them: pip install -r {kind.requirements}, or {_as_extra(kind)}."
             )
+
+
+def _as_extra(kind: Format) -> str:
+    """Returns what to install where there is the package, and no requirements file."""
+    extra = kind.requirements.removeprefix("requirements-").removesuffix(".txt")
+    return f'pip install "image-retraining[{extra}]"'
 
 
 def _start(path: str) -> bytes:

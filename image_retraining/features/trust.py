@@ -58,7 +58,8 @@ class Trust:
         self._found = FoundFiles(cache.folder)
         of_recipe = "\n".join(map(str, ("trust", *astuple(recipe), computed_by)))
         self._key = hashlib.sha256(of_recipe.encode()).digest()
-        self._is_known = False
+        # What is in memory is of this process.
+        self._is_known = cache.folder is None
 
     def is_deserved(self, cached: Vectors) -> bool:
         """Returns whether cached vectors may be used; if not, all of the recipe are set aside.

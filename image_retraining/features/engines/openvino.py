@@ -42,7 +42,8 @@ class OpenVinoKind:
         if not _is_installed():
             raise EngineError(
                 "--bottleneck_engine=openvino needs OpenVINO, which is missing. Install it: "
-                "pip install -r requirements-openvino.txt, or the package's extra of that name."
+                "pip install -r requirements-openvino.txt, "
+                'or pip install "image-retraining[openvino]".'
             )
         check_processor(precision)
 
