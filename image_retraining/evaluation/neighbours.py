@@ -14,6 +14,7 @@ from image_retraining.foundation.records import Floats
 # Neighbours are told by so many directions of the vectors, those in which they differ most.
 _DIRECTIONS = 128
 _CELLS_AT_ONCE = 8_000_000
+_ROWS_AT_ONCE = 200
 _IN_A_BIN = 32
 # So many photos take more than a few seconds.
 _MANY = 10_000
@@ -42,18 +43,32 @@ class Neighbours:
 def side_by_side(modules: Sequence[Floats]) -> Floats:
     """Returns float32 [N, D], the vectors of some modules in one, each weighing the same.
 
-    They are of length 1 first; then their mean is taken off, and their mean square is 1.
-
     Args:
         modules: float32 [N, d] each, of the same photos.
     """
-    parts = []
-    for features in modules:
-        part = unit(features)[0]
+    joined = np.hstack(modules)
+    weigh_alike(joined, [module.shape[1] for module in modules])
+    return joined
+
+
+def weigh_alike(vectors: Floats, sizes: Sequence[int]) -> None:
+    """Lets the modules whose vectors lie side by side weigh the same.
+
+    The vectors of each are of length 1 first; then their mean is taken off, and their mean square
+    is 1. They may fill the memory, and so they are changed where they lie.
+
+    Args:
+        vectors: float32 [N, D].
+        sizes: of the vectors of each module; D in all.
+    """
+    for last, size in zip(np.cumsum(sizes).tolist(), sizes, strict=True):
+        part = vectors[:, last - size : last]
+        for start in range(0, len(part), _ROWS_AT_ONCE):
+            rows = part[start : start + _ROWS_AT_ONCE]
+            rows[:] = unit(rows)[0]
         part -= part.mean(axis=0)
         spread = float(np.sqrt(np.einsum("nd,nd->", part, part) / max(1, len(part))))
-        parts.append(part / np.float32(spread or 1.0))
-    return np.hstack(parts)
+        part /= np.float32(spread or 1.0)
 
 
 def nearest(vectors: Floats, count: int, groups: _Positions) -> Neighbours:

@@ -7,6 +7,7 @@ the nearest photos, of other moments, that have the label; both together make th
 those that are listed are wrong, docs/quality.md tells; benchmarks/wrong_labels.py measures it.
 """
 
+import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.evaluation.near_vectors import Components
-from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, side_by_side
+from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, weigh_alike
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.head.softmax import softmax
@@ -80,9 +81,7 @@ def find(
     if len(known) < 2:
         return ()
     given = np.searchsorted(known, label_ids[chosen]).astype(np.int32)
-    modules = [np.concatenate([part.features for part in photos])[chosen]]
-    modules += [np.stack([other[digests[place]] for place in chosen]) for other in others]
-    vectors = side_by_side(modules)
+    vectors = _vectors(photos, chosen, digests, others)
     same = [[digests[place], object_of(paths[place])] for place in chosen.tolist()]
     # Small problems; several threads would wait for each other.
     with threadpool_limits(1):
@@ -98,6 +97,29 @@ def find(
         for place in order.tolist()
         if found.is_judged[place] and (below >= 1 or found.scores[place] < below)
     )
+
+
+def _vectors(
+    photos: Sequence[FeatureSet],
+    chosen: _Positions,
+    digests: Sequence[bytes],
+    others: Sequence[Mapping[bytes, Floats]],
+) -> Floats:
+    """Returns float32 [N, D] of the chosen photos, by all modules; the only copy of them."""
+    sizes = [photos[0].features.shape[1]]
+    sizes += [len(next(iter(other.values()))) for other in others]
+    vectors = np.empty([len(chosen), sum(sizes)], np.float32)
+    own, *of_others = np.split(vectors, np.cumsum(sizes)[:-1], axis=1)
+    rows = itertools.chain.from_iterable(part.features for part in photos)
+    is_chosen = np.zeros([sum(map(len, photos))], np.bool_)
+    is_chosen[chosen] = True
+    for place, row in enumerate(itertools.compress(rows, is_chosen)):
+        own[place] = row
+    for part, other in zip(of_others, others, strict=True):
+        for row, place in enumerate(chosen.tolist()):
+            part[row] = other[digests[place]]
+    weigh_alike(vectors, sizes)
+    return vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +226,9 @@ class _Heads:
         weights = (len(self._label_ids) / (self._label_count * counts)).astype(np.float32)
         for fold, start in enumerate(self._heads):
             own = self._folds == fold
-            learnt = ~own & kept
-            samples = Samples(
-                [self._vectors[learnt]],
-                [self._label_ids[learnt]],
-                [weights[self._label_ids[learnt]]],
-                self._label_count,
-            )
+            # What is not learnt from counts nothing; to leave it out would copy all the rest.
+            counting = weights[self._label_ids] * (~own & kept)
+            samples = Samples([self._vectors], [self._label_ids], [counting], self._label_count)
             head = solve(samples, l2=strength, start=start).head
             found[own] = softmax(self._vectors[own] @ head.weights + head.bias)
             self._heads[fold] = head

@@ -31,7 +31,7 @@ class Samples:
     Attributes:
         features: float32 [n, D] each.
         label_ids: int32 [n] each.
-        weights: float32 [n] each, how much each vector counts, above 0.
+        weights: float32 [n] each, how much each vector counts, 0 or more, and not all 0.
         label_count: C.
     """
 

@@ -1,4 +1,5 @@
 import csv
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_retraining.evaluation import wrong_labels
+from image_retraining.evaluation import neighbours, wrong_labels
 from image_retraining.evaluation.wrong_labels import LabelIssue, find
 from image_retraining.foundation.records import FeatureSet, Floats, Split
 from image_retraining.photos.splits import object_of
@@ -215,3 +216,19 @@ def test_folds_are_even_over_the_classes() -> None:
     for label_id, count in enumerate((50, 25, 10)):
         dealt = np.bincount(folds[label_ids == label_id], minlength=5)
         assert dealt.tolist() == [count // 5] * 5
+
+
+def test_the_vectors_are_held_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Once: four times, while folds and modules were put together.
+    monkeypatch.setattr(neighbours, "_CELLS_AT_ONCE", 100_000)
+    sets = {
+        split: replace(part, features=np.tile(part.features, (1, 60)))
+        for split, part in photos(250, 250).items()
+    }
+    # What is imported counts for nothing.
+    find(photos(9, 9), seed=0)
+    tracemalloc.start()
+    find(sets, seed=0)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.9 * sum(part.features.nbytes for part in sets.values())
