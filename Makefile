@@ -18,7 +18,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider \
-	    --ignore=$(ALONE)
+	    --max-worker-restart=0 --ignore=$(ALONE)
 	$(BIN)/python -m pytest -q $(ALONE)
 
 # Needs the processor to itself, after the others, of which two files run at a time.
