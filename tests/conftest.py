@@ -215,3 +215,40 @@ def files_of_at_most(size: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
         signal.signal(signal.SIGXFSZ, heard)
+
+
+@pytest.fixture
+def placed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """What took its place so far. It fails where a power cut could leave less than its whole.
+
+    That is where it was not on the disk before; and where its name was not, before something else
+    took a place, or at the end.
+    """
+    places: list[Path] = []
+    written: set[tuple[int, int]] = set()
+    unnamed: set[int] = set()
+    fsync = os.fsync
+
+    def noted_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        written.add((status.st_ino, status.st_mtime_ns))
+        unnamed.discard(status.st_ino)
+
+    def noting(rename: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        def noted(source: Any, target: Any) -> None:
+            for path in (Path(source), *Path(source).rglob("*")):
+                status = path.stat()
+                assert (status.st_ino, status.st_mtime_ns) in written, f"{path}, to be {target}"
+            assert not unnamed, f"{places[-1]}, before {target}"
+            rename(source, target)
+            places.append(Path(target))
+            unnamed.add(Path(target).parent.stat().st_ino)
+
+        return noted
+
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(os, name, noting(getattr(os, name)))
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    yield places
+    assert not unnamed, places[-1]

@@ -29,7 +29,7 @@ from image_retraining.exports.versions import (
     version_folder,
 )
 from image_retraining.foundation.errors import GraphError, first_line, unwritable
-from image_retraining.foundation.files import sync_folder
+from image_retraining.foundation.files import sync_folder, sync_names
 from image_retraining.foundation.plain_names import plainly_named
 from image_retraining.foundation.quiet import quiet_loggers
 from image_retraining.foundation.records import Floats
@@ -93,6 +93,7 @@ def writing_saved_model(
             elif os.path.isdir(folder):
                 os.rmdir(folder)
             shutil.move(made, folder)
+            sync_names(parent)
     except OSError as error:
         raise unwritable(folder, error) from error
 

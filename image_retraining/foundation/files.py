@@ -70,7 +70,7 @@ def growing(target: str | os.PathLike[str]) -> Iterator[TextIO]:
                 os.fsync(file.fileno())
             partial.replace(followed(target))
             unless_whole.pop_all()
-        _sync_names(partial.parent)
+        sync_names(partial.parent)
     except OSError as error:
         raise unwritable(target, error) from error
 
@@ -99,7 +99,7 @@ def _beside(target: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
         # What is replaced next is not to be on the disk before.
-        _sync_names(target.parent)
+        sync_names(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -147,10 +147,10 @@ def sync_folder(folder: Path) -> None:
         for name in names:
             with open(os.path.join(where, name), "rb+") as file:
                 os.fsync(file.fileno())
-        _sync_names(Path(where))
+        sync_names(Path(where))
 
 
-def _sync_names(folder: Path) -> None:
+def sync_names(folder: Path) -> None:
     """Waits until the names in a folder are on the disk; Windows opens no folders."""
     if os.name != "nt":
         descriptor = os.open(folder, os.O_RDONLY)

@@ -61,6 +61,14 @@ def saved(tmp_path: Path, graph_def: Any) -> Path:
     return tmp_path / "saved"
 
 
+def test_it_is_on_the_disk_before_what_follows(
+    tmp_path: Path, graph_def: Any, placed: list[Path]
+) -> None:
+    # Once: its files were, and its name was not.
+    write(tmp_path / "saved", graph_def)
+    assert placed == [tmp_path / "saved"]
+
+
 def signature(folder: Path, name: str) -> Any:
     loaded = tf.saved_model.load(str(folder), tags=["serve"])
     found = loaded.signatures[name]

@@ -58,6 +58,23 @@ def test_an_exception_leaves_no_target_where_there_was_none(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_contents_and_names_are_on_the_disk_before_what_follows(
+    tmp_path: Path, placed: list[Path], *, is_there: bool
+) -> None:
+    targets = [tmp_path / name for name in ("a/first", "b/second", "b/third")]
+    if is_there:
+        for target in targets:
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(b"old")
+    with replacing(targets[0]) as first, replacing(targets[1]) as second:
+        for temporary in (first, second):
+            temporary.write_bytes(b"new")
+    with growing(targets[2]) as file:
+        file.write("new")
+    assert placed == [targets[1], targets[0], targets[2]]
+
+
 def test_missing_folders_are_made(tmp_path: Path) -> None:
     with replacing(tmp_path / "a/b/graph.pb") as temporary:
         temporary.write_bytes(b"new")
