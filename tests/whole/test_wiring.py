@@ -5,9 +5,11 @@ overlap, some are called by another's name, classes are of unlike sizes, and eac
 its own way. What must come out is worked out from the drawn pixels, in float64 and by other code.
 """
 
+import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,10 @@ from sklearn.covariance import LedoitWolf
 from text_bottlenecks import module_part
 
 import image_retraining
+from image_retraining.exports.classifier import Classifier, Layers
 from image_retraining.exports.facts import ModelFacts, read_facts
+from image_retraining.exports.format import Finished, Format
+from image_retraining.exports.frozen_graph.format import FrozenGraphFormat
 from image_retraining.exports.frozen_graph.writer import build_graph
 from image_retraining.foundation.errors import VerificationError
 from image_retraining.foundation.records import Head, Split, TrainingReport
@@ -317,6 +322,9 @@ def test_the_solved_head_is_of_the_training_photos_and_validates_best(
     path = [solved(drawn.training, weights, l2=strength) for strength in strengths]
     best = validating_best(path, drawn.validation, judging)
     assert gap(outcome.head, best, drawn.training) < 1e-3
+    kept = outcome.found.trained.kept
+    assert kept
+    assert kept.cross_entropy == pytest.approx(loss_of(best, drawn.validation, judging), abs=1e-4)
     # The weakest regularisation fits the training photos best.
     assert gap(best, path[-1], drawn.training) > 0.02
 
@@ -385,26 +393,40 @@ def test_steps_lead_to_the_head_that_is_asked_for(
 
 
 # Steps so large that the heads go to and fro.
-WANDERING = {"class_weight": "file", "how_many_training_steps": 200}
-LARGE_STEPS = {"gradient_descent": 8.0, "adam": 0.2}
+WANDERING = {
+    "gradient_descent": {"optimizer": "gradient_descent", "learning_rate": 4.0},
+    "adam": {"optimizer": "adam", "learning_rate": 0.2},
+}
 
 
-@pytest.mark.parametrize("optimizer", LARGE_STEPS)
+@pytest.mark.parametrize("optimizer", WANDERING)
+@pytest.mark.parametrize("class_weight", ["balanced", "file"])
 def test_of_the_heads_of_a_descent_the_one_that_validates_best_is_exported(
-    runs: Runs, drawn: Drawn, optimizer: str
+    runs: Runs, drawn: Drawn, optimizer: str, class_weight: str
 ) -> None:
-    outcome = runs(optimizer=optimizer, learning_rate=LARGE_STEPS[optimizer], **WANDERING)
-    photos, weights = drawn.validation, drawn.validation.counted("file")
+    settings = {**WANDERING[optimizer], "how_many_training_steps": 200}
+    outcome = runs(**settings, class_weight=class_weight)
+    photos, weights = drawn.validation, drawn.validation.counted(class_weight)
     best = validating_best(outcome.heads, photos, weights)
     np.testing.assert_array_equal(outcome.head.weights, best.weights)
     np.testing.assert_array_equal(outcome.head.bias, best.bias)
+    kept = outcome.found.trained.kept
+    assert kept
+    assert kept.cross_entropy == pytest.approx(loss_of(best, photos, weights), abs=1e-4)
     others = (
         outcome.heads[-1],
-        validating_best(outcome.heads, photos, photos.counted("none")),
-        validating_best(outcome.heads, drawn.training, drawn.training.counted("file")),
-        validating_best(outcome.heads, drawn.testing, drawn.testing.counted("file")),
+        validating_best(outcome.heads, drawn.training, drawn.training.counted(class_weight)),
+        validating_best(outcome.heads, drawn.testing, drawn.testing.counted(class_weight)),
     )
     assert all(other is not best for other in others)
+
+
+def test_the_last_head_of_a_descent_is_exported_where_that_is_asked_for(runs: Runs) -> None:
+    settings = {**WANDERING["adam"], "how_many_training_steps": 200, "class_weight": "file"}
+    best, last = runs(**settings), runs(**settings, export="last")
+    assert last.found.trained.kept is None
+    np.testing.assert_array_equal(last.head.weights, best.heads[-1].weights)
+    np.testing.assert_array_equal(last.head.bias, best.heads[-1].bias)
 
 
 # How sure it is
@@ -634,6 +656,62 @@ def test_a_head_is_solved_on_imported_vectors(
     (graph,) = outcome.found.exports
     assert graph.proof
     assert graph.proof.largest_difference < 1e-3
+
+
+# What else is written
+
+
+class Keeping(Format):
+    """Writes nothing, and keeps what it was to write."""
+
+    name = "nothing"
+    flag = "tflite_output_file"
+    ending = ".tflite"
+
+    def __init__(self) -> None:
+        self.given: list[tuple[str, Finished]] = []
+
+    def recognises(self, path: str, start: bytes) -> bool:
+        raise NotImplementedError
+
+    def open(self, path: str, layers: Layers) -> Classifier:
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def writing(self, target: str, finished: Finished) -> Iterator[Path]:
+        self.given.append((target, finished))
+        yield Path(target)
+
+
+def test_a_format_is_given_what_it_needs(
+    runs: Runs, drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = Keeping()
+    monkeypatch.setattr(exporting, "FORMATS", (FrozenGraphFormat(), keeping))
+    names = {"tflite_output_file": "m.tflite", "output_labels": "l.txt"}
+    outcome = runs.made_in(tmp_path, **SOLVED, **names, tflite_quantize="int8")
+    ((target, finished),) = keeping.given
+    assert target == str(tmp_path / "m.tflite")
+    # Integers are calibrated on what was learnt.
+    assert set(finished.training.paths) == set(drawn.training.paths)
+    assert finished.quantization == "int8"
+    assert finished.labels_file == str(tmp_path / "l.txt")
+    assert finished.facts == outcome.facts
+    rule = (tmp_path / "model.pb.unknown.npz").read_bytes()
+    assert finished.unknown == rule
+    assert outcome.facts.unknown_rule == hashlib.sha256(rule).hexdigest()
+
+
+def test_intermediate_graphs_have_the_heads_of_their_steps(runs: Runs, tmp_path: Path) -> None:
+    outcome = runs.made_in(
+        tmp_path, how_many_training_steps=5, intermediate_store_frequency=2, eval_step_interval=1
+    )
+    graphs = sorted((tmp_path / "intermediate_graphs").iterdir())
+    assert [path.name for path in graphs] == ["intermediate_2.pb", "intermediate_4.pb"]
+    for path, step in zip(graphs, (2, 4), strict=True):
+        head = written_head(path)
+        np.testing.assert_array_equal(head.weights, outcome.heads[step].weights)
+        np.testing.assert_array_equal(head.bias, outcome.heads[step].bias)
 
 
 # What a power cut leaves
