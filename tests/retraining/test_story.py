@@ -244,6 +244,60 @@ def test_steps_that_are_done_cannot_be_undone(settings: dict[str, Any]) -> None:
     assert Path(settings["output_graph"]).read_bytes() == graph
 
 
+def test_another_training_is_not_resumed(settings: dict[str, Any]) -> None:
+    told(**settings)
+    others = {
+        "optimizer": "adam",
+        "class_weight": "none",
+        "learning_rate": 0.5,
+        "train_batch_size": 99,
+        "l2": 0.1,
+        "label_smoothing": 0.1,
+        "seed": 1,
+        "distortion_views": 2,
+    }
+    for name, value in others.items():
+        with pytest.raises(CheckpointError, match=f"--{name} was .*, and is "):
+            told(**settings | {name: value}, resume=True)
+    with pytest.raises(CheckpointError, match="distortions was "):
+        told(**settings, flip_left_right=True, resume=True)
+    with pytest.raises(CheckpointError, match="photos and labels was "):
+        told(**settings, validation_percentage=20, resume=True)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"testing_percentage": 20, "validation_percentage": 60, "exif_orientation": "ignore"},
+        {"split": "stratified", "final_tensor_name": "mine", "test_batch_size": 5},
+    ],
+)
+def test_the_facts_are_what_was_asked_for_and_found(
+    settings: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    found = told(**settings, **asked)
+    facts = read_facts(settings["output_graph"])
+    assert facts
+    assert found.judged.metrics
+    assert dataclasses.asdict(facts) == dataclasses.asdict(facts) | {
+        "labels": ("blue", "green", "red"),
+        "image_size": (8, 8),
+        "input_range": (0, 1),
+        "output_layer": asked.get("final_tensor_name", "final_result"),
+        "module": settings["tfhub_module"],
+        "module_fingerprint": found.backbone.fingerprint,
+        "testing_percentage": asked.get("testing_percentage", 10),
+        "validation_percentage": asked.get("validation_percentage", 10),
+        "test_accuracy": found.judged.metrics.accuracy,
+        "test_count": asked.get("test_batch_size", len(found.judged.paths)),
+        "tool_version": image_retraining.__version__,
+        "temperature_in_graph": False,
+        "split": asked.get("split", "names"),
+        "exif_orientation": asked.get("exif_orientation", "apply"),
+    }
+    assert facts.calibration == found.calibrated.calibration
+
+
 def test_misclassified_photos_are_named(settings: dict[str, Any], tmp_path: Path) -> None:
     red = next((tmp_path / "photos/red").iterdir()).read_bytes()
     # A hash puts this name into the test set.
