@@ -340,6 +340,91 @@ def test_where_all_photos_were_edited_there_is_no_proof(
         export_of(backbone, HEAD, photos, tmp_path)
 
 
+# Nine photos, whose vectors have the length 1.
+UNIT = FeatureSet(
+    np.eye(6, dtype=np.float32)[[0, 1, 2, 3, 4, 5, 0, 1, 2]],
+    np.array([0, 0, 0, 1, 1, 1, 2, 2, 2], np.int32),
+    tuple(f"{number}.png" for number in range(9)),
+)
+# Of any photo: exp(1), exp(2) and exp(3) by their sum.
+PLAIN = Head(np.zeros([6, 3], np.float32), np.array([1, 2, 3], np.float32))
+SCORES = [0.09003057, 0.24472847, 0.66524096]
+
+
+def saying(
+    *, off: float, vector_off: float = 0.0, photo_count: int = 1
+) -> Callable[[Sequence[str]], Iterator[Prediction]]:
+    """Says rightly of UNIT, but of some photos, whose middle score and whose vector are off."""
+
+    def said(paths: Sequence[str]) -> Iterator[Prediction]:
+        for path, vector in zip(UNIT.paths, UNIT.features, strict=True):
+            if path in paths:
+                is_off = int(path[0]) < photo_count
+                scores = np.array(SCORES, np.float32) + np.array([0, is_off * off, 0], np.float32)
+                moved = vector + np.float32(is_off * vector_off) * np.eye(6, dtype=np.float32)[5]
+                yield Prediction(path, np.concatenate([scores, moved]))
+
+    return said
+
+
+def without_vectors(
+    predict_both: Callable[[Sequence[str]], Iterator[Prediction]],
+) -> Callable[[Sequence[str]], Iterator[Prediction]]:
+    def said(paths: Sequence[str]) -> Iterator[Prediction]:
+        for found in predict_both(paths):
+            assert found.scores is not None
+            yield replace(found, scores=found.scores[:3])
+
+    return said
+
+
+@pytest.mark.parametrize(
+    ("off", "is_near"), [(0.0009, True), (-0.0009, True), (0.0011, False), (-0.0011, False)]
+)
+def test_a_probability_may_be_off_by_a_thousandth(off: float, *, is_near: bool) -> None:
+    told = nullcontext() if is_near else refused("as the training did")
+    with told:
+        verify(without_vectors(saying(off=off)), PLAIN, UNIT, at_most=9)
+    proof = verify(without_vectors(saying(off=off)), PLAIN, UNIT, exact=False, at_most=9)
+    assert proof.largest_difference == pytest.approx(abs(off), rel=0.01)
+    # Both are counted: of these answers, the label 2 of all, a third is right.
+    assert (proof.photo_count, proof.same_answers) == (9, 9)
+    assert proof.accuracy == proof.head_accuracy == pytest.approx(1 / 3)
+    told = nullcontext() if is_near else refused("alike with feature vectors and without")
+    with told:
+        verify_vectors(saying(off=off), PLAIN, UNIT, quantization="", at_most=9)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "off", "photo_count", "is_near"),
+    [
+        ("", 0.009, 9, True),
+        ("", 0.011, 9, False),
+        ("none", 0.011, 9, False),
+        ("float16", 0.09, 9, True),
+        ("float16", 0.11, 9, False),
+        # Of half of them.
+        ("none", 5.0, 4, True),
+        ("none", 5.0, 5, False),
+    ],
+)
+def test_vectors_may_be_off_as_far_as_their_numbers_are(
+    quantization: str, off: float, photo_count: int, *, is_near: bool
+) -> None:
+    said = saying(off=0.0, vector_off=off, photo_count=photo_count)
+    with nullcontext() if is_near else refused("give the feature vectors of the training"):
+        verify_vectors(said, PLAIN, UNIT, quantization=quantization, at_most=9)
+
+
+@pytest.mark.parametrize(("off", "is_near"), [(0.49, True), (0.51, False)])
+def test_of_vectors_in_eight_bits_is_only_warned(
+    logged: pytest.LogCaptureFixture, off: float, *, is_near: bool
+) -> None:
+    said = saying(off=0.0, vector_off=off, photo_count=9)
+    verify_vectors(said, PLAIN, UNIT, quantization="int8", at_most=9)
+    assert any("int8 export are off" in line for line in logged.messages) == (not is_near)
+
+
 def test_who_is_to_blame_is_accused(
     tmp_path: Path, backbone: Backbone, photos: FeatureSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,12 +448,13 @@ def test_other_scores_beside_the_feature_vectors_are_found_out(
         scores, vectors = true.with_scores(images)
         return scores[:, ::-1], vectors
 
-    for given, found in ((true.with_scores, nullcontext()), (turned, refused())):
+    other = refused("alike with feature vectors and without")
+    for given, found in ((true.with_scores, nullcontext()), (turned, other)):
         both = WithVectors(1, replace(true, with_scores=given))
         asked = partial(predict, both, image_size=(8, 8), upright=True)
         with found:
             verify_vectors(asked, HEAD, photos, quantization="", at_most=9)
 
 
-def refused() -> Any:
-    return pytest.raises(VerificationError, match="alike with feature vectors and without")
+def refused(words: str) -> Any:
+    return pytest.raises(VerificationError, match=words)
