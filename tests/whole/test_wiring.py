@@ -702,6 +702,31 @@ def test_a_format_is_given_what_it_needs(
     assert outcome.facts.unknown_rule == hashlib.sha256(rule).hexdigest()
 
 
+def test_labels_are_looked_at_by_all_modules_that_have_seen_the_photos(
+    runs: Runs, drawn: Drawn, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    runs(**SOLVED)
+    module = save_module(tmp_path / "module", lambda photos: quarters(photos)[:, :3])
+    settings = {"tfhub_module": str(module), "label_issues_file": "issues.csv"}
+    for dropped in (0, COPY_COUNT):
+        logged.clear()
+        found = runs.made_in(
+            tmp_path / f"out{dropped}",
+            **SOLVED | settings,
+            label_issues_below=1.0,
+            drop_duplicates=dropped > 0,
+            duplicate_cosine=1.0,
+        ).found.wrong_labels
+        said = "Looking for labels that look wrong by the vectors of 2 modules"
+        assert said in logged.messages
+        assert found
+        parts = (drawn.training, drawn.validation, drawn.testing)
+        assert found.photo_count == sum(len(part.paths) for part in parts) - dropped
+        assert len(found.issues) == found.photo_count
+        lines = (tmp_path / f"out{dropped}/issues.csv").read_text().splitlines()
+        assert len(lines) == 1 + found.photo_count
+
+
 def test_intermediate_graphs_have_the_heads_of_their_steps(runs: Runs, tmp_path: Path) -> None:
     outcome = runs.made_in(
         tmp_path, how_many_training_steps=5, intermediate_store_frequency=2, eval_step_interval=1
