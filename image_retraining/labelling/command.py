@@ -66,9 +66,13 @@ def run(config: LabelConfig) -> int:
     failures = 0
     # On the screen the answers themselves show how far it is.
     progress = Progress("Labelling", len(paths)) if config.output else contextlib.nullcontext()
-    with _output(config.output) as output, progress as bar:
+    with (
+        _output(config.output) as output,
+        contextlib.closing(labeller.predictions(paths)) as predictions,
+        progress as bar,
+    ):
         output.write(start)
-        for prediction in labeller.predictions(paths):
+        for prediction in predictions:
             answer = labeller.answer(prediction)
             output.write(text(answer))
             output.flush()

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,13 +97,14 @@ class Labeller:
             # A classifier without a map is told before any photo is labelled.
             self.check_map()
 
-    def predictions(self, paths: Sequence[str]) -> Iterator[Prediction]:
-        """Yields a prediction for each photo, in their order."""
+    def predictions(self, paths: Sequence[str]) -> Generator[Prediction, None, None]:
+        """Yields a prediction for each photo, in their order; to be closed by who stops early."""
         scores_of_file = self._classifier.scores_of_file
         if scores_of_file is not None:
-            return predict_files(
+            yield from predict_files(
                 scores_of_file, paths, upright=self.upright, streams=self._classifier.streams
             )
+            return
         wanted = self._pixels
         found = predict(
             self._asked,
@@ -112,7 +113,8 @@ class Labeller:
             upright=self.upright,
             taken=wanted.taken,
         )
-        return map(self.unknown.taken_apart, found)
+        for prediction in found:
+            yield self.unknown.taken_apart(prediction)
 
     def photo_prediction(self, photo: Any) -> Prediction:
         """Returns the prediction for a photo in memory.

@@ -5,10 +5,12 @@ one, and its lines, which would name nothing that people can find, are kept off 
 those of its errors, for TensorFlow tells of these.
 """
 
+import atexit
 import contextlib
 import os
 import re
 import selectors
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -113,14 +115,25 @@ class _Shared:
             return self._ear
 
     def leave(self) -> None:
+        # Then the ear has left, and its thread, which is no more, may have kept the lock.
+        if sys.is_finalizing():
+            return
         with _one_at_a_time:
             self._listeners -= 1
-            if self._ear and not self._listeners:
+            if not self._listeners:
+                self.end()
+
+    def end(self) -> None:
+        """Lets stderr lead where it led, whoever listens still."""
+        with _one_at_a_time:
+            if self._ear:
                 self._ear.leave()
                 self._ear = None
 
 
 _shared = _Shared()
+# Of blocks that are forgotten, as by Ctrl-C: while the thread is there that hands on what is said.
+atexit.register(_shared.end)
 
 
 @contextlib.contextmanager

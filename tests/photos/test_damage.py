@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -234,6 +235,40 @@ def test_blocks_that_are_forgotten_stop_nobody(monkeypatch: pytest.MonkeyPatch) 
     asking.join(30)
     assert not asking.is_alive()
     assert not forgotten
+
+
+# Listens to its end, in a block that nobody leaves, and says more than two pipes hold.
+FORGOTTEN = """
+import os
+from image_retraining.photos.decoder_warnings import listened
+
+def listening():
+    with listened():
+        yield
+
+forgotten = [listening()]
+next(forgotten[0])
+forgotten.append(forgotten)
+for _ in range(20):
+    os.write(2, b"x" * 5999 + b"\\n")
+"""
+
+
+def test_a_block_that_is_forgotten_keeps_no_program_from_ending() -> None:
+    # Once: its thread was stopped by the end of Python while it kept the lock, for which the end
+    # waited for ever: one label_image.py in some hundreds that were interrupted.
+    with subprocess.Popen(
+        [sys.executable, "-c", FORGOTTEN], cwd=REPOSITORY, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr
+        # It is at its end by then, and has not been heard yet.
+        time.sleep(1)
+        too_late = threading.Timer(30, process.kill)
+        too_late.start()
+        lines = process.stderr.read().splitlines()
+        too_late.cancel()
+    assert process.returncode == 0
+    assert lines == [b"x" * 5999] * 20
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
