@@ -10,6 +10,7 @@ stage could see.
 The file format is written down in docs/cache.md.
 """
 
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -136,9 +137,25 @@ class BottleneckCache:
 
         self.file.write(store)
 
-    def has(self, recipe: Recipe) -> bool:
-        """Returns whether anything is kept, or was, of a recipe."""
-        return self.file.read(partial(_known_recipe_id, recipe=recipe)) is not None
+    def number(self, recipe: Recipe) -> int | None:
+        """Returns what is another number when a recipe begins anew; None where it has not begun."""
+        return self.file.read(partial(_known_recipe_id, recipe=recipe))
+
+    def some_known(self, recipe: Recipe, count: int) -> dict[str, tuple[bytes, Floats]]:
+        """Returns photo file → digest and vector float32 [D], of some that are kept, drawn anew.
+
+        They are of files that have been read, and may have changed or gone since.
+        """
+        query = (
+            "SELECT path, bottlenecks.photo, vector FROM files JOIN bottlenecks "
+            "ON bottlenecks.photo = files.photo WHERE recipe_id = ? ORDER BY random() LIMIT ?"
+        )
+        number = self.number(recipe)
+        rows = self.file.read(lambda database: database.execute(query, [number, count]).fetchall())
+        return {
+            os.fsdecode(path): (digest, np.frombuffer(vector, "<f4").astype(np.float32))
+            for path, digest, vector in rows
+        }
 
     def set_aside(self, recipe: Recipe) -> int:
         """Keeps what is kept of a recipe and its views where no run finds it; returns how many.

@@ -150,12 +150,13 @@ class RowCache:
 
     def store(self, rows: Iterable[Row], vectors: Iterable[Floats]) -> None:
         """Keeps the vectors of rows, each float32 [D]."""
-        self._trust.note_first()
+        self._trust.before_storing()
         by_view: dict[str, dict[bytes, Floats]] = {}
         for row, vector in zip(rows, vectors, strict=True):
             by_view.setdefault(self.view(row), {})[row.digest] = vector
         for view, of_view in by_view.items():
             self._cache.store(replace(self._recipe, view=view), of_view)
+        self._trust.after_storing()
 
     def view(self, row: Row) -> str:
         """Returns what a row is of its photo, as `Views.name`; equal ones have equal vectors."""
@@ -169,22 +170,26 @@ class RowCache:
         for view, waiting in by_view.items():
             stand_ins = [self._stand_in] if self._stand_in and not view else []
             for recipe in [replace(self._recipe, view=view), *stand_ins]:
-                size = self._table.feature_size
-                vectors = self._cache.vectors(recipe, set(waiting.values()), size)
-                if recipe == self._recipe and not self._are_trusted(waiting, vectors):
-                    continue
+                vectors = self._vectors(recipe, waiting)
                 for number in self._table.take_cached(waiting, vectors):
                     del waiting[number]
 
-    def _are_trusted(self, digests: Mapping[int, bytes], vectors: Mapping[bytes, Floats]) -> bool:
-        """Returns whether vectors from the cache may be used; digests are by row."""
-        return self._trust.is_deserved(
-            {
-                self._table.path(row): (digest, vectors[digest])
-                for row, digest in digests.items()
-                if digest in vectors
-            }
-        )
+    def _vectors(self, recipe: Recipe, digests: Mapping[int, bytes]) -> Mapping[bytes, Floats]:
+        """Returns the vectors that the cache has, and that may be used; digests are by row."""
+
+        def kept() -> Mapping[bytes, Floats]:
+            return self._cache.vectors(recipe, set(digests.values()), self._table.feature_size)
+
+        vectors = kept()
+        if recipe != self._recipe or self._trust.is_settled:
+            return vectors
+        of_files = {
+            self._table.path(row): (digest, vectors[digest])
+            for row, digest in digests.items()
+            if digest in vectors
+        }
+        # Another run may have set some aside meanwhile, and stored others.
+        return kept() if self._trust.is_deserved(of_files) else {}
 
     def _read(self) -> Iterator[ReadPhoto]:
         for path, rows in itertools.groupby(self._table.missing(), key=self._table.path):

@@ -35,7 +35,11 @@ def distance(found: Floats, wanted: Floats) -> float:
 
 
 class Trust:
-    """Whether the vectors of a recipe that a cache has are what would be computed today."""
+    """Whether the vectors of a recipe that a cache has are what would be computed today.
+
+    Attributes:
+        is_settled: there is nothing to be asked any more.
+    """
 
     def __init__(
         self,
@@ -55,62 +59,90 @@ class Trust:
         """
         self._cache, self._recipe, self._anew = cache, recipe, anew
         self._computed_by = computed_by
-        self._found = FoundFiles(cache.folder)
-        of_recipe = "\n".join(map(str, ("trust", *astuple(recipe), computed_by)))
-        self._key = hashlib.sha256(of_recipe.encode()).digest()
+        self._notes = FoundFiles(cache.folder)
         # What is in memory is of this process.
-        self._is_known = cache.folder is None
+        self.is_settled = cache.folder is None or self._is_noted()
+        # Whether all that is kept will have been stored by this run.
+        self._begins = False
 
     def is_deserved(self, cached: Vectors) -> bool:
-        """Returns whether cached vectors may be used; if not, all of the recipe are set aside.
+        """Returns whether cached vectors may be used.
 
-        They are looked at once for each version of what computes them.
+        They are looked at once for each version of what computes them. If they are others, all of
+        the recipe are set aside.
 
         Args:
             cached: some of the recipe, as they are in the cache; of photos, not of views.
         """
-        if self._is_known or not cached:
+        if self.is_settled or not cached:
             return True
-        if self._found.get(self._key) is not None:
-            self._is_known = True
+        if self._is_noted():
+            self.is_settled = True
             return True
-        places = np.linspace(0, len(cached) - 1, num=min(_HANDFUL, len(cached)), dtype=int)
-        paths = [list(cached)[place] for place in places]
-        today = self._anew(paths)
+        return self._look(cached)
+
+    def before_storing(self) -> None:
+        """Looks at what there is before more comes to it, which a later look would find as well."""
+        if self.is_settled:
+            return
+        if self._cache.number(self._recipe) is None:
+            self.is_settled = self._begins = True
+        elif not self._is_noted():
+            self._look({})
+        self.is_settled = True
+
+    def after_storing(self) -> None:
+        """Notes that all there is was stored by this run, if it was."""
+        if self._begins:
+            self._note()
+            self._begins = False
+
+    def _look(self, cached: Vectors) -> bool:
+        """Returns whether a handful is as it would be computed today, or cannot be told of."""
+        known = {**self._cache.some_known(self._recipe, _HANDFUL), **cached}
+        places = np.linspace(0, len(known) - 1, num=min(_HANDFUL, len(known)), dtype=int)
+        paths = [list(known)[place] for place in places]
         off = {
-            path: distance(cached[path][1], vector)
-            for path, (digest, vector) in today.items()
-            if digest == cached[path][0]
+            path: distance(known[path][1], vector)
+            for path, (digest, vector) in self._anew(paths).items()
+            if digest == known[path][0]
         }
+        self.is_settled = bool(off)
         if not off:
-            # None can be read at present; so nothing is known.
             return True
         worst = max(off, key=lambda path: off[path])
-        is_deserved = off[worst] <= _tolerance(self._recipe)
-        if not is_deserved:
-            count = self._cache.set_aside(self._recipe)
-            logging.warning(
-                "WARNING: %s computes other vectors than those in %s: of %d photos that were "
-                "computed anew, %s is off by %.2g of its length. The %d vectors of this module "
-                "there are set aside, and computed anew.",
-                self._computed_by,
-                self._cache.file,
-                len(off),
-                shown(worst),
-                off[worst],
-                count,
-            )
-        self._note()
-        return is_deserved
-
-    def note_first(self) -> None:
-        """Notes that there is nothing in the cache yet that would have to be looked at."""
-        if not self._is_known and not self._cache.has(self._recipe):
+        if off[worst] <= _tolerance(self._recipe):
             self._note()
+            return True
+        count = self._cache.set_aside(self._recipe)
+        self._begins = True
+        logging.warning(
+            "WARNING: %s computes other vectors than those in %s: of %d photos that were computed "
+            "anew, %s is off by %.2g of its length. The %d vectors of this module there, in %s, "
+            "are set aside, and computed anew.",
+            self._computed_by,
+            self._cache.file,
+            len(off),
+            shown(worst),
+            off[worst],
+            count,
+            self._recipe.precision,
+        )
+        return False
+
+    def _is_noted(self) -> bool:
+        number = self._cache.number(self._recipe)
+        return number is not None and self._notes.get(self._key(number)) is not None
 
     def _note(self) -> None:
-        self._found.put(self._key, b"")
-        self._is_known = True
+        number = self._cache.number(self._recipe)
+        if number is not None:
+            self._notes.put(self._key(number), b"")
+
+    def _key(self, number: int) -> bytes:
+        # What is begun anew has another number; notes of those before are of no use then.
+        of_recipe = ("trust", *astuple(self._recipe), str(number), self._computed_by)
+        return hashlib.sha256("\n".join(map(str, of_recipe)).encode()).digest()
 
 
 def _tolerance(recipe: Recipe) -> float:

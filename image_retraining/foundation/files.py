@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import shutil
@@ -50,6 +51,7 @@ def growing(target: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Gives a file to write text into, `target.partial`, which takes its place on leaving.
 
     When the block raises, or the process is killed, what was written stays there; the log says so.
+    What lies there already, of an earlier attempt or of one that goes on, gets another name.
 
     Args:
         target: the file to write or replace; its folder is made when it is missing. A link stays.
@@ -60,14 +62,15 @@ def growing(target: str | os.PathLike[str]) -> Iterator[TextIO]:
     try:
         partial = partial_path(target)
         partial.parent.mkdir(parents=True, exist_ok=True)
-        # What an earlier one left, but not what a link leads to.
-        partial.unlink(missing_ok=True)
+        _keep_earlier(partial)
         with contextlib.ExitStack() as unless_whole:
-            unless_whole.callback(_tell_what_is_left, partial)
             with partial.open("x", encoding="utf-8", errors="backslashreplace") as file:
+                own = os.fstat(file.fileno())
+                unless_whole.callback(_tell_what_is_left, partial, own)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            _check_is_still(partial, own)
             partial.replace(followed(target))
             unless_whole.pop_all()
         sync_names(partial.parent)
@@ -75,8 +78,31 @@ def growing(target: str | os.PathLike[str]) -> Iterator[TextIO]:
         raise unwritable(target, error) from error
 
 
-def _tell_what_is_left(partial: Path) -> None:
+def _keep_earlier(partial: Path) -> None:
+    """Gives what lies in a place another name, the first with a number that is free."""
+    if os.path.lexists(partial):
+        names = (partial.with_name(f"{partial.name}-{number}") for number in itertools.count(2))
+        kept = next(name for name in names if not os.path.lexists(name))
+        partial.rename(kept)
+        logging.warning("%s was there already; it is kept as %s", partial, kept.name)
+
+
+def _check_is_still(partial: Path, own: os.stat_result) -> None:
+    """Raises OSError if another program has put its file there meanwhile."""
+    if not _is_still(partial, own):
+        raise OSError(errno.EBUSY, "Another program is writing it at the same time")
+
+
+def _is_still(partial: Path, own: os.stat_result) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(partial.stat(), own)
+    return False
+
+
+def _tell_what_is_left(partial: Path, own: os.stat_result) -> None:
     """Says where a file lies that will not be whole, or removes it if nothing is in it."""
+    if not _is_still(partial, own):
+        return
     if partial.stat().st_size:
         logging.warning("What was written until then is in %s", partial)
     else:

@@ -476,13 +476,15 @@ def test_what_another_run_has_computed_meanwhile_is_neither_computed_nor_read(
         wait_until(lambda: any("Waiting for another run" in line for line in logged.messages))
         assert len(reads) == BATCH_SIZE
         by = f"TensorFlow {tf.__version__}"
-        Trust(cache, recipe_of(backbone), computed_by=by, anew=lambda _: {}).note_first()
+        trust = Trust(cache, recipe_of(backbone), computed_by=by, anew=lambda _: {})
+        trust.before_storing()
         for part in expected.sets.values():
             cache.store(recipe_of(backbone), dict(zip(part.digests, part.features, strict=True)))
             PhotoFiles(cache.file).remember(
                 PhotoFile(path, FileState.of(path), b"", digest, "")
                 for path, digest in zip(part.paths, part.digests, strict=True)
             )
+        trust.after_storing()
     assert by_path(elsewhere.outcome()) == by_path(expected)
     assert run.batches == []
     assert len(reads) == BATCH_SIZE
@@ -873,6 +875,50 @@ def cache_info(folder: Path) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         care(str(folder), prune_days=0)
     return said.getvalue()
+
+
+@pytest.mark.usefixtures("settled")
+def test_vectors_of_another_folder_are_looked_at_before_more_come_to_them(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Once: what the new version stored itself was all that was looked at.
+    catalog = cataloged(colour_photos)
+    expected = extracted(catalog, backbone, cache_folder)
+    off_by_one_in_a_hundred(cache_folder, backbone, expected)
+    for number in range(PHOTO_COUNT):
+        (tmp_path / "other" / f"{number % 2}").mkdir(parents=True, exist_ok=True)
+        photo = tmp_path / "other" / f"{number % 2}" / f"{number}.png"
+        photo.write_bytes(encoded(solid((number, 200, 7))))
+    other = cataloged(tmp_path / "other")
+    monkeypatch.setattr(tf, "__version__", "99.1")
+    for number in range(2):
+        run = watched(backbone)
+        extracted(other, run, cache_folder)
+        assert run.computed == (0 if number else 8 + PHOTO_COUNT)
+    assert by_path(extracted(catalog, backbone, cache_folder)) == by_path(expected)
+
+
+@pytest.mark.usefixtures("settled")
+def test_what_was_begun_anew_is_looked_at_anew(
+    colour_photos: Path,
+    backbone: Backbone,
+    cache_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Once: back at the version before, what the later one had stored was used without a look.
+    catalog = cataloged(colour_photos)
+    expected = extracted(catalog, backbone, cache_folder)
+    off_by_one_in_a_hundred(cache_folder, backbone, expected)
+    here = tf.__version__
+    monkeypatch.setattr(tf, "__version__", "99.1")
+    extracted(catalog, backbone, cache_folder)
+    off_by_one_in_a_hundred(cache_folder, backbone, expected)
+    monkeypatch.setattr(tf, "__version__", here)
+    assert by_path(extracted(catalog, backbone, cache_folder)) == by_path(expected)
 
 
 def test_what_is_computed_today_needs_no_look(

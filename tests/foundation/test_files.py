@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import stat
@@ -248,11 +249,15 @@ def test_rows_stay_where_writing_ends_early(
         raise error
     assert target.read_text() == "old"
     assert partial.read_text() == "one\n"
-    assert logged.messages == [f"What was written until then is in {partial}"]
+    assert logged.messages == [
+        f"{partial} was there already; it is kept as rows.csv.partial-2",
+        f"What was written until then is in {partial}",
+    ]
     with growing(target) as file:
         file.write("one\ntwo\n")
     assert target.read_text() == "one\ntwo\n"
-    assert list(tmp_path.iterdir()) == [target]
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir() if path != target}
+    assert kept == {"rows.csv.partial-2": "of an earlier attempt", "rows.csv.partial-3": "one\n"}
 
 
 def test_where_nothing_was_written_nothing_stays(tmp_path: Path) -> None:
@@ -276,12 +281,32 @@ def test_rows_grow_beside_what_a_link_leads_to(tmp_path: Path, umask: int) -> No
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-def test_rows_that_cannot_grow_are_told_at_once(tmp_path: Path) -> None:
-    (tmp_path / "rows.partial").mkdir()
-    is_entered = False
-    with pytest.raises(OutputError, match="cannot be written"), growing(tmp_path / "rows"):
-        is_entered = True
-    assert not is_entered
+def test_who_writes_at_the_same_time_loses_no_rows(tmp_path: Path) -> None:
+    # Once: one of them gave the half-written file of the other its place.
+    target = tmp_path / "rows"
+    first, second = contextlib.ExitStack(), contextlib.ExitStack()
+    first.enter_context(growing(target)).write("first\n")
+    second.enter_context(growing(target)).write("second\n")
+    with pytest.raises(OutputError, match="Another program is writing it"):
+        first.close()
+    assert not target.exists()
+    second.close()
+    assert target.read_text() == "second\n"
+    assert (tmp_path / "rows.partial-2").read_text() == "first\n"
+
+
+@pytest.mark.parametrize("kind", ["a folder", "nothing any more"])
+def test_what_lies_in_the_place_of_rows_disturbs_nobody(tmp_path: Path, kind: str) -> None:
+    if kind == "a folder":
+        (tmp_path / "rows.partial").mkdir()
+        with growing(tmp_path / "rows") as file:
+            file.write("one\n")
+        assert (tmp_path / "rows").read_text() == "one\n"
+        assert (tmp_path / "rows.partial-2").is_dir()
+        return
+    with pytest.raises(KeyboardInterrupt), growing(tmp_path / "rows"):  # noqa: PT012
+        (tmp_path / "rows.partial").unlink()
+        raise KeyboardInterrupt
 
 
 def test_rows_that_do_not_fit_are_told(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
