@@ -18,11 +18,13 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider \
-	    --max-worker-restart=0 --ignore=$(ALONE)
+	    --max-worker-restart=0 $(addprefix --ignore=,$(ALONE))
 	$(BIN)/python -m pytest -q $(ALONE)
 
-# Needs the processor to itself, after the others, of which two files run at a time.
-ALONE := tests/whole/test_crowds.py
+# After the others, of which two files run at a time: the first needs the processor to itself; the
+# others interrupt their own process, as which a worker of pytest-xdist ends now and then.
+ALONE := tests/whole/test_crowds.py tests/foundation/test_interruption.py \
+    tests/reports/test_reporter.py
 
 environment: $(VENV)/.installed-dev
 
