@@ -839,6 +839,17 @@ def off_by_one_in_a_hundred(cache_folder: Path, backbone: Backbone, found: Extra
             cache.store(recipe_of(backbone), vectors)
 
 
+@pytest.fixture
+def changed(
+    colour_photos: Path, backbone: Backbone, cache_folder: Path
+) -> tuple[Catalog, Extraction]:
+    """Photos and their true vectors; the cache has those of another decoder."""
+    catalog = cataloged(colour_photos)
+    true = extracted(catalog, backbone, cache_folder)
+    off_by_one_in_a_hundred(cache_folder, backbone, true)
+    return catalog, true
+
+
 @pytest.mark.parametrize("places", ["the same", "others", "some others, some new"])
 def test_what_another_tensorflow_computes_otherwise_is_set_aside(
     colour_photos: Path,
@@ -879,16 +890,14 @@ def cache_info(folder: Path) -> str:
 
 @pytest.mark.usefixtures("settled")
 def test_vectors_of_another_folder_are_looked_at_before_more_come_to_them(
-    colour_photos: Path,
+    changed: tuple[Catalog, Extraction],
     backbone: Backbone,
     cache_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Once: what the new version stored itself was all that was looked at.
-    catalog = cataloged(colour_photos)
-    expected = extracted(catalog, backbone, cache_folder)
-    off_by_one_in_a_hundred(cache_folder, backbone, expected)
+    catalog, expected = changed
     for number in range(PHOTO_COUNT):
         (tmp_path / "other" / f"{number % 2}").mkdir(parents=True, exist_ok=True)
         photo = tmp_path / "other" / f"{number % 2}" / f"{number}.png"
@@ -904,15 +913,13 @@ def test_vectors_of_another_folder_are_looked_at_before_more_come_to_them(
 
 @pytest.mark.usefixtures("settled")
 def test_what_was_begun_anew_is_looked_at_anew(
-    colour_photos: Path,
+    changed: tuple[Catalog, Extraction],
     backbone: Backbone,
     cache_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Once: back at the version before, what the later one had stored was used without a look.
-    catalog = cataloged(colour_photos)
-    expected = extracted(catalog, backbone, cache_folder)
-    off_by_one_in_a_hundred(cache_folder, backbone, expected)
+    catalog, expected = changed
     here = tf.__version__
     monkeypatch.setattr(tf, "__version__", "99.1")
     extracted(catalog, backbone, cache_folder)
@@ -922,12 +929,10 @@ def test_what_was_begun_anew_is_looked_at_anew(
 
 
 def test_what_is_computed_today_needs_no_look(
-    colour_photos: Path, backbone: Backbone, cache_folder: Path
+    changed: tuple[Catalog, Extraction], backbone: Backbone, cache_folder: Path
 ) -> None:
     # Whatever it is: else a second run would read photos.
-    catalog = cataloged(colour_photos)
-    found = extracted(catalog, backbone, cache_folder)
-    off_by_one_in_a_hundred(cache_folder, backbone, found)
+    catalog, _ = changed
     again = watched(backbone)
     extracted(catalog, again, cache_folder)
     assert again.computed == 0
