@@ -199,7 +199,7 @@ def mode_of(folder: Path, mode: int) -> Iterator[None]:
 @pytest.fixture
 def interrupt_unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Does what Ctrl-C does when a library drops the exception."""
-    note = SimpleNamespace(is_made=False, kind=KeyboardInterrupt)
+    note = SimpleNamespace(is_made=False, holds_back=0, kind=KeyboardInterrupt)
     monkeypatch.setattr(interruption, "_note", note)
     return lambda: setattr(note, "is_made", True)
 

@@ -18,7 +18,7 @@ from image_retraining.features.engines.engine import BATCH_SIZE, computed
 from image_retraining.features.row_cache import ReadPhoto, Row, RowCache
 from image_retraining.features.table import FeatureTable
 from image_retraining.features.trust import Trust
-from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.interruption import held_back, raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction
 from image_retraining.photos import pixels, reading
@@ -155,10 +155,11 @@ class _Work:
     def _compute(self, groups: Iterable[list[ReadPhoto]], progress: Progress) -> None:
         with contextlib.closing(self._batches(groups)) as batches:
             for rows, vectors in computed(batches, lambda: self._engine.make(self._backbone)):
-                self._cache.store(rows, vectors)
-                self._table.take_computed([row.number for row in rows], vectors)
+                # What is kept is told of: an interruption is not to come between.
+                with held_back():
+                    self._cache.store(rows, vectors)
+                    self._table.take_computed([row.number for row in rows], vectors)
                 progress.has_left(self._table.missing_count)
-                raise_if_interrupted()
 
     def _batches(self, groups: Iterable[list[ReadPhoto]]) -> Generator[PhotoBatch[Row], None, None]:
         """Yields what is to be computed, decoded; notes what cannot be."""

@@ -33,6 +33,7 @@ from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.features.extraction import extract
 from image_retraining.foundation.errors import CacheError, EngineError
+from image_retraining.foundation.interruption import interruptions_noted
 from image_retraining.photos import pixels as images
 from image_retraining.photos import reading
 from image_retraining.photos.folder import scan
@@ -61,6 +62,7 @@ import tensorflow
 from absl import logging
 
 from image_retraining.features import extraction
+from image_retraining.foundation.interruption import note_interruptions
 from image_retraining.photos import pixels as images, reading
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.cache.vectors import BottleneckCache
@@ -145,6 +147,7 @@ else:
     sys.exit()
 # A shell's background job ignores SIGINT, and hands that on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+note_interruptions()
 with open(settings["name"] + ".log", "w") as log:
     os.dup2(log.fileno(), 2)
 logging.set_verbosity(logging.INFO)
@@ -589,8 +592,7 @@ def test_interruptions_keep_what_is_stored(
         ((stored,),) = asked(cache, "SELECT count(*) FROM bottlenecks")
         told = re.search(rf"The bottlenecks of (\d+) of {PHOTO_COUNT} photos are kept", run.log)
         assert told
-        # Ctrl-C may come when a batch is stored and not counted yet.
-        assert int(told[1]) in (stored, stored - BATCH_SIZE)
+        assert int(told[1]) == stored
         assert lock_files(cache) == []
 
     begin(runs[-1:], gates[-1])
@@ -672,6 +674,36 @@ def test_a_run_that_is_interrupted_reads_no_more_photos(
         check_that_a_run_ends(photos, module, cache, reads, KeyboardInterrupt)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_what_is_stored_when_a_run_is_interrupted_is_counted(
+    photos: Path,
+    module: Path,
+    cache: Path,
+    logged: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = BottleneckCache.store
+
+    def store_and_interrupt(opened: BottleneckCache, *what: Any) -> None:
+        store(opened, *what)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(BottleneckCache, "store", store_and_interrupt)
+    catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
+    backbone = load_backbone(str(module))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with (
+            interruptions_noted(),
+            BottleneckCache(str(cache)) as opened,
+            pytest.raises(KeyboardInterrupt),
+        ):
+            extract(catalog, backbone, opened, engine=EngineChoice(), fail_on_bad_image=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert f"bottlenecks of {BATCH_SIZE} of {PHOTO_COUNT} photos are kept" in logged.text
+    assert vector_count(cache) == BATCH_SIZE
 
 
 def test_ctrl_c_keeps_the_bottlenecks_and_the_same_command_goes_on(
