@@ -142,11 +142,7 @@ def forward_seconds(backbone: Any) -> float:
 
 def megabytes(handle: str) -> float:
     """Returns the size of a module's files, 0 for one that is no folder."""
-    from image_retraining.backbone.handles import BUILTIN_MODULE  # noqa: PLC0415
-    from image_retraining.backbone.sources.builtin import BUILTIN_FOLDER  # noqa: PLC0415 - after TensorFlow
-
-    folder = BUILTIN_FOLDER if handle == BUILTIN_MODULE else handle
-    paths = [os.path.join(top, name) for top, _, names in os.walk(folder) for name in names]
+    paths = [os.path.join(top, name) for top, _, names in os.walk(handle) for name in names]
     return sum(os.path.getsize(path) for path in paths) / 1e6
 
 

@@ -2,5 +2,5 @@
 
 `loading.load_backbone` is the door. `handles` says how a module may be named, `sources` where it
 comes from, `freezing` how its function becomes a graph of constants, `graphs` what the plainest
-terms of a graph are. The built-in module and its card lie in `builtin/`.
+terms of a graph are.
 """

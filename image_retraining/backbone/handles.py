@@ -6,13 +6,18 @@ import os
 from image_retraining.foundation.errors import ModuleError
 
 DEFAULT_MODULE = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
+# ImageNet's weights come as packages, the first with this tool.
+EFFICIENTNET_LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+# Needs no network.
+OFFLINE_MODULE = EFFICIENTNET_LITE[0]
+# Another name of it.
 BUILTIN_MODULE = "builtin"
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 # What the folder of a SavedModel is known by; it may be named in the folder's stead.
 SAVED_MODEL_FILE = "saved_model.pb"
 
 MODULE_RULE = (
-    f"--tfhub_module must be an image module: '{BUILTIN_MODULE}', a TensorFlow Hub URL, or the "
+    f"--tfhub_module must be an image module: '{OFFLINE_MODULE}', a TensorFlow Hub URL, or the "
     "folder or .tar.gz file of a TF2 SavedModel or TF1 Hub module."
 )
 
@@ -30,9 +35,12 @@ def check_handle(handle: str) -> None:
     Raises:
         ModuleError: it is that of nothing.
     """
-    if handle != BUILTIN_MODULE and "://" not in handle and not os.path.exists(handle):
-        is_near = difflib.get_close_matches(handle, [BUILTIN_MODULE])
-        hint = f" Did you mean {BUILTIN_MODULE}?" if is_near else ""
+    names = (BUILTIN_MODULE, *EFFICIENTNET_LITE)
+    if handle in names:
+        return
+    if "://" not in handle and not os.path.exists(handle):
+        near = difflib.get_close_matches(handle, names, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
         raise ModuleError(
             f"{MODULE_RULE} Got {handle or 'nothing'}, which does not exist as a folder.{hint}"
         )

@@ -8,7 +8,7 @@ from absl import logging
 
 from image_retraining.backbone.freezing import FREEZING_VERSION, freeze
 from image_retraining.backbone.graphs import parsed_graph, photo_shape
-from image_retraining.backbone.handles import BUILTIN_MODULE, MODULE_RULE
+from image_retraining.backbone.handles import MODULE_RULE, OFFLINE_MODULE
 from image_retraining.backbone.sources.table import find
 from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules, ModuleKey
 from image_retraining.foundation.errors import DownloadError, ModuleError
@@ -26,11 +26,13 @@ class Backbone(FrozenModule):
 
     Attributes:
         handle: as the person named it.
-        fingerprint: SHA-256 of the module's files, hexadecimal; equal for equal content.
+        fingerprint: SHA-256 of all that decides what it gives, hexadecimal.
+        credit: whose work it is, where that is known; '' elsewhere.
     """
 
     handle: str
     fingerprint: str
+    credit: str
 
     @property
     def graph_def(self) -> Any:
@@ -48,10 +50,10 @@ def load_backbone(
     """Returns the backbone of a module, which is loaded only if it is not kept already.
 
     Args:
-        handle: URL, folder, .tar.gz file, or 'builtin'.
-        image_size: (H, W) for a module that leaves them open, else None.
-        is_default: nobody chose this handle, so that the built-in module may stand in for it when
-            it cannot be downloaded; a warning says so.
+        handle: as --tfhub_module names modules.
+        image_size: (H, W) for a module that leaves them open; None for its own.
+        is_default: nobody chose this handle, so that a module that needs no network may stand in
+            for it when it cannot be downloaded; a warning says so.
         kept: where frozen modules are kept for the next run, if anywhere.
 
     Raises:
@@ -65,24 +67,27 @@ def load_backbone(
         if not is_default:
             raise
         logging.warning(
-            "WARNING: the default module %s could not be downloaded (%s). The built-in module, "
-            "whose features are weaker, stands in for it. For better accuracy go online, or "
-            "download a module elsewhere and name its folder or .tar.gz file with --tfhub_module.",
+            "WARNING: the default module %s could not be downloaded (%s). %s, whose weights come "
+            "with this tool, stands in for it. To have the other one go online, or download it "
+            "elsewhere and name its folder or .tar.gz file with --tfhub_module.",
             handle,
             error.reason,
+            OFFLINE_MODULE,
         )
-        handle = BUILTIN_MODULE
+        handle = OFFLINE_MODULE
         module = find(handle, patience=patience)
     asked_size = "x".join(map(str, image_size or ()))
     key = ModuleKey(module.fingerprint, FREEZING_VERSION, asked_size)
     frozen = kept.find(key) if kept else None
     if frozen is None:
-        function = module.load()
+        function = module.load(image_size)
         size = _fitting_size(handle, function.photos, image_size)
         frozen = freeze(handle, function.answer, image_size=size)
         if kept:
             kept.keep(key, frozen, handle=handle)
-    return Backbone(handle=handle, fingerprint=module.fingerprint, **vars(frozen))
+    return Backbone(
+        handle=handle, fingerprint=module.fingerprint, credit=module.credit, **vars(frozen)
+    )
 
 
 def _fitting_size(handle: str, photos: Any, image_size: tuple[int, int] | None) -> tuple[int, int]:

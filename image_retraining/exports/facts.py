@@ -34,7 +34,7 @@ class ModelFacts:
         input_layer: node of the graph that takes photos.
         output_layer: node that gives probabilities.
         module: as the user named it.
-        module_fingerprint: SHA-256 of the module's files, hexadecimal.
+        module_fingerprint: SHA-256 of all that decides what the module gives, hexadecimal.
         testing_percentage: share of photos that it was tested on; None where folders decided.
         validation_percentage: share that watched its training; likewise.
         test_accuracy: 0 to 1; None without test photos.
@@ -46,6 +46,7 @@ class ModelFacts:
         exif_orientation: whether its photos were turned as their EXIF data says: apply or ignore.
         unknown_rule: SHA-256 of the file that tells what is unknown by feature vectors,
             hexadecimal; '' without such a file.
+        module_credit: whose work the module is, where that is known; '' elsewhere.
     """
 
     labels: tuple[str, ...]
@@ -65,6 +66,7 @@ class ModelFacts:
     split: str = "names"
     exif_orientation: str = IGNORE
     unknown_rule: str = ""
+    module_credit: str = ""
 
     @property
     def is_upright(self) -> bool:

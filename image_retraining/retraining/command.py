@@ -20,7 +20,7 @@ are a graph and a labels file, for label_image.py and other programs:
 # Flags of TensorFlow's older retrain.py, and of the codelab "TensorFlow for Poets".
 FORMER = {
     "architecture": "name the module itself with --tfhub_module, as a TensorFlow Hub URL, a folder "
-    "or 'builtin'.",
+    "or 'efficientnet_lite0'.",
     "model_dir": "--tfhub_module names a module, and --tfhub_cache_dir where downloads are kept.",
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from image_retraining.backbone.handles import BUILTIN_MODULE, DEFAULT_MODULE
+from image_retraining.backbone.handles import DEFAULT_MODULE, OFFLINE_MODULE
 from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.foundation.own_folders import user_cache
 from image_retraining.foundation.settings import (
@@ -105,13 +105,14 @@ class RetrainConfig:
 
     tfhub_module: str = setting(
         DEFAULT_MODULE,
-        "Module that turns photos into feature vectors: a TensorFlow Hub URL, a local folder, a "
-        f".tar.gz file, or '{BUILTIN_MODULE}'. TF2 SavedModel or TF1 Hub format.",
+        "Module that turns photos into feature vectors: a TensorFlow Hub URL; a local folder or "
+        ".tar.gz file, in TF2 SavedModel or TF1 Hub format; or, without a network, "
+        f"'{OFFLINE_MODULE}' ('builtin' for short).",
         group="Module",
     )
     image_size: str = setting(
         "",
-        "Height and width in pixels, as 224 or 224x192, for a module that leaves them open.",
+        "Height and width in pixels, as 224 or 224x192, for a module that takes several sizes.",
         group="Module",
     )
     bottleneck_dir: str = setting(

@@ -72,6 +72,7 @@ def facts(
         output_layer=settings.final_tensor_name,
         module=backbone.handle,
         module_fingerprint=backbone.fingerprint,
+        module_credit=backbone.credit,
         testing_percentage=None if by_folder else settings.testing_percentage,
         validation_percentage=None if by_folder else settings.validation_percentage,
         test_accuracy=metrics.accuracy if metrics else None,

@@ -7,10 +7,13 @@ import pytest
 from image_retraining.backbone.handles import DEFAULT_MODULE, MODULE_RULE, check_handle
 from image_retraining.foundation.errors import ModuleError
 
+NONE = "Got efficientnet_lite3, which does not exist as a folder."
 FILES = ("m.tar.gz", "m.tgz", "m.tar", "saved_model.pb")
 
 
-@pytest.mark.parametrize("handle", [DEFAULT_MODULE, "builtin", "gs://bucket/module", *FILES, "."])
+@pytest.mark.parametrize(
+    "handle", [DEFAULT_MODULE, "builtin", "efficientnet_lite2", "gs://bucket/module", *FILES, "."]
+)
 def test_what_may_be_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handle: str) -> None:
     monkeypatch.chdir(tmp_path)
     for file in FILES:
@@ -24,6 +27,7 @@ def test_what_may_be_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, h
         # Once: told after TensorFlow's start, and nothing of the name that was meant.
         ("bulitin", "Got bulitin, which does not exist as a folder. Did you mean builtin?"),
         ("built-in", "Got built-in, which does not exist as a folder. Did you mean builtin?"),
+        ("efficientnet_lite3", f"{NONE} Did you mean efficientnet_lite2?"),
         ("modules/v2", "Got modules/v2, which does not exist as a folder."),
         ("", "Got nothing, which does not exist as a folder."),
     ],

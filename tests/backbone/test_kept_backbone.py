@@ -29,7 +29,7 @@ from modules_made_here import (
 from image_retraining.backbone import loading
 from image_retraining.backbone.freezing import FREEZING_VERSION
 from image_retraining.backbone.graphs import graph_bytes
-from image_retraining.backbone.handles import BUILTIN_MODULE
+from image_retraining.backbone.handles import OFFLINE_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.backbone.sources import library
 from image_retraining.cache.frozen_modules import FrozenModules
@@ -327,24 +327,24 @@ def test_a_module_is_kept_by_the_name_it_was_loaded_by(
         assert rows.fetchall() == [(str(colour_module),)]
 
 
-# The built-in module
+# The module that needs no network
 
 
-def test_the_builtin_module_is_kept_once(
+def test_the_offline_module_is_kept_once(
     kept: FrozenModules, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    alone = load_backbone(BUILTIN_MODULE)
-    first = load_backbone(BUILTIN_MODULE, kept=kept)
+    alone = load_backbone(OFFLINE_MODULE)
+    first = load_backbone(OFFLINE_MODULE, kept=kept)
 
     def fail(*_: object, **__: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr(FrozenModules, "keep", fail)
-    again = load_backbone(BUILTIN_MODULE, kept=kept)
+    again = load_backbone(OFFLINE_MODULE, kept=kept)
     dead = (tmp_path / "no module").as_uri().replace("file:///", "http://127.0.0.1:1/")
     stand_in = load_backbone(dead, is_default=True, kept=kept)
     for backbone in (first, again, stand_in):
-        assert backbone.handle == BUILTIN_MODULE
+        assert backbone.handle == OFFLINE_MODULE
         check_same(backbone, alone)
 
 

@@ -616,15 +616,15 @@ def dead_url() -> str:
         return f"http://127.0.0.1:{closed.getsockname()[1]}/module/1"
 
 
-def test_the_builtin_module_stands_in_for_the_default_one(
+def test_the_offline_module_stands_in_for_the_default_one(
     dead_url: str, logged: pytest.LogCaptureFixture
 ) -> None:
     backbone = load_backbone(dead_url, is_default=True)
-    assert backbone.handle == "builtin"
+    assert backbone.handle == "efficientnet_lite0"
     assert backbone.fingerprint == load_backbone("builtin").fingerprint
     (warning,) = warnings_of(logged)
-    assert "built-in" in warning
-    assert "For better accuracy go online" in warning
+    assert "efficientnet_lite0, whose weights come with this tool, stands in for it" in warning
+    assert "To have the other one go online" in warning
     assert "--tfhub_module" in warning
     assert dead_url in warning
 
@@ -647,9 +647,9 @@ def test_nothing_stands_in_for_a_default_module_that_is_broken(
     assert warnings_of(logged) == []
 
 
-def test_an_image_size_is_refused_by_the_stand_in_too(dead_url: str) -> None:
-    with pytest.raises(ModuleError, match="--image_size is for modules that leave it open"):
-        load_backbone(dead_url, image_size=(224, 224), is_default=True)
+def test_the_stand_in_takes_an_image_size(dead_url: str) -> None:
+    backbone = load_backbone(dead_url, image_size=(64, 96), is_default=True)
+    assert backbone.image_size == (64, 96)
 
 
 @pytest.mark.parametrize(
@@ -666,7 +666,7 @@ def test_a_silent_server_is_not_waited_for(
         monkeypatch.setattr(loading, name, 300 if name == patient else 0.3)
     with served(b"", manner="silent") as server:
         if is_default:
-            assert load_backbone(server.url, is_default=True).handle == "builtin"
+            assert load_backbone(server.url, is_default=True).handle == "efficientnet_lite0"
             (words,) = warnings_of(logged)
         else:
             with pytest.raises(DownloadError) as caught:

@@ -16,7 +16,7 @@ from conftest import save_module
 from modules_made_here import random_photos, save_tf1_hub
 
 from image_retraining.backbone.graphs import graph_bytes
-from image_retraining.backbone.handles import BUILTIN_MODULE
+from image_retraining.backbone.handles import OFFLINE_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.features.engines import machine as processor
@@ -94,10 +94,10 @@ def loaded(folder: Path, make: Callable[[Path], Path]) -> Backbone:
 def backbones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Backbone]:
     folder = tmp_path_factory.mktemp("modules")
     made = {name: load_backbone(str(make(folder / name))) for name, make in MODULES.items()}
-    return {**made, BUILTIN_MODULE: load_backbone(BUILTIN_MODULE)}
+    return {**made, OFFLINE_MODULE: load_backbone(OFFLINE_MODULE, image_size=(96, 96))}
 
 
-@pytest.fixture(params=[*MODULES, BUILTIN_MODULE])
+@pytest.fixture(params=[*MODULES, OFFLINE_MODULE])
 def backbone(request: pytest.FixtureRequest, backbones: dict[str, Backbone]) -> Backbone:
     return backbones[request.param]
 
@@ -163,7 +163,7 @@ def test_an_engine_says_what_it_takes_and_gives(backbone: Backbone, name: str) -
     np.testing.assert_array_equal(vectors, before)
 
 
-@pytest.mark.parametrize("backbone", ["dense", "mobile", "residual", BUILTIN_MODULE], indirect=True)
+@pytest.mark.parametrize("backbone", ["dense", "mobile", "residual", OFFLINE_MODULE], indirect=True)
 @pytest.mark.parametrize("choice", ALL_CHOICES)
 def test_a_vector_depends_on_its_photo_alone(backbone: Backbone, choice: EngineChoice) -> None:
     engine = choice.make(backbone)
@@ -429,7 +429,7 @@ from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE
 
 absl_logging.use_absl_handler()
-backbone = load_backbone("builtin")
+backbone = load_backbone("builtin", image_size=(96, 96))
 before = list(logging.root.handlers)
 assert before
 seen = []

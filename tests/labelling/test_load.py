@@ -358,11 +358,12 @@ def test_what_is_not_there_is_told_before_tensorflow_starts(
 def test_a_heat_map_is_a_picture(
     tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # The colours' module has no map; the built-in one has.
+    # The colours' module has no map; this one has.
     base = tmp_path_factory.mktemp("shapes")
     config = RetrainConfig(
         image_dir=str(ROOT / "sample_images"),
         tfhub_module="builtin",
+        image_size="96",
         bottleneck_dir=str(base / "cache"),
         output_dir=str(base / "run"),
         optimizer="lbfgs",

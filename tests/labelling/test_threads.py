@@ -26,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = RetrainConfig(
         image_dir=str(ROOT / "sample_images"),
         tfhub_module="builtin",
+        image_size="96",
         bottleneck_dir=str(base / "cache"),
         output_dir=str(base / "run"),
         saved_model_dir="saved",

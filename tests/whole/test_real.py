@@ -104,9 +104,9 @@ def extracted(config: RetrainConfig, catalog: Catalog, cache: BottleneckCache) -
     return extracting.extract(catalog, backbone, cache, settings)
 
 
-def test_the_builtin_module_has_real_features(real_data: Path) -> None:
-    """By the probe of its card: 5 folds of logistic regression on standardised features."""
-    config = RetrainConfig(tfhub_module="builtin")
+def test_the_offline_module_has_real_features(real_data: Path) -> None:
+    """By a probe: 5 folds of logistic regression on standardised features."""
+    config = RetrainConfig(tfhub_module="efficientnet_lite0")
     photos = real_data / "flower_photos"
     catalog = scan(str(photos), validation_percentage=10, testing_percentage=10)
     with BottleneckCache(None) as cache:
@@ -117,7 +117,7 @@ def test_the_builtin_module_has_real_features(real_data: Path) -> None:
     label_ids = np.concatenate([photos.label_ids for photos in sets])[order]
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
     folds = StratifiedKFold(5)
-    assert cross_val_score(probe, features, label_ids, cv=folds).mean() >= 0.75
+    assert cross_val_score(probe, features, label_ids, cv=folds).mean() >= 0.86
 
 
 def test_openvino_gives_the_vectors_of_tensorflow(real_data: Path) -> None:

@@ -22,7 +22,7 @@ from image_retraining.backbone.sources import library
 from image_retraining.backbone.sources.archive import unpacked
 from image_retraining.backbone.sources.folder import module_in
 from image_retraining.backbone.sources.kept import check_kept, closed_to_others, folder_for_modules
-from image_retraining.backbone.sources.source import FoundModule, PhotoFunction
+from image_retraining.backbone.sources.source import FoundModule, ImageSize, PhotoFunction
 from image_retraining.foundation.errors import DamagedModuleError, DownloadError, ModuleError
 
 # How long a server may stay silent in the middle of a download.
@@ -79,10 +79,12 @@ def resolve(handle: str, *, patience: float) -> str:
     return handle
 
 
-def _loaded_download(found: FoundModule, folder: str) -> PhotoFunction:
+def _loaded_download(
+    found: FoundModule, folder: str, image_size: ImageSize | None
+) -> PhotoFunction:
     """Returns a downloaded module's function; discards a download that turns out to be broken."""
     try:
-        return found.load()
+        return found.load(image_size)
     except DamagedModuleError as error:
         # Cut short in a place that tensorflow_hub does not notice.
         shutil.rmtree(folder, ignore_errors=True)

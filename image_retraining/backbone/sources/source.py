@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+# (H, W) of photos.
+ImageSize = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class PhotoFunction:
@@ -11,7 +14,7 @@ class PhotoFunction:
 
     Attributes:
         answer: from float32 [N, H, W, 3], RGB, 0 to 1, to tensors in any nesting.
-        photos: the tf.TensorSpec of the photos that it takes.
+        photos: the tf.TensorSpec of the photos that it takes; None stands for what is left open.
         alive: what has to live as long as the function, as variables do that it only refers to.
     """
 
@@ -26,11 +29,14 @@ class FoundModule:
 
     Attributes:
         fingerprint: SHA-256 of all that decides what it gives, hexadecimal.
-        load: returns its function; raises ModuleError if it is damaged, or not one of photos.
+        load: returns its function for photos of a size, or of its own for None; raises ModuleError
+            if it is damaged, or not one of photos, or does not take that size.
+        credit: whose work it is, where that is known; '' elsewhere.
     """
 
     fingerprint: str
-    load: Callable[[], PhotoFunction]
+    load: Callable[[ImageSize | None], PhotoFunction]
+    credit: str = ""
 
 
 class Source(Protocol):

@@ -1,11 +1,11 @@
 """The sources of modules: a table. Another source is another file, and a row here."""
 
-from image_retraining.backbone.sources.builtin import BuiltinModule
+from image_retraining.backbone.sources.efficientnet_lite import EfficientNetLite
 from image_retraining.backbone.sources.hub import HubModules
 from image_retraining.backbone.sources.source import FoundModule, Source
 
 # The first that takes a name has it; the last takes every name.
-SOURCES: tuple[Source, ...] = (BuiltinModule(), HubModules())
+SOURCES: tuple[Source, ...] = (EfficientNetLite(), HubModules())
 
 
 def find(handle: str, *, patience: float) -> FoundModule:
