@@ -182,7 +182,7 @@ class Ended:
         seconds: how long each stage took, in their order.
         example: the command that tries the result out, in words.
         summaries_dir: where TensorBoard's files are.
-        stands_in_for: the module that the built-in one was taken for, being out of reach; else ''.
+        stands_in_for: the module that another one was taken for, being out of reach; else ''.
         left_over: results of an earlier run in the same folder that this one did not replace.
     """
 

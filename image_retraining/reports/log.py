@@ -177,8 +177,8 @@ class Log:
         self.close()
         if finding.stands_in_for:
             logging.warning(
-                "WARNING: the built-in module stood in for %s, which could not be downloaded; with "
-                "that, or another one, results are likely to be better (docs/modules.md).",
+                "WARNING: a module that needs no network stood in for %s, which could not be "
+                "downloaded (docs/modules.md).",
                 finding.stands_in_for,
             )
         if finding.left_over:
