@@ -1,6 +1,6 @@
 """Module → Backbone: checked, frozen, ready to run on batches of photos."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import tensorflow as tf
@@ -9,6 +9,7 @@ from absl import logging
 from image_retraining.backbone.freezing import FREEZING_VERSION, freeze
 from image_retraining.backbone.graphs import parsed_graph, photo_shape
 from image_retraining.backbone.handles import MODULE_RULE, OFFLINE_MODULE
+from image_retraining.backbone.sources.source import Request
 from image_retraining.backbone.sources.table import find
 from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules, ModuleKey
 from image_retraining.foundation.errors import DownloadError, ModuleError
@@ -61,8 +62,9 @@ def load_backbone(
         ModuleError: it is no module, not one for photos, or the image size does not fit it.
     """
     patience = _DEFAULT_MODULE_SECONDS if is_default else _NAMED_MODULE_SECONDS
+    request = Request(handle=handle, image_size=image_size, patience=patience)
     try:
-        module = find(handle, patience=patience)
+        module = find(request)
     except DownloadError as error:
         if not is_default:
             raise
@@ -74,19 +76,19 @@ def load_backbone(
             error.reason,
             OFFLINE_MODULE,
         )
-        handle = OFFLINE_MODULE
-        module = find(handle, patience=patience)
+        request = replace(request, handle=OFFLINE_MODULE)
+        module = find(request)
     asked_size = "x".join(map(str, image_size or ()))
     key = ModuleKey(module.fingerprint, FREEZING_VERSION, asked_size)
     frozen = kept.find(key) if kept else None
     if frozen is None:
-        function = module.load(image_size)
-        size = _fitting_size(handle, function.photos, image_size)
-        frozen = freeze(handle, function.answer, image_size=size)
+        function = module.load()
+        size = _fitting_size(request.handle, function.photos, image_size)
+        frozen = freeze(request.handle, function.answer, image_size=size)
         if kept:
-            kept.keep(key, frozen, handle=handle)
+            kept.keep(key, frozen, handle=request.handle)
     return Backbone(
-        handle=handle, fingerprint=module.fingerprint, credit=module.credit, **vars(frozen)
+        handle=request.handle, fingerprint=module.fingerprint, credit=module.credit, **vars(frozen)
     )
 
 

@@ -108,7 +108,7 @@ def test_a_folder_may_have_a_name_that_is_not_utf8(module: Path, tmp_path: Path)
     found = module_in(str(folder), "the handle")
     assert found.fingerprint == fingerprint(str(module))
     photos = random_photos(2)
-    (answer,) = found.load(None).answer(photos).values()
+    (answer,) = found.load().answer(photos).values()
     assert answer.numpy() == pytest.approx(expected_features(photos), abs=1e-5)
 
 
@@ -218,7 +218,7 @@ def test_a_folder_of_no_whole_module_is_refused(
     folder = tmp_path / "broken"
     make(folder)
     with pytest.raises(ModuleError) as caught:
-        module_in(str(folder), "the handle").load(None)
+        module_in(str(folder), "the handle").load()
     message = str(caught.value)
     assert message.startswith(f"{MODULE_RULE} Got the handle, which cannot be loaded: ")
     assert words in message.removeprefix(MODULE_RULE)

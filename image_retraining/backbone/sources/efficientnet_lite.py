@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, EFFICIENTNET_LITE
-from image_retraining.backbone.sources.source import FoundModule, ImageSize, PhotoFunction
+from image_retraining.backbone.sources.source import FoundModule, PhotoFunction, Request
 from image_retraining.backbone.sources.torch_file import TorchFileError, tensors
 from image_retraining.foundation.errors import ModuleError, first_line
 from image_retraining.foundation.records import Floats
@@ -91,13 +91,14 @@ class EfficientNetLite:
         """Whether one of the networks is meant."""
         return handle == BUILTIN_MODULE or handle in _NETWORKS
 
-    def find(self, handle: str, *, patience: float) -> FoundModule:  # noqa: ARG002 - it is here
+    def find(self, request: Request) -> FoundModule:
         """Returns the network of a name."""
+        handle = request.handle
         network = _NETWORKS[EFFICIENTNET_LITE[0] if handle == BUILTIN_MODULE else handle]
         contents = _contents(handle, network)
         return FoundModule(
             hashlib.sha256(f"{network.sha256} {_NETWORK_VERSION}".encode()).hexdigest(),
-            partial(_function, handle, network, contents),
+            partial(_function, request, network, contents),
             credit=CREDIT,
         )
 
@@ -130,10 +131,8 @@ def _contents(handle: str, network: _Network) -> bytes:
     return contents
 
 
-def _function(
-    handle: str, network: _Network, contents: bytes, image_size: ImageSize | None
-) -> PhotoFunction:
-    size = image_size or (network.side, network.side)
+def _function(request: Request, network: _Network, contents: bytes) -> PhotoFunction:
+    handle, size = request.handle, request.image_size or (network.side, network.side)
     if min(size) < _SMALLEST_SIZE:
         raise ModuleError(
             f"--image_size must be at least {_SMALLEST_SIZE} for {handle}. Got {min(size)}."

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from image_retraining.backbone.handles import MODULE_RULE
 from image_retraining.backbone.sources import library
-from image_retraining.backbone.sources.source import FoundModule, ImageSize, PhotoFunction
+from image_retraining.backbone.sources.source import FoundModule, PhotoFunction
 from image_retraining.foundation.errors import DamagedModuleError, ModuleError, first_line
 from image_retraining.foundation.plain_names import plainly_named
 
@@ -54,8 +54,8 @@ def fingerprint(folder: str) -> str:
     return content.hexdigest()
 
 
-def _function_in(folder: str, handle: str, _: ImageSize | None) -> PhotoFunction:
-    """Returns the function of the module in a folder, which has a size of its own or none.
+def _function_in(folder: str, handle: str) -> PhotoFunction:
+    """Returns the function of the module in a folder.
 
     Raises:
         ModuleError: it is no module, or a damaged one, or none of photos.

@@ -22,7 +22,7 @@ from image_retraining.backbone.sources import library
 from image_retraining.backbone.sources.archive import unpacked
 from image_retraining.backbone.sources.folder import module_in
 from image_retraining.backbone.sources.kept import check_kept, closed_to_others, folder_for_modules
-from image_retraining.backbone.sources.source import FoundModule, ImageSize, PhotoFunction
+from image_retraining.backbone.sources.source import FoundModule, PhotoFunction, Request
 from image_retraining.foundation.errors import DamagedModuleError, DownloadError, ModuleError
 
 # How long a server may stay silent in the middle of a download.
@@ -45,11 +45,11 @@ class HubModules:
         """Returns True: whatever it is, this source says what is wrong with it."""
         return True
 
-    def find(self, handle: str, *, patience: float) -> FoundModule:
+    def find(self, request: Request) -> FoundModule:
         """Returns a module, after downloading or unpacking it when need be."""
-        folder = resolve(handle, patience=patience)
-        found = module_in(folder, handle)
-        if not _is_url(handle):
+        folder = resolve(request.handle, patience=request.patience)
+        found = module_in(folder, request.handle)
+        if not _is_url(request.handle):
             return found
         return FoundModule(found.fingerprint, partial(_loaded_download, found, folder))
 
@@ -79,12 +79,10 @@ def resolve(handle: str, *, patience: float) -> str:
     return handle
 
 
-def _loaded_download(
-    found: FoundModule, folder: str, image_size: ImageSize | None
-) -> PhotoFunction:
+def _loaded_download(found: FoundModule, folder: str) -> PhotoFunction:
     """Returns a downloaded module's function; discards a download that turns out to be broken."""
     try:
-        return found.load(image_size)
+        return found.load()
     except DamagedModuleError as error:
         # Cut short in a place that tensorflow_hub does not notice.
         shutil.rmtree(folder, ignore_errors=True)

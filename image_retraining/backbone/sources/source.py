@@ -1,4 +1,7 @@
-"""What a source of modules hands over: a function of photos, and nothing of where it came from."""
+"""What is asked of a source of modules, and what it hands over: a function of photos.
+
+Nothing of where that came from goes with it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +9,21 @@ from typing import Any, Protocol
 
 # (H, W) of photos.
 ImageSize = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A module that is asked for.
+
+    Attributes:
+        handle: as the person named it.
+        image_size: of the photos that it is to take; None for its own.
+        patience: how long a server may take for its first byte, seconds.
+    """
+
+    handle: str
+    image_size: ImageSize | None
+    patience: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +47,13 @@ class FoundModule:
 
     Attributes:
         fingerprint: SHA-256 of all that decides what it gives, hexadecimal.
-        load: returns its function for photos of a size, or of its own for None; raises ModuleError
-            if it is damaged, or not one of photos, or does not take that size.
+        load: returns its function; raises ModuleError if it is damaged, or not one of photos, or
+            does not take those of the size that was asked for.
         credit: whose work it is, where that is known; '' elsewhere.
     """
 
     fingerprint: str
-    load: Callable[[ImageSize | None], PhotoFunction]
+    load: Callable[[], PhotoFunction]
     credit: str = ""
 
 
@@ -45,12 +63,8 @@ class Source(Protocol):
     def takes(self, handle: str) -> bool:
         """Whether a module of such a name comes from here."""
 
-    def find(self, handle: str, *, patience: float) -> FoundModule:
+    def find(self, request: Request) -> FoundModule:
         """Returns a module, after downloading or unpacking it when need be.
-
-        Args:
-            handle: as the person named it.
-            patience: how long a server may take for its first byte, seconds.
 
         Raises:
             DownloadError: it cannot be downloaded.
