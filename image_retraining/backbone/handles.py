@@ -3,6 +3,8 @@
 import difflib
 import os
 
+from image_retraining.backbone.keras_names import PREFIX as KERAS
+from image_retraining.backbone.keras_names import KerasName, is_model_file
 from image_retraining.foundation.errors import ModuleError
 
 DEFAULT_MODULE = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
@@ -17,15 +19,14 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar")
 SAVED_MODEL_FILE = "saved_model.pb"
 
 MODULE_RULE = (
-    f"--tfhub_module must be an image module: '{OFFLINE_MODULE}', a TensorFlow Hub URL, or the "
-    "folder or .tar.gz file of a TF2 SavedModel or TF1 Hub module."
+    f"--tfhub_module must be an image module: '{OFFLINE_MODULE}', '{KERAS}NAME', a "
+    "TensorFlow Hub URL, the folder or .tar.gz file of a TF2 SavedModel or TF1 Hub module, or the "
+    "file of a Keras model."
 )
 
 # How files end that are no modules → what to do instead.
 _ADVICE = {
     ".zip": "Unpack it, and name the folder that holds saved_model.pb.",
-    ".keras": "Load it with Keras, call its export('folder'), and name that folder.",
-    ".h5": "Load it with Keras, call its export('folder'), and name that folder.",
 }
 
 
@@ -36,7 +37,10 @@ def check_handle(handle: str) -> None:
         ModuleError: it is that of nothing.
     """
     names = (BUILTIN_MODULE, *EFFICIENTNET_LITE)
-    if handle in names:
+    if handle in names or is_model_file(handle):
+        return
+    if handle.startswith(KERAS):
+        KerasName.of(handle)
         return
     if "://" not in handle and not os.path.exists(handle):
         near = difflib.get_close_matches(handle, names, n=1)

@@ -46,6 +46,8 @@ def load_backbone(
     *,
     image_size: tuple[int, int] | None = None,
     is_default: bool = False,
+    pooling: str = "average",
+    feature_layer: str = "",
     kept: FrozenModules | None = None,
 ) -> Backbone:
     """Returns the backbone of a module, which is loaded only if it is not kept already.
@@ -55,6 +57,8 @@ def load_backbone(
         image_size: (H, W) for a module that leaves them open; None for its own.
         is_default: nobody chose this handle, so that a module that needs no network may stand in
             for it when it cannot be downloaded; a warning says so.
+        pooling: what becomes of the last map of a Keras model.
+        feature_layer: of a Keras model; '' for the usual one.
         kept: where frozen modules are kept for the next run, if anywhere.
 
     Raises:
@@ -62,7 +66,13 @@ def load_backbone(
         ModuleError: it is no module, not one for photos, or the image size does not fit it.
     """
     patience = _DEFAULT_MODULE_SECONDS if is_default else _NAMED_MODULE_SECONDS
-    request = Request(handle=handle, image_size=image_size, patience=patience)
+    request = Request(
+        handle=handle,
+        image_size=image_size,
+        patience=patience,
+        pooling=pooling,
+        feature_layer=feature_layer,
+    )
     try:
         module = find(request)
     except DownloadError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import itertools
 import os
 import re
@@ -101,12 +102,14 @@ def _is_still(partial: Path, own: os.stat_result) -> bool:
 
 def _tell_what_is_left(partial: Path, own: os.stat_result) -> None:
     """Says where a file lies that will not be whole, or removes it if nothing is in it."""
-    if not _is_still(partial, own):
-        return
-    if partial.stat().st_size:
-        logging.warning("What was written until then is in %s", partial)
-    else:
-        partial.unlink()
+    # Another program may have given it another name, as `_keep_earlier` does.
+    moved = sorted(partial.parent.glob(f"{glob.escape(partial.name)}-*"))
+    for place in [partial, *moved]:
+        if _is_still(place, own):
+            if place.stat().st_size:
+                logging.warning("What was written until then is in %s", place)
+            else:
+                place.unlink()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from image_retraining.backbone.handles import DEFAULT_MODULE, OFFLINE_MODULE
+from image_retraining.backbone.keras_names import POOLINGS
 from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.foundation.own_folders import user_cache
 from image_retraining.foundation.settings import (
@@ -106,8 +107,22 @@ class RetrainConfig:
     tfhub_module: str = setting(
         DEFAULT_MODULE,
         "Module that turns photos into feature vectors: a TensorFlow Hub URL; a local folder or "
-        ".tar.gz file, in TF2 SavedModel or TF1 Hub format; or, without a network, "
-        f"'{OFFLINE_MODULE}' ('builtin' for short).",
+        ".tar.gz file, in TF2 SavedModel or TF1 Hub format; keras:NAME, a network of "
+        "keras.applications, or keras:NAME:FILE with weights from a file; a file of a Keras model; "
+        f"or, without a network, '{OFFLINE_MODULE}' ('builtin' for short).",
+        group="Module",
+    )
+    pooling: str = setting(
+        "average",
+        "What becomes of the last map of features of a Keras network: its average, its maximum, or "
+        "all of it one after the other.",
+        group="Module",
+        choices=POOLINGS,
+    )
+    feature_layer: str = setting(
+        "",
+        "Layer of a Keras network or model that gives the features, in place of what goes into its "
+        "last dense layer.",
         group="Module",
     )
     image_size: str = setting(

@@ -20,6 +20,10 @@ from image_retraining.foundation.records import (
 )
 from image_retraining.photos.distortions import Views
 
+_BYTES_OF_A_FEATURE = 4
+# Features of a module whose vectors are long: no pretrained network has so many without a map.
+_LONG = 5000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleSettings:
@@ -29,11 +33,15 @@ class ModuleSettings:
         tfhub_module: as a person names it.
         open_image_size: (H, W) for a module that leaves them open, else None.
         module_is_default: nobody chose this module.
+        pooling: what becomes of the last map of a Keras model.
+        feature_layer: of a Keras model; '' for the usual one.
     """
 
     tfhub_module: str
     open_image_size: tuple[int, int] | None
     module_is_default: bool
+    pooling: str
+    feature_layer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,8 @@ def load(cache: BottleneckCache, settings: ModuleSettings) -> Backbone:
         settings.tfhub_module,
         image_size=settings.open_image_size,
         is_default=settings.module_is_default,
+        pooling=settings.pooling,
+        feature_layer=settings.feature_layer,
         kept=FrozenModules(cache.file),
     )
     logging.info(
@@ -67,6 +77,11 @@ def load(cache: BottleneckCache, settings: ModuleSettings) -> Backbone:
         *backbone.image_size,
         backbone.feature_size,
     )
+    if backbone.feature_size > _LONG:
+        logging.info(
+            "Such vectors take %.0f MB of the cache, and of memory, for each 1000 photos",
+            backbone.feature_size * _BYTES_OF_A_FEATURE / 1000,
+        )
     return backbone
 
 

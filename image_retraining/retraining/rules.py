@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from image_retraining.backbone.keras_names import is_keras
 from image_retraining.foundation.settings import (
     check_at_least,
     check_kinds,
@@ -60,9 +61,19 @@ def check(config: RetrainConfig) -> None:
         "'_' or '-'",
         config.final_tensor_name,
     )
-    image_size(config.image_size)
+    _check_module(config)
     require(bool(config.bottleneck_dir), "--bottleneck_dir must name a folder", "an empty name")
     require(config.cache_prune >= -1, "--cache_prune must be days, at least 0", config.cache_prune)
+
+
+def _check_module(config: RetrainConfig) -> None:
+    image_size(config.image_size)
+    for name, usual in (("pooling", "average"), ("feature_layer", "")):
+        require(
+            getattr(config, name) == usual or is_keras(config.tfhub_module),
+            f"--{name} is for networks and models of Keras",
+            config.tfhub_module,
+        )
 
 
 def _check_training(config: RetrainConfig) -> None:

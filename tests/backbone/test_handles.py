@@ -47,7 +47,6 @@ def test_what_can_be_none(
         # Once: "does not exist as a folder", told after TensorFlow's start.
         ("m.zip", " Unpack it, and name the folder that holds saved_model.pb."),
         ("m.ZIP", " Unpack it, and name the folder that holds saved_model.pb."),
-        ("m.keras", " Load it with Keras, call its export('folder'), and name that folder."),
         ("frozen.pb", ""),
         ("file", ""),
     ],

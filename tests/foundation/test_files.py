@@ -281,7 +281,9 @@ def test_rows_grow_beside_what_a_link_leads_to(tmp_path: Path, umask: int) -> No
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-def test_who_writes_at_the_same_time_loses_no_rows(tmp_path: Path) -> None:
+def test_who_writes_at_the_same_time_loses_no_rows(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     # Once: one of them gave the half-written file of the other its place.
     target = tmp_path / "rows"
     first, second = contextlib.ExitStack(), contextlib.ExitStack()
@@ -290,6 +292,8 @@ def test_who_writes_at_the_same_time_loses_no_rows(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Another program is writing it"):
         first.close()
     assert not target.exists()
+    # Once: nothing said where they were.
+    assert logged.messages[-1] == f"What was written until then is in {tmp_path}/rows.partial-2"
     second.close()
     assert target.read_text() == "second\n"
     assert (tmp_path / "rows.partial-2").read_text() == "first\n"

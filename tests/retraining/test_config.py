@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from image_retraining.backbone.handles import DEFAULT_MODULE
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.config import LabelConfig, check_photos
@@ -173,6 +174,13 @@ def test_defaults_can_be_used() -> None:
         *(
             ({"image_size": size}, "--image_size must be pixels, as 224 or 224x192", size)
             for size in ("0", "224x0", "0x224", "-1", "224x", "x224", "224 x 224", "a", "1e2")
+        ),
+        ({"pooling": "mean"}, "--pooling must be one of average, max, flatten", "mean"),
+        ({"pooling": "max"}, "--pooling is for networks and models of Keras", DEFAULT_MODULE),
+        (
+            {"feature_layer": "conv1", "tfhub_module": "efficientnet_lite0"},
+            "--feature_layer is for networks and models of Keras",
+            "efficientnet_lite0",
         ),
         ({"image_size": "224x224x3"}, "(height x width)", "224x224x3"),
         ({"image_size": "224X224"}, "--image_size must be pixels", "224X224"),

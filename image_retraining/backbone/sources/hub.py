@@ -1,17 +1,13 @@
 """Handle of a URL, a folder or an archive → the module, downloaded or unpacked."""
 
-import contextlib
 import hashlib
 import http.client
 import os
 import shutil
-import socket
 import ssl
 import threading
 import urllib.error
 import urllib.request
-import zlib
-from collections.abc import Iterator
 from functools import partial
 
 import tensorflow as tf
@@ -20,22 +16,11 @@ from absl import logging
 from image_retraining.backbone.handles import ARCHIVES, MODULE_RULE, SAVED_MODEL_FILE
 from image_retraining.backbone.sources import library
 from image_retraining.backbone.sources.archive import unpacked
+from image_retraining.backbone.sources.downloads import DOWNLOAD_ERRORS, no_silence, why
 from image_retraining.backbone.sources.folder import module_in
 from image_retraining.backbone.sources.kept import check_kept, closed_to_others, folder_for_modules
 from image_retraining.backbone.sources.source import FoundModule, PhotoFunction, Request
 from image_retraining.foundation.errors import DamagedModuleError, DownloadError, ModuleError
-
-# How long a server may stay silent in the middle of a download.
-_STALL_SECONDS = 60
-# What urllib, ssl, tarfile, zlib, TensorFlow and tensorflow_hub raise for a download that fails.
-_DOWNLOAD_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    http.client.HTTPException,
-    zlib.error,
-    tf.errors.OpError,
-)
 
 
 class HubModules:
@@ -112,20 +97,12 @@ def _download(url: str, patience: float) -> str:
         if not _is_downloaded(url):
             logging.info("Downloading the module %s", url)
             _await_answer(url, patience)
-        with _socket_timeout(_STALL_SECONDS), closed_to_others():
+        with no_silence(), closed_to_others():
             folder = library.resolve(url)
-    except _DOWNLOAD_ERRORS as error:
-        raise DownloadError(url, _why(error)) from error
+    except DOWNLOAD_ERRORS as error:
+        raise DownloadError(url, why(error)) from error
     check_kept(folder)
     return folder
-
-
-def _why(error: Exception) -> str:
-    """Returns in one line why a download failed."""
-    cause = getattr(error, "reason", None) or error
-    if isinstance(cause, socket.gaierror):
-        return f"its server's name is not known ({cause.strerror}); is this machine online?"
-    return " ".join(str(cause).split()) or type(error).__name__
 
 
 def _is_downloaded(url: str) -> bool:
@@ -169,13 +146,3 @@ def _await_answer(url: str, patience: float) -> None:
         raise TimeoutError(f"no answer within {patience:g} seconds")
     if outcome[0] is not None:
         raise outcome[0]
-
-
-@contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -19,11 +19,15 @@ class Request:
         handle: as the person named it.
         image_size: of the photos that it is to take; None for its own.
         patience: how long a server may take for its first byte, seconds.
+        pooling: what becomes of a last map of features, one of POOLINGS.
+        feature_layer: the layer that gives the features; '' for the usual one.
     """
 
     handle: str
     image_size: ImageSize | None
     patience: float
+    pooling: str = "average"
+    feature_layer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from image_retraining.backbone.sources.efficientnet_lite import EfficientNetLite
 from image_retraining.backbone.sources.hub import HubModules
+from image_retraining.backbone.sources.keras_models import KerasModels
 from image_retraining.backbone.sources.source import FoundModule, Request, Source
 
 # The first that takes a name has it; the last takes every name.
-SOURCES: tuple[Source, ...] = (EfficientNetLite(), HubModules())
+SOURCES: tuple[Source, ...] = (EfficientNetLite(), KerasModels(), HubModules())
 
 
 def find(request: Request) -> FoundModule:
