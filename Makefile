@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 WHEEL := $(CURDIR)/build/wheel
+# Where bytecode is not kept, each process that imports TensorFlow compiles it: 12 s instead of 4.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-wheel environment clean
 
