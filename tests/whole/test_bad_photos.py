@@ -1,10 +1,10 @@
 """One folder with everything that people's photo folders turn out to hold."""
 
+import functools
 import io
 import json
 import os
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Colour, encoded, solid, with_chunk_before
+from forks import run_script
 from PIL import Image
 
 from image_retraining.backbone.loading import Backbone, load_backbone
@@ -24,7 +25,6 @@ from image_retraining.foundation.records import Extraction
 from image_retraining.photos.folder import scan
 from image_retraining.reports.odd_photos import left_out_lines
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MEGABYTE = 2**20
 RED = (200, 40, 60)
 LARGE = solid(RED, noise=20, size=64)
@@ -56,10 +56,12 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
 
 
+@functools.cache
 def black_png(side: int, depth: int) -> bytes:
     return png(side, side, bytes((side * depth + 7) // 8), kind=0, depth=depth)
 
 
+@functools.cache
 def black_gif(*sizes: tuple[int, int], screen: int) -> bytes:
     """Returns a GIF of pictures of some sizes on a screen of another."""
     pictures = {size: encoded(Image.new("P", size), "GIF") for size in {*sizes}}
@@ -81,7 +83,11 @@ def resized_jpeg(side: int) -> bytes:
 
 
 def black_webp(side: int) -> bytes:
-    return encoded(Image.new("RGB", (side, side)), "WEBP", lossless=True, quality=0, method=0)
+    """Returns what an encoder makes of so many pixels, of which none takes a bit, in no time."""
+    drawn = encoded(Image.new("RGB", (1, 1)), "WEBP", lossless=True, quality=0, method=0)
+    start = drawn.index(b"\x2f") + 1
+    sides = (side - 1) | (side - 1) << 14
+    return drawn[:start] + sides.to_bytes(4, "little") + drawn[start + 4 :]
 
 
 def black_webp_animation(canvas: int, side: int, pictures: int) -> bytes:
@@ -354,15 +360,9 @@ for folder in folders:
 
 def extracted_elsewhere(module: Path, *folders: Path) -> list[dict[str, Any]]:
     """Returns what a process of its own finds in each of the folders, and its peak of memory."""
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(module), *map(str, folders)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    script = folders[0].with_suffix(".py")
+    script.write_text(CHILD)
+    done = run_script(str(script), str(module), *map(str, folders))
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
