@@ -54,10 +54,10 @@ def run_script(
     stdout: str | os.PathLike[str] = "",
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Returns how a script of the top folder ended, and what it wrote.
+    """Returns how a script ended that ran in the top folder, and what it wrote.
 
     Args:
-        script: its name.
+        script: its name, or the whole path of one that lies elsewhere.
         arguments: of its command line.
         stdin: the file that is its standard input.
         stdout: the file or the device that its standard output is added to, instead of being kept.

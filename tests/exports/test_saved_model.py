@@ -1,8 +1,6 @@
 import os
 import pickle
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pytest
 import tensorflow as tf
 from conftest import COLOURS, encoded, solid
 from facts_made_here import facts
+from forks import run_script
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
@@ -25,7 +24,6 @@ from image_retraining.foundation.errors import GraphError, OutputError
 from image_retraining.foundation.records import Head
 from image_retraining.photos import pixels
 
-ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("blue", "玫瑰", "b\udcff", "red")
 RANDOM = np.random.default_rng(0)
 FACTS = facts(labels=LABELS, output_layer="mine")
@@ -176,9 +174,8 @@ def test_a_version_whose_writing_was_killed_is_written_by_the_next_run(
     (tmp_path / "graph").write_bytes(pickle.dumps(graph_def))
     base = tmp_path / "model"
     write(base / "1", graph_def)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, tmp_path / "graph", base], cwd=ROOT, check=False
-    )
+    (tmp_path / "killed.py").write_text(KILLED)
+    killed = run_script(str(tmp_path / "killed.py"), str(tmp_path / "graph"), str(base))
     assert killed.returncode == -signal.SIGKILL
     assert len(list(base.glob(".2.*/model/saved_model.pb"))) == 1
     assert version_folder(str(base)) == str(base / "3")

@@ -4,8 +4,6 @@ import contextlib
 import dataclasses
 import json
 import signal
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from absl import logging
+from forks import run_script
 
 import image_retraining
 from image_retraining.exports.facts import read_facts
@@ -33,7 +32,6 @@ from image_retraining.retraining import evaluating, exporting, extracting, train
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
     extracting.ModuleSettings,
     extracting.ExtractionSettings,
@@ -498,12 +496,9 @@ def test_a_stop_between_the_results_mixes_no_labels(
 def test_a_kill_between_the_results_mixes_no_labels(
     renamed: dict[str, Any], tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, json.dumps(renamed | {"named": ["tfhub_module"]}), "2"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-    )
+    (tmp_path / "killed.py").write_text(KILLED)
+    settings = json.dumps(renamed | {"named": ["tfhub_module"]})
+    done = run_script(str(tmp_path / "killed.py"), settings, "2")
     assert done.returncode == -signal.SIGKILL
     photo = next((tmp_path / "photos/amber").iterdir())
     assert answers_of(tmp_path / "out", photo) == ("refused", "amber")

@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import pytest
 from conftest import encoded, solid
 from forks import run_script
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 # A colour, a title of the window, C1's own escape, text that runs to the left, a tab.
 STEERS = ("\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\u202e", "\t")
 LABELS = tuple(f"{steer}{letter}" for steer, letter in zip(STEERS, "abcde", strict=True))
@@ -40,10 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Path:
 
 def ran(script: str, arguments: Sequence[str]) -> tuple[int, list[str]]:
     """Returns the exit status, and the lines that a person sees."""
-    return told(run_script(script, *arguments))
-
-
-def told(done: subprocess.CompletedProcess[str]) -> tuple[int, list[str]]:
+    done = run_script(script, *arguments)
     lines = (done.stdout + done.stderr).split("\n")
     odd = [line for line in lines if CONTROL.search(line) or line.strip() in {"2", ".png"}]
     assert not odd, odd
@@ -68,17 +62,7 @@ def trained(home: Path) -> tuple[int, list[str]]:
         "--intermediate_store_frequency=2",
         "--calibrate",
     ]
-    command = [sys.executable, "retrain.py", *arguments]
-    return told(
-        subprocess.run(
-            command,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    )
+    return ran("retrain.py", arguments)
 
 
 def test_a_run_says_nothing_that_steers_a_terminal(

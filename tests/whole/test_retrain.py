@@ -521,19 +521,15 @@ command.main()
 
 
 def test_a_graph_that_fails_its_proof_takes_nobodys_place(
-    run: Run, colour_photos: Path, colour_module: Path
+    run: Run, tmp_path: Path, colour_photos: Path, colour_module: Path
 ) -> None:
+    script = tmp_path / "another.py"
+    script.write_text(ANOTHER)
     out = run()
     before = {path.name: path.read_bytes() for path in out.iterdir() if "graph" in path.name}
     assert set(before) == {"graph.pb", "graph.pb.json"}
     line = line_of(out, colour_photos, colour_module, "--seed=2", "--how_many_training_steps=50")
-    done = subprocess.run(
-        [sys.executable, "-c", ANOTHER, *line[2:]],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(str(script), *line[2:])
     assert (done.returncode, done.stdout) == (1, "")
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ERROR: What is exported must answer as the training did. For ")
@@ -593,28 +589,28 @@ def test_an_interruption_keeps_the_training_and_resume_goes_on(
     status: int,
     words: str,
 ) -> None:
-    def start(out: str, *more: str) -> subprocess.Popen[str]:
-        with hearing_signals():
-            return subprocess.Popen(
-                [
-                    *(sys.executable, "retrain.py", f"--image_dir={colour_photos}"),
-                    *(f"--tfhub_module={colour_module}", f"--bottleneck_dir={tmp_path / 'cache'}"),
-                    *("--how_many_training_steps=1500", f"--output_dir={tmp_path / out}", *more),
-                ],
-                cwd=ROOT,
-                env=environment(),
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-
-    with start("out") as process:
+    out = tmp_path / "out"
+    script_and_flags = [
+        *("retrain.py", f"--image_dir={colour_photos}", f"--tfhub_module={colour_module}"),
+        *(f"--bottleneck_dir={tmp_path / 'cache'}", f"--output_dir={out}"),
+        "--how_many_training_steps=1500",
+    ]
+    with (
+        hearing_signals(),
+        subprocess.Popen(
+            [sys.executable, *script_and_flags],
+            cwd=ROOT,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         assert process.stderr
         for line in process.stderr:
             if "Step 300:" in line:
                 process.send_signal(number)
                 break
         rest = process.stderr.read()
-    out = tmp_path / "out"
     assert process.returncode == status
     assert "--resume goes on" in rest
     assert rest.splitlines()[-1] == f"ERROR: {words}"
@@ -626,9 +622,8 @@ def test_an_interruption_keeps_the_training_and_resume_goes_on(
     assert lines[-1].endswith(f" ERROR {words}")
     assert json.loads((out / "settings.json").read_text())["finished"] is None
 
-    with start("out", "--resume", "--logging_verbosity=ERROR") as process:
-        _, shown = process.communicate()
-    assert (process.returncode, shown) == (0, "")
+    done = run_script(*script_and_flags, "--resume", "--logging_verbosity=ERROR")
+    assert (done.returncode, done.stderr) == (0, "")
     log = (out / "run.log").read_text()
     assert log.splitlines()[: len(lines)] == lines
     rest = log.partition(words)[2]
@@ -651,10 +646,9 @@ def test_an_interruption_keeps_the_training_and_resume_goes_on(
     assert graphs[0] == graphs[1]
 
     # What is finished is not replaced unless that is wanted.
-    with start("out", "--resume") as process:
-        _, shown = process.communicate()
-    assert process.returncode == 2
-    assert shown.startswith("ERROR: --output_dir must not hold a finished run. Got ")
+    done = run_script(*script_and_flags, "--resume")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR: --output_dir must not hold a finished run. Got ")
     assert (out / "run.log").read_text() == log
 
 
