@@ -61,4 +61,6 @@ $(VENV)/.installed: requirements.txt $(VENV)/.made
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --no-compile -r requirements-dev.txt
+	@# Compiled here once, and not by each of the processes with which the tests begin.
+	$(BIN)/python -c "import tensorflow"
 	@touch $@
