@@ -191,7 +191,7 @@ def test_what_a_network_does_to_pixels_first_is_inside(
     assert backbone.credit == ""
 
 
-@pytest.mark.parametrize("network", ["MobileNetV3Small", slow("ResNet50"), slow("InceptionV3")])
+@pytest.mark.parametrize("network", ["MobileNet", slow("ResNet50"), slow("MobileNetV3Small")])
 def test_weights_of_the_full_network_do_as_well(
     network: str, photos: Floats, tmp_path: Path
 ) -> None:
@@ -243,17 +243,17 @@ POOLED: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-@pytest.mark.parametrize("layer", ["", "block2_pool"])
+@pytest.mark.parametrize("layer", ["", "conv_pw_3_relu"])
 @pytest.mark.parametrize("pooling", list(POOLED))
 def test_the_last_map_is_pooled(pooling: str, layer: str, photos: Floats, tmp_path: Path) -> None:
     keras.utils.set_random_seed(6)
-    made = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 64, 3))
+    made = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 64, 3))
     file = stored(made, tmp_path / "w.weights.h5")
     wide = np.concatenate([photos, photos[::-1]], axis=2)
     to = keras.Model(made.inputs[0], made.get_layer(layer).output) if layer else made
-    wanted = POOLED[pooling](to(caffe(wide), training=False).numpy())
+    wanted = POOLED[pooling](to(centred(wide), training=False).numpy())
     backbone = load_backbone(
-        f"keras:VGG16:{file}", image_size=(32, 64), pooling=pooling, feature_layer=layer
+        f"keras:MobileNet:{file}", image_size=(32, 64), pooling=pooling, feature_layer=layer
     )
     assert backbone.feature_size == wanted.shape[1]
     same(features(backbone, wide), wanted)
@@ -261,14 +261,14 @@ def test_the_last_map_is_pooled(pooling: str, layer: str, photos: Floats, tmp_pa
 
 def test_fingerprints_are_of_all_that_decides(tmp_path: Path) -> None:
     keras.utils.set_random_seed(7)
-    made = keras.applications.VGG16(include_top=False, weights=None)
+    made = keras.applications.MobileNet(include_top=False, weights=None)
     file, copy = (stored(made, tmp_path / f"{name}.weights.h5") for name in ("w", "other"))
     keras.utils.set_random_seed(8)
-    retrained = keras.applications.VGG16(include_top=False, weights=None)
+    retrained = keras.applications.MobileNet(include_top=False, weights=None)
     other = stored(retrained, tmp_path / "v.weights.h5")
 
     def fingerprint(weights: str, **more: str) -> str:
-        found = load_backbone(f"keras:VGG16:{weights}", image_size=(32, 32), **more)  # type: ignore[arg-type]
+        found = load_backbone(f"keras:MobileNet:{weights}", image_size=(32, 32), **more)  # type: ignore[arg-type]
         return found.fingerprint
 
     first = fingerprint(file)
@@ -277,7 +277,7 @@ def test_fingerprints_are_of_all_that_decides(tmp_path: Path) -> None:
         fingerprint(other),
         fingerprint("random"),
         fingerprint(file, pooling="max"),
-        fingerprint(file, feature_layer="block2_pool"),
+        fingerprint(file, feature_layer="conv_pw_3_relu"),
     ]
     assert len({first, *others}) == 5
     # Nor does it depend on what was made before in the process.
@@ -288,9 +288,9 @@ def test_a_network_that_is_known_is_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keras.utils.set_random_seed(9)
-    made = keras.applications.VGG16(include_top=False, weights=None)
+    made = keras.applications.MobileNet(include_top=False, weights=None)
     file = stored(made, tmp_path / "w.weights.h5")
-    request = Request(handle=f"keras:VGG16:{file}", image_size=(32, 32), patience=1)
+    request = Request(handle=f"keras:MobileNet:{file}", image_size=(32, 32), patience=1)
     first = keras_models.KerasModels().find(request)
     with monkeypatch.context() as patched:
         patched.setattr(keras_models, "_made", None)
@@ -339,8 +339,8 @@ def closed_port() -> str:
 
 @pytest.fixture
 def from_address(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has Keras take the weights of MobileNetV2 from another address."""
-    module = sys.modules[keras.applications.MobileNetV2.__module__]
+    """Has Keras take the weights of MobileNet from another address."""
+    module = sys.modules[keras.applications.MobileNet.__module__]
     return lambda address: monkeypatch.setattr(module, "BASE_WEIGHT_PATH", address)
 
 
@@ -350,17 +350,17 @@ def test_weights_that_cannot_be_had_tell_what_to_bring(
     address = closed_port()
     from_address(address)
     with pytest.raises(ModuleError) as caught:
-        load_backbone("keras:MobileNetV2", image_size=(32, 32))
+        load_backbone("keras:MobileNet", image_size=(32, 32))
     words = str(caught.value)
     assert "Connection refused" in words
-    assert f"{address}mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5" in words
-    assert "--tfhub_module=keras:MobileNetV2:FILE" in words
+    assert f"{address}mobilenet_1_0_224_tf_no_top.h5" in words
+    assert "--tfhub_module=keras:MobileNet:FILE" in words
     assert "HTTPS_PROXY" in words
     assert list(own_folder.rglob("*.h5")) == []
     with weights_served(None) as (address, asked):
         from_address(address)
         with pytest.raises(ModuleError, match="404"):
-            load_backbone("keras:MobileNetV2", image_size=(32, 32))
+            load_backbone("keras:MobileNet", image_size=(32, 32))
     assert len(asked) == 1
 
 
@@ -368,15 +368,15 @@ def test_weights_are_downloaded_once(
     from_address: Callable[[str], None], photos: Floats, tmp_path: Path
 ) -> None:
     keras.utils.set_random_seed(10)
-    made = keras.applications.MobileNetV2(
+    made = keras.applications.MobileNet(
         include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3)
     )
     file = Path(stored_as_published(made, tmp_path / "w.h5"))
     with weights_served(file.read_bytes()) as (address, asked):
         from_address(address)
-        found = [load_backbone("keras:MobileNetV2", image_size=(32, 32)) for _ in range(2)]
+        found = [load_backbone("keras:MobileNet", image_size=(32, 32)) for _ in range(2)]
     assert len(asked) == 1
-    assert "MobileNetV2 of Keras Applications" in found[0].credit
+    assert "MobileNet of Keras Applications" in found[0].credit
     for backbone in found:
         same(features(backbone, photos), made(centred(photos), training=False).numpy())
 

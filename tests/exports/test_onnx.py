@@ -121,11 +121,15 @@ def branches(photos: Any) -> Any:
     return tf.cond(tf.reduce_mean(photos) > 0.5, lambda: means * 9, lambda: 1 - means)
 
 
+def gelu(photos: Any) -> Any:
+    return tf.nn.gelu(tf.reduce_mean(photos, [1, 2]) * 9 - 4)
+
+
 def with_a_default(photos: Any) -> Any:
     return tf.reduce_mean(photos, [1, 2]) * tf.compat.v1.placeholder_with_default(9.0, [])
 
 
-@pytest.mark.parametrize("module", [halves, sorted_means, branches, with_a_default])
+@pytest.mark.parametrize("module", [halves, sorted_means, branches, gelu, with_a_default])
 def test_modules_of_more_than_a_chain_of_ops(tmp_path: Path, module: Callable[[Any], Any]) -> None:
     backbone = load_backbone(str(save_module(tmp_path / "module", module)))
     head = Head(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))

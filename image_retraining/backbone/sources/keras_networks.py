@@ -87,14 +87,15 @@ def _drawn(model: Any) -> Iterator[Any]:
         if value.ndim < 2:
             yield value
         else:
-            spread = np.sqrt(2 / max(1, np.prod(value.shape[:-1])))
+            # What a number of the result is a sum of; by channels, that is no more than a place.
+            by_channel = value.ndim == 4 and value.shape[-1] == 1
+            terms = np.prod(value.shape[:2] if by_channel else value.shape[:-1])
+            spread = np.sqrt(2 / max(1, terms))
             yield rng.normal(0, spread, value.shape).astype(value.dtype)
 
 
 def _stored(name: KerasName, model: Any) -> Any:
     """Returns the weights in a file, of the network without its top or of all of it."""
-    side = NETWORKS[name.network]
-    whole = getattr(keras.applications, name.network)(weights=None, input_shape=(side, side, 3))
     with warnings.catch_warnings():
         # Of what fits one of the two only.
         warnings.simplefilter("ignore")
@@ -103,6 +104,7 @@ def _stored(name: KerasName, model: Any) -> Any:
             return model.get_weights()
         except UNFIT as error:
             reason = first_line(error)
+        whole = getattr(keras.applications, name.network)(weights=None)
         try:
             whole.load_weights(name.weights)
         except UNFIT as error:

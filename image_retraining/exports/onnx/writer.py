@@ -61,7 +61,7 @@ def _converted(graph_def: Any, output_layer: str) -> Any:
     if has_vectors(graph_def):
         named[VECTORS_TENSOR] = vectors_name(output_layer)
     with tf.Graph().as_default() as graph:
-        tf.graph_util.import_graph_def(graph_def, name="")
+        tf.graph_util.import_graph_def(_without_erfc(graph_def), name="")
     try:
         converted = process_tf_graph(
             graph,
@@ -86,9 +86,26 @@ def _converted(graph_def: Any, output_layer: str) -> Any:
     ) as error:
         raise ExportError(
             f"The module must be of ops that ONNX knows. Got: {short_line(error)} Use another "
-            "module, or go without the ONNX file; the graph itself is complete."
+            "module, or go without the ONNX file."
         ) from error
     return model
+
+
+def _without_erfc(graph_def: Any) -> Any:
+    """Returns a graph with 1 - Erf(x) in place of Erfc(x), as in GELU; ONNX knows no Erfc."""
+    known = tf.compat.v1.GraphDef(versions=graph_def.versions)
+    for node in graph_def.node:
+        if node.op != "Erfc":
+            known.node.append(node)
+            continue
+        erf = known.node.add(name=f"{node.name}/erf", op="Erf", input=node.input)
+        one = known.node.add(name=f"{node.name}/one", op="Const")
+        one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0, tf.float32))
+        one.attr["dtype"].type = tf.float32.as_datatype_enum
+        left = known.node.add(name=node.name, op="Sub", input=[one.name, erf.name])
+        for made in (erf, left):
+            made.attr["T"].type = tf.float32.as_datatype_enum
+    return known
 
 
 def _put_in_order(graph: Any) -> None:

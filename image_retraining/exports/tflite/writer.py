@@ -189,5 +189,5 @@ def _reason(message: str) -> str:
 
 
 def _next(kind: str) -> str:
-    advice = "Use another module, or go without the TFLite file; the graph itself is complete."
+    advice = "Use another module, or go without the TFLite file."
     return advice if kind == "none" else f"Export without quantisation. {advice}"
