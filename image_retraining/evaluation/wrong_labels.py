@@ -8,7 +8,6 @@ those that are listed are wrong, docs/quality.md tells; benchmarks/wrong_labels.
 """
 
 import itertools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from image_retraining.evaluation.folds import Positions, deal, groups_by_keys
 from image_retraining.evaluation.listing import LISTED_BELOW
-from image_retraining.evaluation.near_vectors import Components
 from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, weigh_alike
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
 from image_retraining.head.lbfgs import Samples, solve
@@ -32,8 +31,6 @@ _SUSPECT = 0.05
 _NEIGHBOURS, _WITNESSES = 40, 15
 # So that no witness says neither 0 nor 1.
 _DOUBT = 0.05
-
-_Positions = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ def find(
     same = [[digests[place], object_of(paths[place])] for place in chosen.tolist()]
     # Small problems; several threads would wait for each other.
     with threadpool_limits(1):
-        found = _scored(vectors, given, _groups(same), seed=seed)
+        found = _scored(vectors, given, groups_by_keys(same), seed=seed)
     order = np.argsort(found.scores, kind="stable")
     return tuple(
         LabelIssue(
@@ -101,7 +98,7 @@ def find(
 
 def _vectors(
     photos: Sequence[FeatureSet],
-    chosen: _Positions,
+    chosen: Positions,
     digests: Sequence[bytes],
     others: Sequence[Mapping[bytes, Floats]],
 ) -> Floats:
@@ -133,11 +130,11 @@ class _Scored:
     """
 
     scores: Floats
-    likely_ids: _Positions
+    likely_ids: Positions
     is_judged: npt.NDArray[np.bool_]
 
 
-def _scored(vectors: Floats, given: Ints, groups: _Positions, *, seed: int) -> _Scored:
+def _scored(vectors: Floats, given: Ints, groups: Positions, *, seed: int) -> _Scored:
     """Returns what is thought of the labels `given`, numbered without gaps."""
     near = nearest(vectors, _NEIGHBOURS, groups)
     groups = moments(groups, near)
@@ -165,43 +162,18 @@ def _scored(vectors: Floats, given: Ints, groups: _Positions, *, seed: int) -> _
     )
 
 
-def _groups(same: Sequence[Sequence[bytes]]) -> _Positions:
-    """Returns int [N], equal for photos that share a digest or an object; b"" is shared by none."""
-    joined = Components(len(same))
-    for kind in range(2):
-        firsts: dict[bytes, int] = {}
-        pairs = [
-            (firsts.setdefault(keys[kind], place), place)
-            for place, keys in enumerate(same)
-            if keys[kind]
-        ]
-        joined.join(*np.array(pairs, np.intp).reshape([-1, 2]).T)
-    return joined.numbers
-
-
-def _folds(label_ids: Ints, groups: _Positions, *, seed: int) -> _Positions:
-    """Returns the fold of each photo, as even over the classes as the groups let it be."""
-    from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415 - takes a second
-
+def _folds(label_ids: Ints, groups: Positions, *, seed: int) -> Positions:
+    """Returns the fold of each photo; as many folds as the largest class fills, five at most."""
     _, firsts = np.unique(groups, return_index=True)
-    fold_count = max(2, min(_MOST_FOLDS, int(np.bincount(label_ids[firsts]).max())))
-    folds = np.zeros([len(label_ids)], np.intp)
-    if len(firsts) < fold_count:
-        return folds
-    dealer = StratifiedGroupKFold(fold_count, shuffle=True, random_state=seed % 2**32)
-    with warnings.catch_warnings():
-        # Classes of few photos cannot be in every fold.
-        warnings.filterwarnings("ignore", message="The least populated class")
-        for number, (_, places) in enumerate(dealer.split(folds, label_ids, groups)):
-            folds[places] = number
-    return folds
+    count = max(2, min(_MOST_FOLDS, int(np.bincount(label_ids[firsts]).max())))
+    return deal(label_ids, groups, count, seed=seed)
 
 
 class _Heads:
     """A head for each fold, solved on the others; the last ones are near the next."""
 
     def __init__(
-        self, vectors: Floats, label_ids: Ints, folds: _Positions, label_count: int
+        self, vectors: Floats, label_ids: Ints, folds: Positions, label_count: int
     ) -> None:
         self._vectors, self._label_ids, self._folds = vectors, label_ids, folds
         self._label_count = label_count
@@ -237,7 +209,7 @@ class _Heads:
 
 def _witnesses(
     near: Neighbours,
-    groups: _Positions,
+    groups: Positions,
     label_ids: Ints,
     kept: npt.NDArray[np.bool_],
     label_count: int,

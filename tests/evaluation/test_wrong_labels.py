@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_retraining.evaluation import neighbours, wrong_labels
+from image_retraining.evaluation import neighbours
 from image_retraining.evaluation.wrong_labels import LabelIssue, find
 from image_retraining.foundation.records import FeatureSet, Floats, Split
 from image_retraining.photos.splits import object_of
@@ -207,15 +207,6 @@ def test_the_log_names_the_worst() -> None:
     assert "a, rather 玫瑰 (its label's score is 0.000)" in lines[1]
     assert lines[-1] == "  ... and 2 more"
     assert all("\n" not in line for line in lines)
-
-
-def test_folds_are_even_over_the_classes() -> None:
-    label_ids = np.repeat(np.arange(3), [50, 25, 10]).astype(np.int32)
-    alone = np.arange(85)
-    folds = wrong_labels._folds(label_ids, alone, seed=0)  # noqa: SLF001 - hard to see from outside
-    for label_id, count in enumerate((50, 25, 10)):
-        dealt = np.bincount(folds[label_ids == label_id], minlength=5)
-        assert dealt.tolist() == [count // 5] * 5
 
 
 def test_the_vectors_are_held_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
