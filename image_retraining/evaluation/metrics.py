@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from image_retraining.evaluation.intervals import wilson
+from image_retraining.evaluation.ranking_quality import mean_of_defined, one_against_rest
 from image_retraining.foundation.records import Evaluation
 
 Figures = npt.NDArray[np.float64]
@@ -32,6 +34,9 @@ class Metrics:
         recall: float64 [C], share of right answers for the photos of a class, 0 to 1.
         f1: float64 [C], harmonic mean of precision and recall, 0 to 1.
         confusion: int64 [C, C], counts of photos; rows are true labels, columns predicted ones.
+        roc_auc: float64 [C], area under the ROC curve of each class against the rest, 0 to 1; NaN,
+            too, for a class that all photos are of.
+        average_precision: float64 [C], of each class against the rest, 0 to 1; NaN likewise.
     """
 
     labels: tuple[str, ...]
@@ -42,6 +47,8 @@ class Metrics:
     recall: Figures
     f1: Figures
     confusion: Counts
+    roc_auc: Figures
+    average_precision: Figures
 
     @property
     def count(self) -> int:
@@ -53,6 +60,28 @@ class Metrics:
         """int64 [C], the number of photos of each class."""
         counts: Counts = self.confusion.sum(axis=1)
         return counts
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """Where the true accuracy is with 95% confidence, by the number of photos; 0 to 1."""
+        return wilson(int(self.confusion.trace()), self.count)
+
+    @property
+    def top_5_accuracy_interval(self) -> tuple[float, float] | None:
+        """The same of the top-5 accuracy; None where that is."""
+        if self.top_5_accuracy is None:
+            return None
+        return wilson(self.top_5_accuracy * self.count, self.count)
+
+    @property
+    def recall_intervals(self) -> Figures:
+        """float64 [C, 2], the same of each class's recall, which is its accuracy; NaN likewise."""
+        rights, counts = self.confusion.diagonal().tolist(), self.support.tolist()
+        ends = [
+            wilson(right, count) if count else (np.nan, np.nan)
+            for right, count in zip(rights, counts, strict=True)
+        ]
+        return np.array(ends, np.float64).reshape([-1, 2])
 
     @property
     def macro_precision(self) -> float:
@@ -73,6 +102,16 @@ class Metrics:
     def macro_f1(self) -> float:
         """Mean of the classes' F1, 0 to 1."""
         return float(np.nanmean(self.f1))
+
+    @property
+    def macro_roc_auc(self) -> float:
+        """Mean of the classes' areas under the ROC curve, 0 to 1; NaN where none is defined."""
+        return mean_of_defined(self.roc_auc)
+
+    @property
+    def macro_average_precision(self) -> float:
+        """Mean of the classes' average precision, 0 to 1; NaN likewise."""
+        return mean_of_defined(self.average_precision)
 
 
 def measure(evaluation: Evaluation, labels: Sequence[str]) -> Metrics:
@@ -98,6 +137,7 @@ def measure(evaluation: Evaluation, labels: Sequence[str]) -> Metrics:
     precision, recall, f1 = (
         np.where(support > 0, figures, np.nan) for figures in (precision, recall, f1)
     )
+    roc_auc, average_precision = one_against_rest(evaluation.logits, true_ids)
     return Metrics(
         labels=tuple(labels),
         accuracy=float((predicted_ids == true_ids).mean()),
@@ -107,6 +147,8 @@ def measure(evaluation: Evaluation, labels: Sequence[str]) -> Metrics:
         recall=recall,
         f1=f1,
         confusion=confusion.astype(np.int64),
+        roc_auc=roc_auc,
+        average_precision=average_precision,
     )
 
 

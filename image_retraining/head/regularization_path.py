@@ -19,7 +19,7 @@ from image_retraining.head.lbfgs import Samples, Solution, solve
 from image_retraining.head.softmax import evaluate, figures
 
 # Half a decade apart.
-_STRENGTHS = tuple(10 ** (-place / 2) for place in range(13))
+STRENGTHS = tuple(10 ** (-place / 2) for place in range(13))
 # So many strengths without improvement end the path: the loss on other photos has one valley.
 _PATIENCE = 3
 
@@ -59,7 +59,7 @@ def regularization_path(
         validation_weights: the same for the validation photos; None for all alike.
     """
     samples = _samples(training, class_weights)
-    strengths = _STRENGTHS if len(validation) else (1 / len(training),)
+    strengths = STRENGTHS if len(validation) else (1 / len(training),)
     best, waited = float("inf"), 0
     head = None
     for place, strength in enumerate((l2,) if l2 is not None else strengths):

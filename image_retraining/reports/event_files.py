@@ -22,8 +22,11 @@ from image_retraining.foundation.errors import unwritable
 
 # Marks this tool's event files, so that a later run replaces these and nothing else.
 _FILE_MARK = ".retrain"
-# Folders of TensorBoard's runs: the steps of a training, and what its head does on test photos.
-TRAINING_RUN, VALIDATION_RUN, TEST_RUN = RUNS = ("train", "validation", "test")
+# Folders of TensorBoard's runs: the steps of a training, what its head does on test photos, and
+# what heads like it do on all.
+TRAINING_RUN, VALIDATION_RUN, TEST_RUN, CROSS_VALIDATION_RUN = RUNS = (
+    *("train", "validation", "test", "cross_validation"),
+)
 _FORMAT = "brain.Event:2"
 # TensorBoard reads the files of a run in the order of their names: time, and then this.
 _numbers = itertools.count()

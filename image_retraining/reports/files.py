@@ -4,8 +4,9 @@ import contextlib
 
 from absl import logging
 
-from image_retraining.reports.findings import Judged, WrongLabels
-from image_retraining.reports.metrics_tables import writing_metrics_file
+from image_retraining.evaluation.cross_validation import CrossValidation
+from image_retraining.reports.findings import CrossValidated, Judged, WrongLabels
+from image_retraining.reports.metrics_file import writing_metrics_file
 from image_retraining.reports.odd_photos import writing_wrong_labels
 
 
@@ -14,11 +15,15 @@ class MetricsFile:
 
     def __init__(self, path: str, results: contextlib.ExitStack) -> None:
         self._path, self._results = path, results
+        self._crossed: CrossValidation | None = None
 
     def tell(self, finding: object) -> None:
         """Writes the file, which takes its place with the other results, when a head was judged."""
+        if isinstance(finding, CrossValidated):
+            self._crossed = finding.found
         if isinstance(finding, Judged) and finding.metrics is not None:
-            self._results.enter_context(writing_metrics_file(self._path, finding.metrics))
+            writing = writing_metrics_file(self._path, finding.metrics, self._crossed)
+            self._results.enter_context(writing)
             logging.info("Save metrics to : %s", self._path)
 
     def close(self) -> None:

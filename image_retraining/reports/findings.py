@@ -6,6 +6,7 @@ from typing import Any
 
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.evaluation.copies import Duplicates
+from image_retraining.evaluation.cross_validation import CrossValidation
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.evaluation.unknown import FeatureRule
 from image_retraining.evaluation.wrong_labels import LabelIssue
@@ -41,10 +42,12 @@ class TrainingStarted:
 
     Attributes:
         graph_def: what is trained, with the head as it is at the start.
+        step_count: how many steps there are to be, at most.
         goes_on: whether it goes on from where another stopped.
     """
 
     graph_def: Any
+    step_count: int
     goes_on: bool
 
 
@@ -87,6 +90,22 @@ class Calibrated:
     unknown: FeatureRule | None
     problem: str
     in_graph: bool
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidated:
+    """How solved heads do on photos that they have not met, of all photos.
+
+    Attributes:
+        found: the answers, and what they say of each class.
+        few_to_judge_by: whether it was not asked for: fewer validation or testing photos than 5
+            are of some class.
+        step: the step that TensorBoard is to show it at, the last that was asked for.
+    """
+
+    found: CrossValidation
+    few_to_judge_by: bool
     step: int
 
 
@@ -176,6 +195,7 @@ class Ended:
         copies: which of them are one and the same.
         trained: what the training ended with.
         calibrated: how sure that may be.
+        cross_validated: how heads like it do on all photos; None unless that was worked out.
         judged: how it did on the test photos.
         wrong_labels: which labels look wrong; None unless they were looked for.
         exports: what was written.
@@ -192,6 +212,7 @@ class Ended:
     copies: Copies
     trained: Trained
     calibrated: Calibrated
+    cross_validated: CrossValidated | None
     judged: Judged
     wrong_labels: WrongLabels | None
     exports: tuple[Exported, ...]

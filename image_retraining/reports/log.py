@@ -6,22 +6,29 @@ from functools import singledispatchmethod
 
 from absl import logging
 
-from image_retraining.evaluation.calibration import LEAST_PHOTOS, LEAST_RIGHT, Calibration
+from image_retraining.evaluation.intervals import wilson
 from image_retraining.exports.proof import must_be_the_same
 from image_retraining.foundation.records import Catalog, Extraction, TrainingReport
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
 from image_retraining.photos.counts import log_counts
+from image_retraining.reports.calibration_lines import calibration_line
 from image_retraining.reports.findings import (
     Calibrated,
     Copies,
+    CrossValidated,
     Ended,
     Exported,
     Judged,
     Trained,
     WrongLabels,
 )
-from image_retraining.reports.metrics_tables import percent, table
+from image_retraining.reports.metrics_tables import (
+    cross_validation_lines,
+    interval,
+    interval_lines,
+    table,
+)
 from image_retraining.reports.odd_photos import (
     copies_lines,
     doubtful_lines,
@@ -90,6 +97,8 @@ class Log:
         if finding.validation is not None:
             accuracy, count = finding.validation.accuracy, len(finding.validation.label_ids)
             _log_step(step, f"Validation accuracy = {accuracy * 100:.1f}% (N={count})")
+            ends = interval(wilson(round(accuracy * count), count))
+            _log_step(step, f"95% interval of the validation accuracy: {ends}")
 
     @tell.register
     def _(self, finding: PathPoint) -> None:
@@ -135,6 +144,11 @@ class Log:
             )
 
     @tell.register
+    def _(self, finding: CrossValidated) -> None:
+        for line in cross_validation_lines(finding):
+            logging.info("%s", line)
+
+    @tell.register
     def _(self, finding: Judged) -> None:
         if finding.evaluation is None or finding.metrics is None:
             logging.warning(
@@ -146,6 +160,8 @@ class Log:
             return
         accuracy = finding.evaluation.accuracy * 100
         logging.info("Final test accuracy = %.1f%% (N=%d)", accuracy, len(finding.paths))
+        for line in interval_lines(finding.metrics, "test"):
+            logging.info("%s", line)
         for line in table(finding.metrics):
             logging.info("%s", line)
 
@@ -210,6 +226,8 @@ class Log:
             proof.accuracy * 100,
             proof.head_accuracy * 100,
         )
+        ends = interval(wilson(round(proof.accuracy * count), count))
+        logging.info("95%% interval of the accuracy of the written %s: %s", finding.name, ends)
         drop = (proof.head_accuracy - proof.accuracy) * 100
         if drop > self._max_accuracy_drop:
             logging.warning(
@@ -233,34 +251,6 @@ class MisclassifiedLog:
 
     def close(self) -> None:
         """Does nothing: lines are written at once."""
-
-
-def calibration_line(calibration: Calibration) -> str:
-    """Returns what the log says of a calibration."""
-    count = calibration.photo_count
-    photos = f"{count} validation {'photo' if count == 1 else 'photos'}"
-    before, after = percent(calibration.error_before), percent(calibration.error_after)
-    if count < LEAST_PHOTOS:
-        found = (
-            f"No calibration: of {photos} a temperature would be chance, it takes {LEAST_PHOTOS}; "
-            f"expected calibration error {before}"
-        )
-    elif calibration.temperature == 1:
-        found = (
-            f"Calibration on {photos}: temperature 1, for the one that fits best does not lower "
-            f"the expected calibration error of {before}"
-        )
-    else:
-        found = (
-            f"Calibration on {photos}: temperature {calibration.temperature:.3g}, expected "
-            f"calibration error {before} before and {after} after"
-        )
-    unknown = (
-        f"answers below {calibration.threshold:.3f} are unknown"
-        if calibration.threshold
-        else f"no answer is unknown, for that takes {LEAST_RIGHT} right answers"
-    )
-    return f"{found}; {unknown}"
 
 
 def _log_step(step: int, text: str) -> None:

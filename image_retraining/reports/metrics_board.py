@@ -1,5 +1,6 @@
 """Metrics → TensorBoard."""
 
+import math
 from collections.abc import Iterator
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -14,24 +15,33 @@ from image_retraining.reports.event_files import (
     remove_earlier,
     write_summaries,
 )
-from image_retraining.reports.metrics_tables import cells
+from image_retraining.reports.metrics_tables import COLUMNS, cells
 
-_HEADER = "| label_id | label | precision | recall | F1 | support |\n|--:|:--|--:|--:|--:|--:|"
+_HEADER = f"| label_id | label | {' | '.join(COLUMNS)} |\n|--:|:--|{'--:|' * len(COLUMNS)}"
 # Markdown and HTML would take these for their own.
 _MARKS = r"\`*_{}[]()<>#+-.!|~&:"
 _ENTITIES = str.maketrans({mark: f"&#{ord(mark)};" for mark in _MARKS})
 
 
-def write_to_tensorboard(summaries_dir: str, metrics: Metrics, *, step: int = 0) -> None:
-    """Writes test/ below a folder, in place of what an earlier run of this tool wrote there.
+def write_to_tensorboard(
+    summaries_dir: str, metrics: Metrics, *, run: str = TEST_RUN, step: int = 0
+) -> None:
+    """Writes a run below a folder, in place of what an earlier run of this tool wrote there.
 
     Args:
         summaries_dir: folder that `tensorboard --logdir` is given.
-        metrics: of the test photos.
+        metrics: of some photos.
+        run: what they are, of event_files.RUNS.
         step: the training step whose head was measured, from 0.
     """
-    remove_earlier(summaries_dir, [TEST_RUN])
-    write_summaries(summaries_dir, TEST_RUN, _summaries(metrics), step=step)
+    remove_earlier(summaries_dir, [run])
+    write_summaries(summaries_dir, run, _summaries(metrics), step=step)
+
+
+def interval_scalars(tag: str, ends: tuple[float, float]) -> dict[str, float]:
+    """Returns the ends of an interval of 95%, under names beside that of the figure."""
+    low, high = ends
+    return {f"{tag}_interval/low": low, f"{tag}_interval/high": high}
 
 
 def _summaries(metrics: Metrics) -> Iterator[Summary]:
@@ -41,9 +51,15 @@ def _summaries(metrics: Metrics) -> Iterator[Summary]:
         "cross_entropy": metrics.cross_entropy,
         "macro_accuracy": metrics.macro_accuracy,
         "macro_f1": metrics.macro_f1,
+        **interval_scalars("accuracy", metrics.accuracy_interval),
+        "macro_roc_auc": metrics.macro_roc_auc,
+        "macro_average_precision": metrics.macro_average_precision,
     }
-    if metrics.top_5_accuracy is not None:
+    if metrics.top_5_accuracy is not None and metrics.top_5_accuracy_interval is not None:
         scalars["top_5_accuracy"] = metrics.top_5_accuracy
+        scalars |= interval_scalars("top_5_accuracy", metrics.top_5_accuracy_interval)
+    # A curve of what is undefined would be an empty picture.
+    scalars = {tag: value for tag, value in scalars.items() if not math.isnan(value)}
     yield Summary(
         value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
     )

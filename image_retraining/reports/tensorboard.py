@@ -4,12 +4,19 @@ from functools import singledispatchmethod
 
 from image_retraining.foundation.records import TrainingReport
 from image_retraining.reports import calibration_board, metrics_board
-from image_retraining.reports.findings import Calibrated, Judged, Trained, TrainingStarted
+from image_retraining.reports.event_files import CROSS_VALIDATION_RUN
+from image_retraining.reports.findings import (
+    Calibrated,
+    CrossValidated,
+    Judged,
+    Trained,
+    TrainingStarted,
+)
 from image_retraining.reports.training_board import TensorBoardWriter
 
 
 class TensorBoard:
-    """Tells findings to TensorBoard, in the runs train/, validation/ and test/ of a folder."""
+    """Tells findings to TensorBoard, in the runs of a folder: event_files.RUNS."""
 
     def __init__(self, summaries_dir: str) -> None:
         """Names the folder that `tensorboard --logdir` is given; nothing is written yet."""
@@ -28,7 +35,9 @@ class TensorBoard:
 
     @tell.register
     def _(self, finding: TrainingStarted) -> None:
-        self._writer = TensorBoardWriter(self._summaries_dir, keep_earlier=finding.goes_on)
+        self._writer = TensorBoardWriter(
+            self._summaries_dir, step_count=finding.step_count, keep_earlier=finding.goes_on
+        )
         self._writer.write_graph(finding.graph_def)
 
     @tell.register
@@ -46,6 +55,12 @@ class TensorBoard:
             calibration_board.write_to_tensorboard(
                 self._summaries_dir, finding.calibration, finding.evaluation, step=finding.step
             )
+
+    @tell.register
+    def _(self, finding: CrossValidated) -> None:
+        metrics_board.write_to_tensorboard(
+            self._summaries_dir, finding.found.metrics, run=CROSS_VALIDATION_RUN, step=finding.step
+        )
 
     @tell.register
     def _(self, finding: Judged) -> None:

@@ -15,7 +15,9 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
-from image_retraining.foundation.records import Floats, TrainingReport
+from image_retraining.evaluation.intervals import wilson
+from image_retraining.evaluation.ranking_quality import mean_of_defined, one_against_rest
+from image_retraining.foundation.records import Evaluation, Floats, TrainingReport
 from image_retraining.head.softmax import figures, softmax
 from image_retraining.reports.event_files import (
     RUNS,
@@ -24,6 +26,7 @@ from image_retraining.reports.event_files import (
     EventFile,
     remove_earlier,
 )
+from image_retraining.reports.metrics_board import interval_scalars
 
 # Values of constants larger than this are of no use in TensorBoard's picture of the graph.
 _LARGEST_CONSTANT_BYTES = 1024
@@ -31,21 +34,26 @@ _LARGEST_CONSTANT_BYTES = 1024
 # the curve of all validation photos lies on that of the training, the restless one of a draw below.
 _DRAW = "validation_batch"
 _CHOSEN_BY = "weighted_cross_entropy"
+# Points of a curve of areas, which take longer than the other figures.
+_MOST_AREAS = 20
 
 
 class TensorBoardWriter:
     """Writes training reports for TensorBoard: train/ and validation/ below one folder."""
 
-    def __init__(self, summaries_dir: str, *, keep_earlier: bool) -> None:
+    def __init__(self, summaries_dir: str, *, step_count: int, keep_earlier: bool) -> None:
         """Opens new event files.
 
         Args:
             summaries_dir: folder that `tensorboard --logdir` is given.
+            step_count: how many steps there are to be, at most.
             keep_earlier: go on beside this tool's earlier event files instead of replacing them.
 
         Raises:
             OutputError: they cannot be written; so do the other methods.
         """
+        self._step_count = step_count
+        self._next_area = 0
         if not keep_earlier:
             # The earlier head's test goes too: beside the new curves it would be taken for theirs.
             remove_earlier(summaries_dir, RUNS)
@@ -81,16 +89,31 @@ class TensorBoardWriter:
         whole, drawn = report.whole_validation, report.validation
         if whole is not None:
             weighted = np.array([whole.weighted_cross_entropy], np.float32)
-            of_all = figures(report.head, whole) | {_CHOSEN_BY: weighted}
-            self._write_scalars(VALIDATION_RUN, last, of_all)
+            of_all = figures(report.head, whole) | {_CHOSEN_BY: weighted} | _interval(whole)
+            self._write_scalars(VALIDATION_RUN, last, of_all | self._areas(last[0], whole))
         if drawn is not None and drawn is not whole:
             of_draw = {"accuracy": drawn.accuracy, "cross_entropy": drawn.cross_entropy}
             scalars = {
                 f"{_DRAW}/{name}": np.array([value], np.float32) for name, value in of_draw.items()
             }
+            scalars |= {f"{_DRAW}/{name}": value for name, value in _interval(drawn).items()}
             self._write_scalars(VALIDATION_RUN, last, scalars)
         for file in self._files.values():
             file.flush()
+
+    def _areas(self, step: int, whole: Evaluation) -> dict[str, Floats]:
+        """Returns the mean areas of the classes, float32 [1] each, once in a twentieth of steps."""
+        place = step * _MOST_AREAS // self._step_count
+        if place < self._next_area:
+            return {}
+        self._next_area = place + 1
+        names = ("macro_roc_auc", "macro_average_precision")
+        means = map(mean_of_defined, one_against_rest(whole.logits, whole.label_ids))
+        return {
+            name: np.array([mean], np.float32)
+            for name, mean in zip(names, means, strict=True)
+            if not np.isnan(mean)
+        }
 
     def _write_scalars(self, run: str, steps: range, scalars: Mapping[str, Floats]) -> None:
         for row, step in enumerate(steps):
@@ -118,6 +141,14 @@ class TensorBoardWriter:
 
     def _add(self, run: str, step: int, summary: Any) -> None:
         self._files[run].add(Event(step=step, summary=summary))
+
+
+def _interval(evaluation: Evaluation) -> dict[str, Floats]:
+    """Returns the ends of the accuracy's interval of 95%, float32 [1] each."""
+    count = len(evaluation.label_ids)
+    ends = wilson(round(evaluation.accuracy * count), count)
+    scalars = interval_scalars("accuracy", ends)
+    return {name: np.array([end], np.float32) for name, end in scalars.items()}
 
 
 def _without_large_constants(graph_def: Any) -> Any:

@@ -323,6 +323,13 @@ class RetrainConfig:
         "A label looks wrong if its score is below this, 0 to 1; 1 ranks all photos.",
         group="Results",
     )
+    cross_validate: int = setting(
+        0,
+        "Judge heads by all photos, too: dealt into so many folds, each is answered by a head "
+        "solved on the others. 0 does it where fewer than 5 validation or testing photos are of "
+        "some class, with 5 folds and up to 5000 photos; -1 never does.",
+        group="Results",
+    )
     print_misclassified_test_images: bool = setting(
         default=False, meaning="List the test photos that the head got wrong.", group="Results"
     )

@@ -13,7 +13,7 @@ from image_retraining.foundation.settings import (
     require,
 )
 from image_retraining.photos.split_settings import check_split
-from image_retraining.reports.metrics_tables import check_metrics_file
+from image_retraining.reports.metrics_file import check_metrics_file
 
 if TYPE_CHECKING:
     from image_retraining.retraining.config import RetrainConfig
@@ -50,11 +50,7 @@ def check(config: RetrainConfig) -> None:
         config.random_brightness,
     )
     _check_training(config)
-    for name in ("duplicate_cosine", "label_issues_below"):
-        value = getattr(config, name)
-        require(0 < value <= 1, f"--{name} must be above 0 and at most 1", value)
-    if config.metrics_file:
-        check_metrics_file(config.metrics_file)
+    _check_judging(config)
     require(
         re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", config.final_tensor_name) is not None,
         "--final_tensor_name must be letters, digits, '_', '.' and '-', not starting with "
@@ -74,6 +70,20 @@ def _check_module(config: RetrainConfig) -> None:
             f"--{name} is for networks and models of Keras",
             config.tfhub_module,
         )
+
+
+def _check_judging(config: RetrainConfig) -> None:
+    for name in ("duplicate_cosine", "label_issues_below"):
+        value = getattr(config, name)
+        require(0 < value <= 1, f"--{name} must be above 0 and at most 1", value)
+    require(
+        config.cross_validate >= 2 or config.cross_validate in (-1, 0),
+        "--cross_validate must be at least 2 folds, 0 where figures would be chance without, or "
+        "-1 for never",
+        config.cross_validate,
+    )
+    if config.metrics_file:
+        check_metrics_file(config.metrics_file)
 
 
 def _check_training(config: RetrainConfig) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from image_retraining.cache.opening import open_cache
-from image_retraining.evaluation.intervals import wilson
+from image_retraining.evaluation.cross_validation import CrossValidation
 from image_retraining.foundation.command_line import as_a_library
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.python_settings import check_name, given, plain
@@ -27,7 +27,7 @@ from image_retraining.reports.history import History
 from image_retraining.reports.log import Log
 from image_retraining.reports.reporter import Reporters
 from image_retraining.reports.training_bar import TrainingBar
-from image_retraining.retraining import evaluating, run_folder, story
+from image_retraining.retraining import cross_validating, evaluating, run_folder, story
 from image_retraining.retraining.config import RetrainConfig
 
 if TYPE_CHECKING:
@@ -109,17 +109,16 @@ class Run:
     def accuracy_interval(self) -> tuple[float, float] | None:
         """Where the true accuracy is with 95% confidence, by the number of test photos alone."""
         metrics = self.found.judged.metrics
-        return wilson(int(metrics.confusion.trace()), metrics.count) if metrics else None
+        return metrics.accuracy_interval if metrics else None
 
     @property
     def per_class(self) -> pd.DataFrame:
         """A row a label: precision, recall and f1 (0 to 1), support (test photos of the class)."""
-        pandas = _pandas()
         metrics = self.found.judged.metrics
         names = ("precision", "recall", "f1", "support")
         columns = {name: getattr(metrics, name) if metrics else [] for name in names}
-        index = pandas.Index(self.labels if metrics else (), name="label")
-        return pandas.DataFrame(columns, index=index)
+        index = _pandas().Index(self.labels if metrics else (), name="label")
+        return _pandas().DataFrame(columns, index=index)
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -180,6 +179,20 @@ class Run:
         ]
         columns = ["path", "given_label", "likely_label", "score"]
         return _pandas().DataFrame(rows, columns=columns)
+
+    def cross_validate(self, folds: int = 5) -> CrossValidation | None:
+        """Returns how heads do on photos that they have not met, of all photos.
+
+        Args:
+            folds: at least 2; each is answered by a head solved on the others.
+
+        Raises:
+            SettingError: there are more folds than photos of the smallest class, or fewer than 2.
+        """
+        require(folds > 0, "folds must be at least 2", folds)
+        config = replace(self._config, cross_validate=folds)
+        settings = part_of(config, cross_validating.CrossValidationSettings)
+        return cross_validating.of_all(self._sets, self.labels, settings)
 
     def export(self, path: Path, *, quantize: str = "none", overwrite: bool = False) -> str:
         """Writes the classifier once more, proves it on test photos, and returns where it is.

@@ -2,8 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,22 +12,23 @@ from absl import logging
 from image_retraining.backbone.handles import check_handle
 from image_retraining.cache.found import FoundFiles
 from image_retraining.cache.opening import open_cache
+from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.features.readable import of_readable
 from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.hub_settings import tell_tensorflow_hub
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
-from image_retraining.foundation.records import Catalog, Evaluation, Extraction, Split
+from image_retraining.foundation.records import Catalog, Evaluation, Extraction, Floats, Split
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
 from image_retraining.reports.files import MetricsFile, WrongLabelsFile
-from image_retraining.reports.findings import Ended, Exported, Proven
+from image_retraining.reports.findings import Copies, Ended, Exported, Proven
 from image_retraining.reports.log import Log, MisclassifiedLog
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.reports.run_log import RunLog
 from image_retraining.reports.settings_file import SettingsFile
 from image_retraining.reports.tensorboard import TensorBoard
-from image_retraining.retraining import run_folder
+from image_retraining.retraining import cross_validating, run_folder
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.output_names import check_output_names
 from image_retraining.retraining.outputs import check_outputs
@@ -69,52 +70,88 @@ def _told(
     with open_cache(config.bottleneck_dir) as cache:
         _start_tensorflow(config)
         stages.done("start", None)
-        from image_retraining.retraining import evaluating, exporting, extracting, training  # noqa: PLC0415
+        from image_retraining.retraining import evaluating, exporting, training  # noqa: PLC0415
 
         wishes = replace(wanted(exporting.ExportSettings), overwrite=may_replace)
         exporting.check(wishes)
-        backbone = extracting.load(cache, wanted(extracting.ModuleSettings))
-        stages.done("backbone", backbone)
-        how = wanted(extracting.ExtractionSettings)
-        extraction = extracting.extract(catalog, backbone, cache, how)
-        stages.done("extraction", extraction)
-        catalog, extraction = _readable(catalog, extraction, stages, tell)
-        labels, judging = catalog.labels, wanted(evaluating.JudgingSettings)
-        found = evaluating.find_copies(extraction.sets, labels, judging, FoundFiles(cache.folder))
-        copies = stages.done("copies", found)
-        asked = evaluating.other_vectors if config.label_issues_file else lambda *_: ()
-        others = asked(extraction.sets, backbone.fingerprint, cache)
-    sets = evaluating.without_copies(extraction.sets, copies)
+        seen = _seen(config, catalog, cache, stages)
+    labels, backbone = seen.catalog.labels, seen.backbone
+    judging = wanted(evaluating.JudgingSettings)
+    sets = evaluating.without_copies(seen.extraction.sets, seen.copies)
+    crossing = wanted(cross_validating.CrossValidationSettings)
+    pool = cross_validating.pool(sets, labels, crossing)
     task = wanted(training.TrainingSettings)
     trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
     calibrated = evaluating.look_how_sure(trained.head, sets, judging)
     head = stages.done("calibrated", calibrated).head
+    by_all = cross_validating.judge_by_all(pool, sets, labels, crossing)
+    stages.done("cross_validated", by_all)
     judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
-    stages.done("wrong_labels", evaluating.look_at_labels(sets, labels, judging, others))
+    wrong = evaluating.look_at_labels(sets, labels, judging, seen.others)
+    stages.done("wrong_labels", wrong)
     raise_if_interrupted()
-    facts = exporting.facts(catalog, backbone, judged, calibrated, wishes)
+    facts = exporting.facts(seen.catalog, backbone, judged, calibrated, wishes)
     proven = exporting.export(calibrated, backbone, sets, facts, wishes, results)
     _place(results, stages.done("exports", proven), tell)
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
     photo = f"--image={_example([(judged.paths, judged.evaluation), validated])}"
-    return tell(
-        stages.told(
-            example=(*label_image.split(), *run_folder.graph_to_name(config), photo),
-            summaries_dir=config.summaries_dir,
-            left_over=left_over,
-            stands_in_for="" if backbone.handle == config.tfhub_module else config.tfhub_module,
-        )
+    is_asked_for = backbone.handle == config.tfhub_module
+    ended = stages.told(
+        example=(*label_image.split(), *run_folder.graph_to_name(config), photo),
+        summaries_dir=config.summaries_dir,
+        left_over=left_over,
+        stands_in_for="" if is_asked_for else config.tfhub_module,
     )
+    return tell(ended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is known of the photos before the training.
+
+    Attributes:
+        catalog: those that can be read.
+        backbone: the module that looked at them, frozen.
+        extraction: their feature vectors.
+        copies: which of them are one and the same.
+        others: what other modules have of them.
+    """
+
+    catalog: Catalog
+    backbone: Any
+    extraction: Extraction
+    copies: Copies
+    others: Sequence[Mapping[bytes, Floats]]
+
+
+def _seen(
+    config: RetrainConfig, catalog: Catalog, cache: BottleneckCache, stages: "_Stages"
+) -> _Seen:
+    """Returns what the stages before the training found, which are told."""
+    from image_retraining.retraining import evaluating, extracting  # noqa: PLC0415 - as above
+
+    backbone = extracting.load(cache, part_of(config, extracting.ModuleSettings))
+    stages.done("backbone", backbone)
+    how = part_of(config, extracting.ExtractionSettings)
+    extraction = extracting.extract(catalog, backbone, cache, how)
+    stages.done("extraction", extraction)
+    catalog, extraction = _readable(catalog, extraction, stages)
+    judging = part_of(config, evaluating.JudgingSettings)
+    kept = FoundFiles(cache.folder)
+    found = evaluating.find_copies(extraction.sets, catalog.labels, judging, kept)
+    copies = stages.done("copies", found)
+    asked = evaluating.other_vectors if config.label_issues_file else lambda *_: ()
+    others = asked(extraction.sets, backbone.fingerprint, cache)
+    return _Seen(catalog, backbone, extraction, copies, others)
 
 
 def _readable(
-    catalog: Catalog, extraction: Extraction, stages: "_Stages", tell: Reporters
+    catalog: Catalog, extraction: Extraction, stages: "_Stages"
 ) -> tuple[Catalog, Extraction]:
     """Returns both without what cannot be read, which is told."""
     if extraction.unreadable:
         catalog, extraction = of_readable(catalog, extraction)
         stages.mend(catalog=catalog, extraction=extraction)
-        tell(catalog)
     return catalog, extraction
 
 
@@ -143,9 +180,10 @@ class _Stages:
         self._found[stage] = finding
         return self._tell(finding)
 
-    def mend(self, **findings: Any) -> None:
-        """Takes what stages found as it is known now."""
-        self._found |= findings
+    def mend(self, *, catalog: Catalog, extraction: Extraction) -> None:
+        """Takes what the first stages found as it is known now, and has the photos told again."""
+        self._found |= {"catalog": catalog, "extraction": extraction}
+        self._tell(catalog)
 
     def told(self, **more: Any) -> Ended:
         """Returns all of it: the stages are called as the fields of Ended."""

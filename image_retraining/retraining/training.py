@@ -23,7 +23,7 @@ from image_retraining.head import descent
 from image_retraining.head.best_head import HeadChoice, chosen
 from image_retraining.head.checkpoint import LABELS, Checkpoint, CheckpointFile, photos_digest
 from image_retraining.head.class_weights import BALANCED, class_weights
-from image_retraining.head.regularization_path import regularization_path
+from image_retraining.head.regularization_path import STRENGTHS, regularization_path
 from image_retraining.photos.distortions import Distortion
 from image_retraining.reports.findings import Trained, TrainingStarted
 
@@ -142,7 +142,7 @@ def _solve(task: _Task, tell: Tell) -> _Ended:
     ):
         head, choice = point.report.head, chosen(choice, point.report)
         if point.report.steps[0] == 0:
-            tell(TrainingStarted(graph_def=task.graph(head), goes_on=False))
+            tell(_started(task, head, len(STRENGTHS)))
         tell(point)
         tell(point.report)
     return _Ended(head, choice)
@@ -162,7 +162,7 @@ def _train(task: _Task, tell: Tell) -> _Ended:
         class_weights=None if settings.class_weight == BALANCED else task.weights,
     )
     with checkpoints:
-        tell(TrainingStarted(graph_def=task.graph(head), goes_on=start.state.step > 0))
+        tell(_started(task, head, settings.how_many_training_steps, goes_on=start.state.step > 0))
         if _has_waited(choice, settings):
             # What was interrupted had ended already, but for its exports.
             return _Ended(head, choice, start.state.step - 1)
@@ -181,6 +181,10 @@ def _train(task: _Task, tell: Tell) -> _Ended:
                 stopped_after = report.steps[-1]
                 break
     return _Ended(head, choice, stopped_after)
+
+
+def _started(task: _Task, head: Head, steps: int, *, goes_on: bool = False) -> TrainingStarted:
+    return TrainingStarted(graph_def=task.graph(head), step_count=steps, goes_on=goes_on)
 
 
 def _has_waited(choice: HeadChoice | None, settings: TrainingSettings) -> bool:

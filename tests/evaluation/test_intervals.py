@@ -1,8 +1,9 @@
-"""Intervals, against the closed formula of Wilson's paper."""
+"""Intervals, against the closed formula of Wilson's paper and SciPy."""
 
 import math
 
 import pytest
+from scipy.stats import binomtest
 
 from image_retraining.evaluation.intervals import wilson
 
@@ -25,4 +26,6 @@ def by_formula(right: int, count: int) -> tuple[float, float]:
 def test_it_is_wilson_s(right: int, count: int) -> None:
     low, high = wilson(right, count)
     assert (low, high) == pytest.approx(by_formula(right, count), abs=1e-9)
+    found = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert (low, high) == pytest.approx((found.low, found.high), abs=1e-12)
     assert 0 <= low <= right / count <= high <= 1

@@ -2,7 +2,9 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.metrics import top_k_accuracy_score
+from scipy.special import softmax
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, roc_auc_score, top_k_accuracy_score
 
 from image_retraining.evaluation.metrics import Metrics, measure
 from image_retraining.foundation.records import Evaluation, Head
@@ -78,6 +80,35 @@ def test_few_photos_and_classes(  # noqa: PLR0913
     assert metrics.recall.tolist() == pytest.approx(recall, nan_ok=True)
     assert metrics.f1.tolist() == pytest.approx(f1, nan_ok=True)
     assert metrics.macro_f1 == pytest.approx(np.nanmean(f1))
+
+
+def test_intervals_are_wilson_s() -> None:
+    metrics = measured(TRUE_IDS, PREDICTED, 5)
+
+    def by_scipy(right: int, count: int) -> list[float]:
+        found = binomtest(right, count).proportion_ci(0.95, method="wilson")
+        return [found.low, found.high]
+
+    assert list(metrics.accuracy_interval) == pytest.approx(by_scipy(6, 10))
+    ends = [by_scipy(3, 4), by_scipy(2, 3), by_scipy(1, 3), [NAN, NAN], [NAN, NAN]]
+    assert metrics.recall_intervals == pytest.approx(np.array(ends), nan_ok=True)
+    assert metrics.top_5_accuracy_interval is None
+    of_many = measured(TRUE_IDS, PREDICTED, 7)
+    assert of_many.top_5_accuracy
+    right = round(of_many.top_5_accuracy * 10)
+    assert of_many.top_5_accuracy_interval == pytest.approx(tuple(by_scipy(right, 10)))
+
+
+def test_areas_are_of_each_class_against_the_rest() -> None:
+    logits = np.random.default_rng(0).normal(size=[60, 3]).astype(np.float32)
+    label_ids = np.repeat(np.arange(3), 20).astype(np.int32)
+    metrics = measure(Evaluation(logits, label_ids, 0, 0, 0), ("a", "b", "c"))
+    truth, probabilities = np.eye(3)[label_ids], softmax(logits, axis=1)
+    assert metrics.roc_auc == pytest.approx(roc_auc_score(truth, probabilities, average=None))
+    expected = average_precision_score(truth, probabilities, average=None)
+    assert metrics.average_precision == pytest.approx(expected)
+    assert metrics.macro_roc_auc == pytest.approx(roc_auc_score(truth, probabilities))
+    assert metrics.macro_average_precision == pytest.approx(expected.mean())
 
 
 @pytest.mark.parametrize("photos", [1, 21, 1500])

@@ -11,7 +11,7 @@ from image_retraining.evaluation.calibration import Calibration, Reliability
 from image_retraining.foundation.records import Evaluation
 from image_retraining.reports import reliability_picture
 from image_retraining.reports.calibration_board import write_to_tensorboard
-from image_retraining.reports.log import calibration_line
+from image_retraining.reports.calibration_lines import calibration_line
 from image_retraining.reports.training_board import TensorBoardWriter
 
 SOME = Calibration(
@@ -74,7 +74,7 @@ def test_the_line_of_what_nobody_can_tell(found: Calibration, line: str) -> None
 
 
 def test_tensorboard_shows_it_beside_the_validation(tmp_path: Path) -> None:
-    with TensorBoardWriter(str(tmp_path), keep_earlier=False):
+    with TensorBoardWriter(str(tmp_path), step_count=11, keep_earlier=False):
         pass
     write_to_tensorboard(str(tmp_path), SOME, EVALUATION, step=7)
     found: Any = EventAccumulator(str(tmp_path / "validation")).Reload()
@@ -89,7 +89,7 @@ def test_tensorboard_shows_it_beside_the_validation(tmp_path: Path) -> None:
     with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
         assert (image.format, image.size) == ("PNG", (picture.width, picture.height))
     # A later run's curves come without it.
-    with TensorBoardWriter(str(tmp_path), keep_earlier=False):
+    with TensorBoardWriter(str(tmp_path), step_count=11, keep_earlier=False):
         pass
     later: Any = EventAccumulator(str(tmp_path / "validation")).Reload()
     assert later.Tags()["scalars"] == []

@@ -1,6 +1,7 @@
 import html
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ def metrics(labels: tuple[str, ...], *, top_5_accuracy: float | None = None) -> 
         recall=figures,
         f1=figures,
         confusion=np.eye(len(labels), dtype=np.int64),
+        roc_auc=figures / 2,
+        average_precision=figures / 4,
     )
 
 
@@ -52,7 +55,12 @@ def test_tensorboard_shows_each_figure_where_it_belongs(tmp_path: Path) -> None:
     shown = {
         tag: found.SummaryMetadata(tag).plugin_data.plugin_name for tag in found.Tags()["tensors"]
     }
-    scalars = ("accuracy", "cross_entropy", "macro_accuracy", "macro_f1", "top_5_accuracy")
+    scalars = (
+        *("accuracy", "cross_entropy", "macro_accuracy", "macro_f1", "top_5_accuracy"),
+        *("macro_roc_auc", "macro_average_precision"),
+        *("accuracy_interval/low", "accuracy_interval/high"),
+        *("top_5_accuracy_interval/low", "top_5_accuracy_interval/high"),
+    )
     assert shown == {
         **dict.fromkeys(scalars, "scalars"),
         "classes": "text",
@@ -70,6 +78,11 @@ def test_scalars_and_picture_as_scripts_find_them(tmp_path: Path) -> None:
         "cross_entropy": 0.25,
         "macro_accuracy": 0.5,
         "macro_f1": 0.5,
+        "macro_roc_auc": 0.25,
+        "macro_average_precision": 0.125,
+        # Of 2 of 2, by Wilson's formula.
+        "accuracy_interval/low": pytest.approx(0.342380, abs=1e-6),
+        "accuracy_interval/high": 1,
     }
     (picture,) = found.Images("confusion_matrix")
     with Image.open(io.BytesIO(picture.encoded_image_string)) as image:
@@ -87,9 +100,18 @@ def test_labels_stand_in_the_text_as_they_are(tmp_path: Path) -> None:
 
     # Cells without a tag inside.
     cells = re.findall("<td>([^<]*)</td>", plugin_util.markdown_to_safe_html(text))
-    rows = [[html.unescape(cell) for cell in cells[start : start + 6]] for start in range(0, 42, 6)]
+    rows = [[html.unescape(cell) for cell in cells[start : start + 8]] for start in range(0, 56, 8)]
     assert [row[:2] for row in rows] == [[str(n), label] for n, label in enumerate(SHOWN)]
-    assert rows[-1][2:] == ["75.0%", "75.0%", "75.0%", "1"]
+    assert rows[-1][2:] == ["75.0%", "75.0%", "75.0%", "0.375", "0.188", "1"]
+
+
+def test_what_is_undefined_has_no_curve(tmp_path: Path) -> None:
+    nothing = np.full([2], np.nan)
+    judged = replace(metrics(("a", "b")), roc_auc=nothing, average_precision=nothing)
+    write_to_tensorboard(str(tmp_path), judged)
+    assert not {"macro_roc_auc", "macro_average_precision"} & set(
+        events(tmp_path).Tags()["tensors"]
+    )
 
 
 def test_an_earlier_test_is_replaced_and_nothing_else(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import itertools
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import files_of_at_most
+from scipy.special import softmax
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
@@ -40,7 +44,11 @@ def evaluation(
     )
 
 
-DRAW = ("validation_batch/accuracy", "validation_batch/cross_entropy")
+DRAW = (
+    *("validation_batch/accuracy", "validation_batch/cross_entropy"),
+    *("validation_batch/accuracy_interval/low", "validation_batch/accuracy_interval/high"),
+)
+INTERVAL = ("accuracy_interval/low", "accuracy_interval/high")
 CHOSEN_BY = "weighted_cross_entropy"
 
 
@@ -84,7 +92,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, reports: list[TrainingReport], *, keep_earlier: bool = False) -> None:
-    with TensorBoardWriter(str(folder), keep_earlier=keep_earlier) as writer:
+    with TensorBoardWriter(str(folder), step_count=11, keep_earlier=keep_earlier) as writer:
         for one in reports:
             writer.write(one)
 
@@ -130,7 +138,7 @@ def test_scripts_find_scalars_as_they_always_did(folder: Path) -> None:
         found = event_accumulator.EventAccumulator(
             str(folder / run), size_guidance={event_accumulator.SCALARS: 0}
         ).Reload()
-        extra = (*DRAW, CHOSEN_BY) if run == "validation" else ()
+        extra = (*DRAW, *INTERVAL, CHOSEN_BY) if run == "validation" else ()
         assert sorted(found.Tags()["scalars"]) == sorted((*SCALARS, *extra))
         assert [event.step for event in found.Scalars("accuracy")] == steps
 
@@ -140,7 +148,14 @@ def test_the_curve_of_all_validation_photos_is_seen_first(folder: Path) -> None:
     write(folder, REPORTS)
     scalars = [tag for tag, plugin in plugins(folder / "validation").items() if plugin == "scalars"]
     groups = sorted({tag.partition("/")[0] for tag in scalars})
-    named = ["accuracy", "cross_entropy", "final_retrain_ops", "validation_batch", CHOSEN_BY]
+    named = [
+        "accuracy",
+        "accuracy_interval",
+        "cross_entropy",
+        "final_retrain_ops",
+        "validation_batch",
+        CHOSEN_BY,
+    ]
     assert groups == named
     assert [value.item() for value in values(folder / "validation", CHOSEN_BY).values()] == [
         pytest.approx(0.4)
@@ -160,6 +175,32 @@ def test_a_draw_of_all_validation_photos_has_no_curve_of_its_own(folder: Path) -
     write(folder, [report(range(1), draws=False)])
     assert values(folder / "validation", "accuracy")[0].item() == 0.75
     assert not set(DRAW) & set(plugins(folder / "validation"))
+
+
+def test_the_interval_is_beside_the_accuracy(folder: Path) -> None:
+    write(folder, REPORTS)
+    ends = [values(folder / "validation", tag)[10].item() for tag in INTERVAL]
+    # Of 30 of 40, by SciPy.
+    expected = binomtest(30, 40).proportion_ci(0.95, method="wilson")
+    assert ends == pytest.approx([expected.low, expected.high], rel=1e-6)
+
+
+@pytest.mark.parametrize(("step_count", "interval"), [(4000, 10), (13, 1), (1, 1), (30, 1)])
+def test_the_areas_are_curves_of_few_points(folder: Path, step_count: int, interval: int) -> None:
+    judged = evaluation(photos=40)
+    label_ids = np.repeat([0, 1, 1, 2], 10).astype(np.int32)
+    judged = replace(judged, label_ids=label_ids)
+    steps = sorted({*range(0, step_count, interval), step_count - 1})
+    with TensorBoardWriter(str(folder), step_count=step_count, keep_earlier=False) as writer:
+        for step in steps:
+            one = report(range(step, step + 1))
+            writer.write(replace(one, whole_validation=judged, validation=judged))
+    found = values(folder / "validation", "macro_roc_auc")
+    assert list(found) == list(values(folder / "validation", "macro_average_precision"))
+    assert 0 in found
+    assert len(found) == min(20, len(steps))
+    expected = roc_auc_score(label_ids, softmax(judged.logits, axis=1), multi_class="ovr")
+    assert found[0].item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_validation_is_there_at_evaluation_steps(folder: Path) -> None:
@@ -194,7 +235,7 @@ def test_histograms_are_there_at_evaluation_steps(folder: Path, run: str) -> Non
         assert list(values(folder / run, tag)) == [0, 10]
     shown = plugins(folder / run)
     assert {tag for tag, plugin in shown.items() if plugin == "histograms"} == set(HISTOGRAMS)
-    extra = (*DRAW, CHOSEN_BY) if run == "validation" else ()
+    extra = (*DRAW, *INTERVAL, CHOSEN_BY) if run == "validation" else ()
     scalars = {tag for tag, plugin in shown.items() if plugin == "scalars"}
     assert scalars == {*SCALARS, *extra}
 
@@ -225,7 +266,7 @@ def test_without_validation_photos_the_training_is_there_all_the_same(folder: Pa
 
 
 def test_events_can_be_read_while_the_training_goes_on(folder: Path) -> None:
-    with TensorBoardWriter(str(folder), keep_earlier=False) as writer:
+    with TensorBoardWriter(str(folder), step_count=11, keep_earlier=False) as writer:
         writer.write_graph(tf.Graph().as_graph_def())
         assert events(folder / "train").Tags()["graph"]
         writer.write(REPORTS[0])
@@ -249,7 +290,7 @@ def test_the_graph_is_there_without_its_large_constants(folder: Path, dtype: Any
     graph_def = graph_with(constant)
     before = graph_def.SerializeToString(deterministic=True)
     assert len(before) > 100_000
-    with TensorBoardWriter(str(folder), keep_earlier=False) as writer:
+    with TensorBoardWriter(str(folder), step_count=11, keep_earlier=False) as writer:
         writer.write_graph(graph_def)
 
     assert graph_def.SerializeToString(deterministic=True) == before
@@ -265,7 +306,7 @@ def test_the_graph_is_there_without_its_large_constants(folder: Path, dtype: Any
 
 
 def test_only_the_training_has_the_graph(folder: Path) -> None:
-    with TensorBoardWriter(str(folder), keep_earlier=False) as writer:
+    with TensorBoardWriter(str(folder), step_count=11, keep_earlier=False) as writer:
         writer.write_graph(graph_with([1.0]))
     assert events(folder / "train").Tags()["graph"]
     assert not events(folder / "validation").Tags()["graph"]
@@ -348,6 +389,7 @@ def logged_lines(logged: pytest.LogCaptureFixture, one: TrainingReport) -> list[
                 r"^\S+ \S+: Step 10: Train accuracy = 97\.0%$",
                 r"^\S+ \S+: Step 10: Cross entropy = 0\.123456$",
                 r"^\S+ \S+: Step 10: Validation accuracy = 93\.0% \(N=100\)$",
+                r"Step 10: 95% interval of the validation accuracy: 86\.3% to 96\.6%$",
             ],
         ),
         (
@@ -359,6 +401,7 @@ def logged_lines(logged: pytest.LogCaptureFixture, one: TrainingReport) -> list[
                 r"^\S+ \S+: Step 10: Train accuracy = 100\.0%$",
                 r"^\S+ \S+: Step 10: Cross entropy = 0\.000000$",
                 r"^\S+ \S+: Step 10: Validation accuracy = 33\.3% \(N=3\)$",
+                r"Step 10: 95% interval of the validation accuracy: 6\.1% to 79\.2%$",
             ],
         ),
         (
@@ -412,7 +455,7 @@ def test_a_full_disk_is_told(folder: Path, room: int, capfd: pytest.CaptureFixtu
     with (  # noqa: PT012 - it is the block
         files_of_at_most(room),
         pytest.raises(OutputError, match=r"logs/(train|validation)/.* File too large\. Make room"),
-        TensorBoardWriter(str(folder), keep_earlier=False) as writer,
+        TensorBoardWriter(str(folder), step_count=11, keep_earlier=False) as writer,
     ):
         for step in itertools.count():
             writer.write(report(range(step, step + 1)))

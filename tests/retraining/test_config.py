@@ -146,6 +146,8 @@ def test_defaults_can_be_used() -> None:
         ),
         ({"duplicate_cosine": 0.0}, "--duplicate_cosine must be above 0 and at most 1", "0.0"),
         ({"duplicate_cosine": 1.1}, "--duplicate_cosine must be above 0 and at most 1", "1.1"),
+        ({"cross_validate": 1}, "--cross_validate must be at least 2 folds, 0 where", "1"),
+        ({"cross_validate": -2}, "--cross_validate must be at least 2 folds, 0 where", "-2"),
         ({"label_issues_below": 0.0}, "--label_issues_below must be above 0 and at most 1", "0.0"),
         ({"label_issues_below": 1.01}, "--label_issues_below must be above 0 and at most", "1.01"),
         ({"duplicate_cosine": float("nan")}, "--duplicate_cosine must be above 0", "nan"),

@@ -37,6 +37,7 @@ def test_missing_folders_of_outputs_are_made(tmp_path: Path) -> None:
     assert made == {
         *("graphs", "labels", "checkpoints", "logs", "logs/today"),
         *("logs/today/train", "logs/today/validation", "logs/today/test"),
+        "logs/today/cross_validation",
         *("saved", "saved/model"),
     }
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

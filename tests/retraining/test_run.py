@@ -385,7 +385,7 @@ def test_one_training_at_a_time(
         image_retraining.train(**settings, output_dir=tmp_path / "a", logging_verbosity="INFO")
     finally:
         logging.root.removeHandler(handler)
-    assert len(errors) == 3 * 2
+    assert len(errors) == 4 * 2
     assert all("one classifier at a time" in str(error) for error in errors)
     assert not (tmp_path / "b").exists()
     image_retraining.train(**settings, output_dir=tmp_path / "b")

@@ -746,3 +746,44 @@ def test_all_that_takes_its_place_is_on_the_disk_before(
         *("model.pb", "model.pb.json", "model.pb.unknown.npz", "labels.txt", "settings.json"),
         *("saved", "m.json", "m.tflite", "checkpoint"),
     }
+
+
+# All photos as judges
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", "file"])
+def test_all_photos_are_asked_once_by_heads_that_have_not_met_them(
+    runs: Runs, drawn: Drawn, class_weight: str, logged: pytest.LogCaptureFixture
+) -> None:
+    settings = {**SOLVED, "class_weight": class_weight, "label_smoothing": 0.1}
+    outcome = runs(**settings, cross_validate=3, seed=1 + len(class_weight))
+    crossed = outcome.found.cross_validated
+    assert crossed
+    found = crossed.found
+    everything = [drawn.training, drawn.validation, drawn.testing]
+    known = {
+        path: (vector, label_id)
+        for part in everything
+        for path, vector, label_id in zip(part.paths, part.vectors, part.label_ids, strict=True)
+    }
+    # The copies of test photos are called something else, so that each counts.
+    assert set(found.paths) <= set(known)
+    assert len(found.paths) >= len(known) - COPY_COUNT
+    chosen = [known[path] for path in found.paths]
+    photos = Photos(np.array([v for v, _ in chosen]), np.array([i for _, i in chosen]), found.paths)
+    assert photos.label_ids.tolist() == found.label_ids.tolist()
+    for fold in range(3):
+        rows, asked = (np.flatnonzero((found.folds == fold) == own) for own in (False, True))
+        learnt, judged = (
+            Photos(
+                photos.vectors[part], photos.label_ids[part], tuple(found.paths[r] for r in part)
+            )
+            for part in (rows, asked)
+        )
+        head = solved(learnt, learnt.counted(class_weight), l2=0.01, smoothing=0.1)
+        expected = probabilities_of(head, judged)
+        np.testing.assert_allclose(found.probabilities[asked], expected, atol=2e-3)
+    accuracy = float((found.probabilities.argmax(axis=1) == photos.label_ids).mean())
+    assert found.metrics.accuracy == pytest.approx(accuracy)
+    said = f"Cross-validated accuracy = {accuracy * 100:.1f}% (N={len(found.paths)})"
+    assert said in logged.messages

@@ -1,0 +1,101 @@
+"""The stage that judges by all photos: how heads do on those that they have not met."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from absl import logging
+
+from image_retraining.evaluation.cross_validation import (
+    CrossValidation,
+    check_fold_count,
+    cross_validate,
+)
+from image_retraining.evaluation.pool import Pool, pool_of
+from image_retraining.evaluation.solved_head import HeadWishes
+from image_retraining.foundation.records import FeatureSet, Split
+from image_retraining.head.class_weights import class_weights
+from image_retraining.photos.splits import object_of
+from image_retraining.reports.findings import CrossValidated
+
+Sets = Mapping[Split, FeatureSet]
+
+# What nobody asked for takes seconds at most.
+_MOST_UNASKED = 5000
+_FEW_TO_JUDGE_BY = 5
+_USUAL_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidationSettings:
+    """How to judge by all photos; each field as the setting of that name."""
+
+    cross_validate: int
+    class_weight: str
+    l2: float
+    label_smoothing: float
+    how_many_training_steps: int
+    seed: int
+
+    def head_wishes(self, labels: tuple[str, ...]) -> HeadWishes:
+        """Returns how heads are to be solved: as the one that is trained, as far as that goes."""
+        return HeadWishes(
+            weigh=partial(class_weights, self.class_weight, labels),
+            label_smoothing=self.label_smoothing,
+            # A solved head needs some.
+            l2=self.l2 if self.l2 > 0 else None,
+        )
+
+
+def pool(sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings) -> Pool | None:
+    """Returns all photos as one set; None for many that nobody asked to judge by.
+
+    Raises:
+        SettingError: there are to be more folds than the smallest class has photos.
+    """
+    is_wanted = settings.cross_validate > 0
+    if not is_wanted and sum(map(len, sets.values())) > _MOST_UNASKED:
+        return None
+    found = pool_of(sets, object_of=object_of)
+    if is_wanted:
+        check_fold_count(found, labels, settings.cross_validate)
+    return found
+
+
+def judge_by_all(
+    photos: Pool | None, sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings
+) -> CrossValidated | None:
+    """Returns how heads do on photos that they have not met; None where nobody needs it."""
+    is_wanted = settings.cross_validate > 0
+    if photos is None or not (is_wanted or _needs_it(sets, labels, settings)):
+        return None
+    if is_wanted:
+        logging.info("Cross-validating")
+    found = cross_validate(
+        photos,
+        labels,
+        settings.head_wishes(labels),
+        fold_count=settings.cross_validate if is_wanted else _USUAL_FOLDS,
+        seed=settings.seed,
+    )
+    if found is None:
+        return None
+    step = settings.how_many_training_steps - 1
+    return CrossValidated(found=found, few_to_judge_by=not is_wanted, step=step)
+
+
+def of_all(
+    sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings
+) -> CrossValidation | None:
+    """Returns how heads do on photos that they have not met, in so many folds as are asked for."""
+    found = judge_by_all(pool(sets, labels, settings), sets, labels, settings)
+    return found.found if found else None
+
+
+def _needs_it(sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings) -> bool:
+    """Whether figures of some class would be chance without."""
+    if settings.cross_validate < 0:
+        return False
+    judging = [sets[split].label_ids for split in (Split.VALIDATION, Split.TESTING)]
+    return any(np.bincount(ids, minlength=len(labels)).min() < _FEW_TO_JUDGE_BY for ids in judging)
