@@ -1,18 +1,23 @@
 """Metrics → a file that other programs read."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from image_retraining.evaluation.cross_validation import CrossValidation
-from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.places import Kind, kind_of
 from image_retraining.foundation.sheets import SheetWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from image_retraining.evaluation.cross_validation import CrossValidation
+    from image_retraining.evaluation.metrics import Metrics
 
 _SUFFIXES = (".json", ".csv")
 # Of each class; what came later stands last, for those who count columns.

@@ -26,7 +26,7 @@ from modules_made_here import (
 )
 
 from image_retraining.backbone.handles import MODULE_RULE
-from image_retraining.backbone.sources import hub, library
+from image_retraining.backbone.sources import downloads, hub, library
 from image_retraining.backbone.sources.folder import fingerprint, module_in
 from image_retraining.foundation.errors import DownloadError, ModuleError
 from image_retraining.foundation.hub_settings import tell_tensorflow_hub
@@ -692,7 +692,7 @@ def test_a_server_that_never_answers_is_not_waited_for(archive: bytes, cache: Pa
 def test_a_download_that_stalls_is_given_up(
     archive: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_STALL_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "_STALL_SECONDS", 0.2)
     with served(archive, manner="stalled") as server:
         start = time.monotonic()
         message = failed_download(server.url)
