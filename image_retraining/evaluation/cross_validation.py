@@ -86,10 +86,9 @@ def cross_validate(
         seed: deals the photos.
     """
     counts = pool.group_counts(len(labels))
-    kept = np.flatnonzero(counts[pool.label_ids] > 1)
     if np.count_nonzero(counts > 1) < 2:
         return None
-    some = pool.rows(kept)
+    some = of_known_classes(pool, len(labels))
     fold_count = min(fold_count, int(counts.max()))
     folds = deal(some.label_ids, some.groups, fold_count, seed=seed)
     logits = np.empty([len(some), len(labels)], np.float32)
@@ -112,3 +111,9 @@ def cross_validate(
         left_out=tuple(labels[label_id] for label_id in np.flatnonzero(counts == 1)),
         metrics=measure(of_logits(logits, some.label_ids), labels),
     )
+
+
+def of_known_classes(pool: Pool, label_count: int) -> Pool:
+    """Returns the photos of classes that heads can know without some of them: of two groups up."""
+    counts = pool.group_counts(label_count)
+    return pool.rows(np.flatnonzero(counts[pool.label_ids] > 1))

@@ -5,6 +5,7 @@ import contextlib
 from absl import logging
 
 from image_retraining.evaluation.cross_validation import CrossValidation
+from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.reports.findings import CrossValidated, Judged, WrongLabels
 from image_retraining.reports.metrics_file import writing_metrics_file
 from image_retraining.reports.odd_photos import writing_wrong_labels
@@ -16,13 +17,17 @@ class MetricsFile:
     def __init__(self, path: str, results: contextlib.ExitStack) -> None:
         self._path, self._results = path, results
         self._crossed: CrossValidation | None = None
+        self._curve: LearningCurve | None = None
 
     def tell(self, finding: object) -> None:
         """Writes the file, which takes its place with the other results, when a head was judged."""
         if isinstance(finding, CrossValidated):
             self._crossed = finding.found
+        if isinstance(finding, LearningCurve):
+            self._curve = finding
         if isinstance(finding, Judged) and finding.metrics is not None:
-            writing = writing_metrics_file(self._path, finding.metrics, self._crossed)
+            also = (self._crossed, self._curve)
+            writing = writing_metrics_file(self._path, finding.metrics, *also)
             self._results.enter_context(writing)
             logging.info("Save metrics to : %s", self._path)
 

@@ -7,6 +7,7 @@ from typing import Any
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.evaluation.copies import Duplicates
 from image_retraining.evaluation.cross_validation import CrossValidation
+from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.evaluation.unknown import FeatureRule
 from image_retraining.evaluation.wrong_labels import LabelIssue
@@ -196,6 +197,7 @@ class Ended:
         trained: what the training ended with.
         calibrated: how sure that may be.
         cross_validated: how heads like it do on all photos; None unless that was worked out.
+        learning_curve: how they grow with the photos; None unless it was asked for.
         judged: how it did on the test photos.
         wrong_labels: which labels look wrong; None unless they were looked for.
         exports: what was written.
@@ -213,6 +215,7 @@ class Ended:
     trained: Trained
     calibrated: Calibrated
     cross_validated: CrossValidated | None
+    learning_curve: LearningCurve | None
     judged: Judged
     wrong_labels: WrongLabels | None
     exports: tuple[Exported, ...]

@@ -7,12 +7,14 @@ from functools import singledispatchmethod
 from absl import logging
 
 from image_retraining.evaluation.intervals import wilson
+from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.exports.proof import must_be_the_same
 from image_retraining.foundation.records import Catalog, Extraction, TrainingReport
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
 from image_retraining.photos.counts import log_counts
 from image_retraining.reports.calibration_lines import calibration_line
+from image_retraining.reports.curve_lines import curve_lines
 from image_retraining.reports.findings import (
     Calibrated,
     Copies,
@@ -146,6 +148,11 @@ class Log:
     @tell.register
     def _(self, finding: CrossValidated) -> None:
         for line in cross_validation_lines(finding):
+            logging.info("%s", line)
+
+    @tell.register
+    def _(self, finding: LearningCurve) -> None:
+        for line in curve_lines(finding):
             logging.info("%s", line)
 
     @tell.register

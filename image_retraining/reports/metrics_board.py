@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
+from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.text import shown
 from image_retraining.reports import confusion_picture
 from image_retraining.reports.event_files import (
+    CROSS_VALIDATION_RUN,
     TEST_RUN,
     image_value,
     remove_earlier,
@@ -36,6 +38,16 @@ def write_to_tensorboard(
     """
     remove_earlier(summaries_dir, [run])
     write_summaries(summaries_dir, run, _summaries(metrics), step=step)
+
+
+def write_curve(summaries_dir: str, curve: LearningCurve) -> None:
+    """Writes a learning curve to cross_validation/: its steps are numbers of photos learnt from."""
+    for point in curve.points:
+        scalars = {"learning_curve/accuracy": point.accuracy}
+        scalars |= interval_scalars("learning_curve/accuracy", point.interval)
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        summaries = [Summary(value=values)]
+        write_summaries(summaries_dir, CROSS_VALIDATION_RUN, summaries, step=point.photo_count)
 
 
 def interval_scalars(tag: str, ends: tuple[float, float]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from image_retraining.evaluation.cross_validation import CrossValidation
+    from image_retraining.evaluation.learning_curve import LearningCurve
     from image_retraining.evaluation.metrics import Metrics
 
 _SUFFIXES = (".json", ".csv")
@@ -43,7 +45,10 @@ def check_metrics_file(path: str) -> None:
 
 @contextlib.contextmanager
 def writing_metrics_file(
-    path: str, metrics: Metrics, crossed: CrossValidation | None = None
+    path: str,
+    metrics: Metrics,
+    crossed: CrossValidation | None = None,
+    curve: LearningCurve | None = None,
 ) -> Iterator[None]:
     """Writes all figures to a .json file, or those of the classes to a .csv file.
 
@@ -55,15 +60,18 @@ def writing_metrics_file(
         path: of the file.
         metrics: of the test photos.
         crossed: what the cross-validation found, where there was one.
+        curve: the learning curve, likewise; a .csv file has it not.
 
     Raises:
         SettingError: the name has another ending.
         OutputError: the file cannot be written.
     """
     check_metrics_file(path)
-    write = _write_json if _suffix(path) == ".json" else _write_csv
     with replacing(path) as temporary:
-        write(temporary, metrics, crossed)
+        if _suffix(path) == ".json":
+            _write_json(temporary, metrics, crossed, curve)
+        else:
+            _write_csv(temporary, metrics, crossed)
         yield
 
 
@@ -74,7 +82,9 @@ def _suffix(path: str) -> str:
     return ".json" if is_device else suffix
 
 
-def _write_json(path: Path, metrics: Metrics, crossed: CrossValidation | None) -> None:
+def _write_json(
+    path: Path, metrics: Metrics, crossed: CrossValidation | None, curve: LearningCurve | None
+) -> None:
     figures = _figures(metrics)
     if crossed is not None:
         figures["cross_validation"] = {
@@ -82,6 +92,17 @@ def _write_json(path: Path, metrics: Metrics, crossed: CrossValidation | None) -
             "left_out": list(crossed.left_out),
             **_figures(crossed.metrics),
         }
+    if curve is not None:
+        figures["learning_curve"] = [
+            {
+                "learnt_from": point.photo_count,
+                "accuracy": point.accuracy,
+                "accuracy_low": point.interval[0],
+                "accuracy_high": point.interval[1],
+            }
+            for point in curve.points
+        ]
+        figures["twice_the_photos"] = None if curve.outlook is None else asdict(curve.outlook)
     text = ",\n".join(f"{_json(name)}: {_json_rows(value)}" for name, value in figures.items())
     # A lone surrogate's backslash escape is JSON's own.
     path.write_bytes(f"{{\n{text}\n}}\n".encode(errors="backslashreplace"))

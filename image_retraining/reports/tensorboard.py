@@ -2,6 +2,7 @@
 
 from functools import singledispatchmethod
 
+from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.foundation.records import TrainingReport
 from image_retraining.reports import calibration_board, metrics_board
 from image_retraining.reports.event_files import CROSS_VALIDATION_RUN
@@ -61,6 +62,10 @@ class TensorBoard:
         metrics_board.write_to_tensorboard(
             self._summaries_dir, finding.found.metrics, run=CROSS_VALIDATION_RUN, step=finding.step
         )
+
+    @tell.register
+    def _(self, finding: LearningCurve) -> None:
+        metrics_board.write_curve(self._summaries_dir, finding)
 
     @tell.register
     def _(self, finding: Judged) -> None:

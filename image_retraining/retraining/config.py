@@ -330,6 +330,12 @@ class RetrainConfig:
         "some class, with 5 folds and up to 5000 photos; -1 never does.",
         group="Results",
     )
+    learning_curve: bool = setting(
+        default=False,
+        meaning="Tell how accurate heads of an eighth, a quarter and half of the photos are, and "
+        "what twice the photos may bring; with the folds of --cross_validate, or 5.",
+        group="Results",
+    )
     print_misclassified_test_images: bool = setting(
         default=False, meaning="List the test photos that the head got wrong.", group="Results"
     )

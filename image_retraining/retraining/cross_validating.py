@@ -1,4 +1,4 @@
-"""The stage that judges by all photos: how heads do on those that they have not met."""
+"""The stages that judge by all photos: how heads do on those they have not met, and by how many."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from image_retraining.evaluation.cross_validation import (
     check_fold_count,
     cross_validate,
 )
+from image_retraining.evaluation.learning_curve import LearningCurve, learning_curve
 from image_retraining.evaluation.pool import Pool, pool_of
 from image_retraining.evaluation.solved_head import HeadWishes
 from image_retraining.foundation.records import FeatureSet, Split
@@ -32,6 +33,7 @@ class CrossValidationSettings:
     """How to judge by all photos; each field as the setting of that name."""
 
     cross_validate: int
+    learning_curve: bool
     class_weight: str
     l2: float
     label_smoothing: float
@@ -55,7 +57,7 @@ def pool(sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings)
         SettingError: there are to be more folds than the smallest class has photos.
     """
     is_wanted = settings.cross_validate > 0
-    if not is_wanted and sum(map(len, sets.values())) > _MOST_UNASKED:
+    if not (is_wanted or settings.learning_curve) and sum(map(len, sets.values())) > _MOST_UNASKED:
         return None
     found = pool_of(sets, object_of=object_of)
     if is_wanted:
@@ -67,7 +69,7 @@ def judge_by_all(
     photos: Pool | None, sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings
 ) -> CrossValidated | None:
     """Returns how heads do on photos that they have not met; None where nobody needs it."""
-    is_wanted = settings.cross_validate > 0
+    is_wanted = settings.cross_validate > 0 or settings.learning_curve
     if photos is None or not (is_wanted or _needs_it(sets, labels, settings)):
         return None
     if is_wanted:
@@ -76,13 +78,27 @@ def judge_by_all(
         photos,
         labels,
         settings.head_wishes(labels),
-        fold_count=settings.cross_validate if is_wanted else _USUAL_FOLDS,
+        fold_count=max(settings.cross_validate, 0) or _USUAL_FOLDS,
         seed=settings.seed,
     )
     if found is None:
         return None
     step = settings.how_many_training_steps - 1
     return CrossValidated(found=found, few_to_judge_by=not is_wanted, step=step)
+
+
+def learn_from_fewer(
+    photos: Pool | None,
+    labels: tuple[str, ...],
+    crossed: CrossValidated | None,
+    settings: CrossValidationSettings,
+) -> LearningCurve | None:
+    """Returns how heads do that learn from fewer photos; None unless that is asked for."""
+    if photos is None or crossed is None or not settings.learning_curve:
+        return None
+    logging.info("Learning from fewer photos")
+    wishes = settings.head_wishes(labels)
+    return learning_curve(photos, labels, wishes, crossed.found, seed=settings.seed)
 
 
 def of_all(

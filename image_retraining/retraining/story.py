@@ -86,6 +86,8 @@ def _told(
     head = stages.done("calibrated", calibrated).head
     by_all = cross_validating.judge_by_all(pool, sets, labels, crossing)
     stages.done("cross_validated", by_all)
+    curve = cross_validating.learn_from_fewer(pool, labels, by_all, crossing)
+    stages.done("learning_curve", curve)
     judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
     wrong = evaluating.look_at_labels(sets, labels, judging, seen.others)
     stages.done("wrong_labels", wrong)

@@ -2,6 +2,7 @@ import csv
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from image_retraining.evaluation.cross_validation import CrossValidation
+from image_retraining.evaluation.learning_curve import CurvePoint, LearningCurve, Outlook
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.errors import OutputError, SettingError
 from image_retraining.reports.metrics_file import check_metrics_file, writing_metrics_file
@@ -211,6 +213,23 @@ def test_the_files_have_what_cross_validation_found(tmp_path: Path) -> None:
     for name in names:
         expected = of_other[name.removeprefix("cross_validated_")]
         assert table[name].tolist() == expected.tolist()
+
+
+def test_json_has_the_learning_curve(tmp_path: Path) -> None:
+    path = str(tmp_path / "metrics.json")
+    point = CurvePoint(100, 3, 0.75, (0.5, 1.0))
+    curve = LearningCurve((point,), 998, 5, Outlook(200, 0.05, 0.01, 0.25))
+    with writing_metrics_file(path, metrics(("a", "b")), None, curve):
+        pass
+    found = json.loads(Path(path).read_text())
+    assert found["learning_curve"] == [
+        {"learnt_from": 100, "accuracy": 0.75, "accuracy_low": 0.5, "accuracy_high": 1.0}
+    ]
+    outlook = {"photo_count": 200, "gain": 0.05, "low": 0.01, "high": 0.25}
+    assert found["twice_the_photos"] == outlook
+    with writing_metrics_file(path, metrics(("a", "b")), None, replace(curve, outlook=None)):
+        pass
+    assert json.loads(Path(path).read_text())["twice_the_photos"] is None
 
 
 def test_json_has_no_word_for_nan(tmp_path: Path) -> None:

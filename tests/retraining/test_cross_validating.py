@@ -10,7 +10,12 @@ from image_retraining.reports.findings import CrossValidated
 from image_retraining.reports.log import Log
 from image_retraining.retraining import cross_validating
 from image_retraining.retraining.config import RetrainConfig
-from image_retraining.retraining.cross_validating import CrossValidationSettings, judge_by_all, pool
+from image_retraining.retraining.cross_validating import (
+    CrossValidationSettings,
+    judge_by_all,
+    learn_from_fewer,
+    pool,
+)
 
 LABELS = ("daisy", "玫\n瑰")
 
@@ -76,6 +81,20 @@ def test_more_folds_than_photos_are_refused_before_the_training() -> None:
     with pytest.raises(SettingError, match=r"Got 7, and 6 in 玫\\n瑰"):
         pool(sets, LABELS, crossing(cross_validate=7))
     assert pool(sets, LABELS, crossing(cross_validate=6))
+
+
+def test_a_learning_curve_is_drawn_if_it_is_asked_for() -> None:
+    sets = sets_of(training=(40, 40), validation=ENOUGH, testing=ENOUGH)
+    for settings in ({"learning_curve": True}, {"learning_curve": True, "cross_validate": -1}):
+        how = crossing(**settings)
+        photos = pool(sets, LABELS, how)
+        crossed = judge_by_all(photos, sets, LABELS, how)
+        assert crossed
+        assert not crossed.few_to_judge_by
+        curve = learn_from_fewer(photos, LABELS, crossed, how)
+        assert curve
+        assert (curve.fold_count, curve.judged_count) == (5, 102)
+    assert learn_from_fewer(photos, LABELS, crossed, crossing()) is None
 
 
 def test_heads_are_solved_as_the_training_is_asked_to() -> None:
