@@ -51,28 +51,27 @@ class CrossValidationSettings:
 
 
 def pool(sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings) -> Pool | None:
-    """Returns all photos as one set; None for many that nobody asked to judge by.
+    """Returns all photos as one set; None where nobody asked to judge by them, or needs it.
 
     Raises:
         SettingError: there are to be more folds than the smallest class has photos.
     """
-    is_wanted = settings.cross_validate > 0
-    if not (is_wanted or settings.learning_curve) and sum(map(len, sets.values())) > _MOST_UNASKED:
+    if not (_is_asked_for(settings) or _needs_it(sets, labels, settings)):
         return None
     found = pool_of(sets, object_of=object_of)
-    if is_wanted:
+    if settings.cross_validate > 0:
         check_fold_count(found, labels, settings.cross_validate)
     return found
 
 
 def judge_by_all(
-    photos: Pool | None, sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings
+    photos: Pool | None, labels: tuple[str, ...], settings: CrossValidationSettings
 ) -> CrossValidated | None:
-    """Returns how heads do on photos that they have not met; None where nobody needs it."""
-    is_wanted = settings.cross_validate > 0 or settings.learning_curve
-    if photos is None or not (is_wanted or _needs_it(sets, labels, settings)):
+    """Returns how heads do on photos that they have not met; None without photos."""
+    if photos is None:
         return None
-    if is_wanted:
+    is_asked_for = _is_asked_for(settings)
+    if is_asked_for:
         logging.info("Cross-validating")
     found = cross_validate(
         photos,
@@ -84,7 +83,7 @@ def judge_by_all(
     if found is None:
         return None
     step = settings.how_many_training_steps - 1
-    return CrossValidated(found=found, few_to_judge_by=not is_wanted, step=step)
+    return CrossValidated(found=found, few_to_judge_by=not is_asked_for, step=step)
 
 
 def learn_from_fewer(
@@ -105,13 +104,17 @@ def of_all(
     sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings
 ) -> CrossValidation | None:
     """Returns how heads do on photos that they have not met, in so many folds as are asked for."""
-    found = judge_by_all(pool(sets, labels, settings), sets, labels, settings)
+    found = judge_by_all(pool(sets, labels, settings), labels, settings)
     return found.found if found else None
 
 
+def _is_asked_for(settings: CrossValidationSettings) -> bool:
+    return settings.cross_validate > 0 or settings.learning_curve
+
+
 def _needs_it(sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings) -> bool:
-    """Whether figures of some class would be chance without."""
-    if settings.cross_validate < 0:
+    """Whether figures of some class would be chance without, and it takes seconds at most."""
+    if settings.cross_validate < 0 or sum(map(len, sets.values())) > _MOST_UNASKED:
         return False
     judging = [sets[split].label_ids for split in (Split.VALIDATION, Split.TESTING)]
     return any(np.bincount(ids, minlength=len(labels)).min() < _FEW_TO_JUDGE_BY for ids in judging)

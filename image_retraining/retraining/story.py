@@ -84,7 +84,7 @@ def _told(
     trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
     calibrated = evaluating.look_how_sure(trained.head, sets, judging)
     head = stages.done("calibrated", calibrated).head
-    by_all = cross_validating.judge_by_all(pool, sets, labels, crossing)
+    by_all = cross_validating.judge_by_all(pool, labels, crossing)
     stages.done("cross_validated", by_all)
     curve = cross_validating.learn_from_fewer(pool, labels, by_all, crossing)
     stages.done("learning_curve", curve)
