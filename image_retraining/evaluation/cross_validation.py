@@ -99,7 +99,7 @@ def cross_validate(
             asked = np.flatnonzero(folds == fold)
             solved = solved_head(some, np.flatnonzero(folds != fold), wishes, seed=seed)
             strengths.append(solved.l2)
-            logits[asked] = some.vectors(asked) @ solved.head.weights + solved.head.bias
+            logits[asked] = solved.head.logits(some.vectors(asked))
             progress.advance(len(asked))
     return CrossValidation(
         paths=some.paths,

@@ -23,3 +23,13 @@ def wilson(right: float, count: int) -> tuple[float, float]:
     # Rounding must not leave the share outside where it is 0 or 1.
     low, high = (middle - half) / (1 + square), (middle + half) / (1 + square)
     return max(0.0, min(low, share)), min(1.0, max(high, share))
+
+
+def of_accuracy(accuracy: float, count: int) -> tuple[float, float]:
+    """Returns the same of the share, 0 to 1, of photos that were answered rightly.
+
+    Args:
+        accuracy: the share, rounded as it may be.
+        count: how many photos there were, at least 1.
+    """
+    return wilson(round(accuracy * count), count)

@@ -137,7 +137,7 @@ def _answered(
             solved = solved_head(pool, rows, how, seed=seed)
             # The strength that the first draw chose is good for the next, which are as large.
             how = replace(wishes, l2=solved.l2)
-            logits = pool.vectors(asked) @ solved.head.weights + solved.head.bias
+            logits = solved.head.logits(pool.vectors(asked))
             right[draw, asked] = logits.argmax(axis=1) == pool.label_ids[asked]
             counts.append(len(rows))
             progress.advance(len(asked))

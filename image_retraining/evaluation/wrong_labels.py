@@ -202,7 +202,7 @@ class _Heads:
             counting = weights[self._label_ids] * (~own & kept)
             samples = Samples([self._vectors], [self._label_ids], [counting], self._label_count)
             head = solve(samples, l2=strength, start=start).head
-            found[own] = softmax(self._vectors[own] @ head.weights + head.bias)
+            found[own] = softmax(head.logits(self._vectors[own]))
             self._heads[fold] = head
         return found
 

@@ -153,6 +153,11 @@ class Head:
     weights: Floats
     bias: Floats
 
+    def logits(self, features: Floats) -> Floats:
+        """Returns float32 [N, C], what the softmax is taken of, for features float32 [N, D]."""
+        logits: Floats = features @ self.weights + self.bias
+        return logits
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:

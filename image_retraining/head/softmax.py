@@ -24,7 +24,7 @@ def evaluate(
         class_weights: float32 [C], above 0, how much a photo of each class counts in the weighted
             cross entropy; None for all alike.
     """
-    return of_logits(features @ head.weights + head.bias, label_ids, class_weights)
+    return of_logits(head.logits(features), label_ids, class_weights)
 
 
 def of_logits(logits: Floats, label_ids: Ints, class_weights: Floats | None = None) -> Evaluation:

@@ -6,7 +6,7 @@ from functools import singledispatchmethod
 
 from absl import logging
 
-from image_retraining.evaluation.intervals import wilson
+from image_retraining.evaluation.intervals import of_accuracy
 from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.exports.proof import must_be_the_same
 from image_retraining.foundation.records import Catalog, Extraction, TrainingReport
@@ -99,7 +99,7 @@ class Log:
         if finding.validation is not None:
             accuracy, count = finding.validation.accuracy, len(finding.validation.label_ids)
             _log_step(step, f"Validation accuracy = {accuracy * 100:.1f}% (N={count})")
-            ends = interval(wilson(round(accuracy * count), count))
+            ends = interval(of_accuracy(accuracy, count))
             _log_step(step, f"95% interval of the validation accuracy: {ends}")
 
     @tell.register
@@ -233,7 +233,7 @@ class Log:
             proof.accuracy * 100,
             proof.head_accuracy * 100,
         )
-        ends = interval(wilson(round(proof.accuracy * count), count))
+        ends = interval(of_accuracy(proof.accuracy, count))
         logging.info("95%% interval of the accuracy of the written %s: %s", finding.name, ends)
         drop = (proof.head_accuracy - proof.accuracy) * 100
         if drop > self._max_accuracy_drop:

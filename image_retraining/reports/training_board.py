@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
-from image_retraining.evaluation.intervals import wilson
+from image_retraining.evaluation.intervals import of_accuracy
 from image_retraining.evaluation.ranking_quality import mean_of_defined, one_against_rest
 from image_retraining.foundation.records import Evaluation, Floats, TrainingReport
 from image_retraining.head.softmax import figures, softmax
@@ -145,8 +145,7 @@ class TensorBoardWriter:
 
 def _interval(evaluation: Evaluation) -> dict[str, Floats]:
     """Returns the ends of the accuracy's interval of 95%, float32 [1] each."""
-    count = len(evaluation.label_ids)
-    ends = wilson(round(evaluation.accuracy * count), count)
+    ends = of_accuracy(evaluation.accuracy, len(evaluation.label_ids))
     scalars = interval_scalars("accuracy", ends)
     return {name: np.array([end], np.float32) for name, end in scalars.items()}
 
