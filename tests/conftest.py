@@ -5,6 +5,7 @@ import io
 import os
 import resource
 import signal
+import socket
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -202,6 +203,14 @@ def interrupt_unheard(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     note = SimpleNamespace(is_made=False, holds_back=0, kind=KeyboardInterrupt)
     monkeypatch.setattr(interruption, "_note", note)
     return lambda: setattr(note, "is_made", True)
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """An address of this machine where nothing listens."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{closed.getsockname()[1]}/module/1"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from image_retraining.backbone.loading import Backbone
+from image_retraining.features.engines.choice import EngineChoice
+from image_retraining.features.engines.engine import BATCH_SIZE
+from image_retraining.foundation.records import Floats
+
 FEATURE_SIZE = 5
 WEIGHTS: Any = np.random.default_rng(7).normal(size=[3, FEATURE_SIZE]).astype(np.float32)
 TRAINING_SHIFT = 1000.0
@@ -31,6 +36,12 @@ def expected_features(photos: Any) -> Any:
 def features(weights: Any, photos: Any) -> Any:
     """Returns each photo's mean colour times the weights."""
     return tf.matmul(tf.reduce_mean(photos, [1, 2]), weights)
+
+
+def vectors_of(backbone: Backbone, photos: Floats, engine: str = "tensorflow") -> Floats:
+    """Returns the feature vectors of a batch's photos at most, by an engine."""
+    padded = np.pad(photos, [(0, BATCH_SIZE - len(photos)), (0, 0), (0, 0), (0, 0)])
+    return EngineChoice(engine).make(backbone)(padded)[: len(photos)]
 
 
 def photos_spec(*shape: int | None, dtype: Any = tf.float32, name: str = "photos") -> Any:

@@ -12,7 +12,8 @@ from image_retraining.foundation.errors import ModuleError
 PREFIX = "keras:"
 # In place of a file of weights: numbers drawn by a seed, for tests.
 RANDOM = "random"
-POOLINGS = ("average", "max", "flatten")
+AVERAGE, MAX, FLATTEN = "average", "max", "flatten"
+POOLINGS = (AVERAGE, MAX, FLATTEN)
 _MODEL_FILES = (".keras", ".h5", ".hdf5")
 _SIDE = 224
 # Networks of keras.applications, and height and width of the photos that each was trained on; a
@@ -57,6 +58,11 @@ class KerasName:
 
     network: str
     weights: str
+
+    @property
+    def file(self) -> str:
+        """The file of weights; '' where they are not in one of the person's."""
+        return "" if self.weights == RANDOM else self.weights
 
     @classmethod
     def of(cls, handle: str) -> "KerasName":

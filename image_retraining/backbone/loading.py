@@ -9,6 +9,7 @@ from absl import logging
 from image_retraining.backbone.freezing import FREEZING_VERSION, freeze
 from image_retraining.backbone.graphs import parsed_graph, photo_shape
 from image_retraining.backbone.handles import MODULE_RULE, OFFLINE_MODULE
+from image_retraining.backbone.keras_names import AVERAGE
 from image_retraining.backbone.sources.source import Request
 from image_retraining.backbone.sources.table import find
 from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules, ModuleKey
@@ -46,7 +47,7 @@ def load_backbone(
     *,
     image_size: tuple[int, int] | None = None,
     is_default: bool = False,
-    pooling: str = "average",
+    pooling: str = AVERAGE,
     feature_layer: str = "",
     kept: FrozenModules | None = None,
 ) -> Backbone:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from image_retraining.backbone.handles import DEFAULT_MODULE, OFFLINE_MODULE
-from image_retraining.backbone.keras_names import POOLINGS
+from image_retraining.backbone.keras_names import AVERAGE, POOLINGS
 from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.foundation.own_folders import user_cache
 from image_retraining.foundation.settings import (
@@ -113,7 +113,7 @@ class RetrainConfig:
         group="Module",
     )
     pooling: str = setting(
-        "average",
+        AVERAGE,
         "What becomes of the last map of features of a Keras network: its average, its maximum, or "
         "all of it one after the other.",
         group="Module",

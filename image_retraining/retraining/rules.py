@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from image_retraining.backbone.keras_names import is_keras
+from image_retraining.backbone.keras_names import AVERAGE, is_keras
 from image_retraining.foundation.settings import (
     check_at_least,
     check_kinds,
@@ -64,7 +64,7 @@ def check(config: RetrainConfig) -> None:
 
 def _check_module(config: RetrainConfig) -> None:
     image_size(config.image_size)
-    for name, usual in (("pooling", "average"), ("feature_layer", "")):
+    for name, usual in (("pooling", AVERAGE), ("feature_layer", "")):
         require(
             getattr(config, name) == usual or is_keras(config.tfhub_module),
             f"--{name} is for networks and models of Keras",

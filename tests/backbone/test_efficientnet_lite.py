@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from modules_made_here import vectors_of
 
 from image_retraining.backbone.handles import EFFICIENTNET_LITE, OFFLINE_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
@@ -20,8 +21,6 @@ from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.tflite.reader import TFLiteModel
 from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
-from image_retraining.features.engines.choice import EngineChoice
-from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.records import Floats, Head
 from image_retraining.photos.pixels import pixels
@@ -44,12 +43,6 @@ def photos() -> Floats:
     paths = [path for folder in folders for path in sorted(folder.glob("*.jpg"))[:2]]
     assert len(paths) == 10
     return np.stack([pixels(path.read_bytes(), SIZE).numpy() for path in paths])
-
-
-def features(backbone: Backbone, photos: Floats, engine: str = "tensorflow") -> Floats:
-    missing = BATCH_SIZE - len(photos)
-    padded = np.pad(photos, [(0, missing), (0, 0), (0, 0), (0, 0)])
-    return EngineChoice(engine).make(backbone)(padded)[: len(photos)]
 
 
 # Computed on 2026-11-28 with PyTorch 2.13.0 from its own reading of the files, batch normalisation
@@ -93,7 +86,7 @@ def test_features_are_those_that_pytorch_gives(
 ) -> None:
     found = load_backbone(name, image_size=(side, side))
     photo = pixels(STAR.read_bytes(), (side, side)).numpy()
-    (vector,) = features(found, photo[np.newaxis])
+    (vector,) = vectors_of(found, photo[np.newaxis])
     assert vector.shape == (1280,)
     # Decoders of JPEG differ in the last bit here and there.
     np.testing.assert_allclose(vector[::160], some, atol=2e-3)
@@ -111,7 +104,7 @@ def test_it_works_offline(photos: Floats, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(hub, "resolve", no_network)
     found = load_backbone(OFFLINE_MODULE)
     assert (found.image_size, found.feature_size) == (SIZE, 1280)
-    assert features(found, photos).shape == (10, 1280)
+    assert vectors_of(found, photos).shape == (10, 1280)
     assert "Google" in found.credit
     assert "ML Illustrated" in found.credit
 
@@ -145,7 +138,7 @@ def test_its_graph_is_of_plain_ops_and_float32(backbone: Backbone) -> None:
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_a_photo_of_one_grey_has_features(backbone: Backbone, level: float) -> None:
-    vectors = features(backbone, np.full([1, *SIZE, 3], level, np.float32))
+    vectors = vectors_of(backbone, np.full([1, *SIZE, 3], level, np.float32))
     assert np.isfinite(vectors).all()
     assert vectors.std() > 0
 
@@ -153,15 +146,15 @@ def test_a_photo_of_one_grey_has_features(backbone: Backbone, level: float) -> N
 def test_features_of_a_photo_do_not_depend_on_its_neighbours(
     backbone: Backbone, photos: Floats
 ) -> None:
-    together = features(backbone, photos)
-    alone = np.concatenate([features(backbone, photo[np.newaxis]) for photo in photos[:3]])
+    together = vectors_of(backbone, photos)
+    alone = np.concatenate([vectors_of(backbone, photo[np.newaxis]) for photo in photos[:3]])
     np.testing.assert_allclose(together[:3], alone, atol=1e-4)
     # Photos that had equal features would pass the above.
     assert np.abs(together[0] - together[1]).max() > 0.1
 
 
 def test_openvino_gives_the_same_features(backbone: Backbone, photos: Floats) -> None:
-    got, wanted = features(backbone, photos, "openvino"), features(backbone, photos)
+    got, wanted = vectors_of(backbone, photos, "openvino"), vectors_of(backbone, photos)
     np.testing.assert_allclose(got, wanted, atol=1e-4 * float(np.abs(wanted).max()))
 
 

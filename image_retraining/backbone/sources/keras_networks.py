@@ -4,13 +4,14 @@ import sys
 import urllib.error
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from absl import logging
 
-from image_retraining.backbone.keras_names import NETWORKS, PREFIX, RANDOM, KerasName
+from image_retraining.backbone.keras_names import NETWORKS, PREFIX, KerasName
 from image_retraining.backbone.sources.downloads import DOWNLOAD_ERRORS, no_silence, why
 from image_retraining.backbone.sources.source import ImageSize
 from image_retraining.foundation.errors import ModuleError, first_line
@@ -43,29 +44,31 @@ def network(name: KerasName, image_size: ImageSize | None, pooling: str | None) 
                 include_top=False, weights=weights, pooling=pooling, input_shape=(*size, 3)
             )
 
-    # Whether the size suits is asked before anything is downloaded.
-    try:
-        model = built(None)
-    except ValueError as error:
-        raise ModuleError(
-            f"--image_size must be one that {PREFIX}{name.network} takes. Got {size} (height, "
-            f"width): {first_line(error)}"
-        ) from error
-    if name.weights == RANDOM:
-        model.set_weights(list(_drawn(model)))
-    elif name.weights:
-        model.set_weights(_stored(name, model))
-    else:
-        model = _of_imagenet(name.network, built)
+    def unweighted() -> Any:
+        try:
+            return built(None)
+        except ValueError as error:
+            raise ModuleError(
+                f"--image_size must be one that {PREFIX}{name.network} takes. Got {size} (height, "
+                f"width): {first_line(error)}"
+            ) from error
+
+    if not name.weights:
+        return _of_imagenet(name.network, partial(built, "imagenet"), unweighted)
+    model = unweighted()
+    model.set_weights(_stored(name, model) if name.file else list(_drawn(model)))
     return model
 
 
-def _of_imagenet(network: str, built: Callable[[str], Any]) -> Any:
+def _of_imagenet(network: str, weighted: Callable[[], Any], unweighted: Callable[[], Any]) -> Any:
     logging.info("Taking the weights of %s from Keras, which downloads them if need be", network)
     try:
         with no_silence():
-            return built("imagenet")
+            return weighted()
     except Exception as error:
+        if isinstance(error, ValueError):
+            # Of the size, about which Keras complains before it downloads, or of the file.
+            unweighted()
         # Keras makes a bare Exception, which names the address, of what urllib says.
         cause = error.__context__ if type(error) is Exception else error
         if not isinstance(cause, DOWNLOAD_ERRORS):

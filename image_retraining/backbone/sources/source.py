@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from image_retraining.backbone.keras_names import AVERAGE
+
 # (H, W) of photos.
 ImageSize = tuple[int, int]
 
@@ -26,7 +28,7 @@ class Request:
     handle: str
     image_size: ImageSize | None
     patience: float
-    pooling: str = "average"
+    pooling: str = AVERAGE
     feature_layer: str = ""
 
 
