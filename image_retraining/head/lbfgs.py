@@ -7,10 +7,11 @@ divided by the sum of the weights, with C = 1 / (l2 * that sum).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.records import Floats, Head, Ints
@@ -73,7 +74,7 @@ def solve(
 
     objective = _Objective(samples, l2, label_smoothing)
     size = sum(features.size for features in samples.features) * samples.label_count
-    with threadpool_limits(1 if size < _SMALL else None):
+    with _thread_pools().limit(limits=1 if size < _SMALL else None):
         found = minimize(
             objective,
             objective.packed(start),
@@ -87,6 +88,12 @@ def solve(
             },
         )
     return Solution(objective.head(found.x), float(found.fun), int(found.nit), found.status != 1)
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Returns those of the libraries that compute, which to find takes as long as a small head."""
+    return ThreadpoolController()
 
 
 class _Objective:

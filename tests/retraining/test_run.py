@@ -48,6 +48,7 @@ def settings(photos: Path, colour_module: Path) -> dict[str, Any]:
         "module": colour_module,
         "bottleneck_dir": photos.parent / "cache",
         "how_many_training_steps": 60,
+        "cross_validate": -1,
     }
 
 

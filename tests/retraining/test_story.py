@@ -62,6 +62,8 @@ def settings(tmp_path: Path, colour_photos: Path, colour_module: Path) -> dict[s
         "summaries_dir": str(out / "logs"),
         "checkpoint_path": str(out / "checkpoint"),
         "how_many_training_steps": 50,
+        # Folds have tests of their own.
+        "cross_validate": -1,
     }
 
 

@@ -70,6 +70,8 @@ def config(out: Path, photos: Path, module: Path, **settings: Any) -> RetrainCon
         "checkpoint_path": str(out / "checkpoint"),
         "intermediate_output_graphs_dir": str(out / "intermediate"),
         "how_many_training_steps": 50,
+        # Folds have tests of their own.
+        "cross_validate": -1,
     }
     return RetrainConfig(**{**defaults, **settings})
 
@@ -79,7 +81,7 @@ def line_of(out: Path, photos: Path, module: Path, *more: str) -> list[str]:
         *(sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"),
         *(f"--bottleneck_dir={out.parent / 'bottlenecks'}", f"--output_graph={out / 'graph.pb'}"),
         *(f"--output_labels={out / 'labels.txt'}", f"--summaries_dir={out / 'logs'}"),
-        *(f"--checkpoint_path={out / 'checkpoint'}", *more),
+        *(f"--checkpoint_path={out / 'checkpoint'}", "--cross_validate=-1", *more),
     ]
 
 
