@@ -26,8 +26,8 @@ class Pool:
         paths: N file names.
         groups: int [N], equal for photos that must be of one fold: of one content, one object by
             their names, or one moment by their vectors.
-        near: the nearest photos of each that are not of its content or object; None where all
-            photos stand for themselves.
+        near: the nearest photos of each that are not of its content or object; None where nobody
+            looked for them, nor for photos of one moment.
     """
 
     parts: tuple[FeatureSet, ...]
@@ -56,19 +56,27 @@ class Pool:
         paths = tuple(self.paths[row] for row in kept.tolist())
         return Pool(self.parts, self.places[kept], self.label_ids[kept], paths, self.groups[kept])
 
+    def counts(self, label_count: int) -> tuple[int, ...]:
+        """Returns C numbers, how many photos each class has."""
+        return tuple(np.bincount(self.label_ids, minlength=label_count).tolist())
+
     def group_counts(self, label_count: int) -> Positions:
         """Returns int [C], of how many groups each class is."""
         return group_counts(self.label_ids, self.groups, label_count)
 
 
 def pool_of(
-    sets: Mapping[Split, FeatureSet], *, object_of: Callable[[str], bytes] = lambda _: b""
+    sets: Mapping[Split, FeatureSet],
+    *,
+    object_of: Callable[[str], bytes] = lambda _: b"",
+    compares: bool = True,
 ) -> Pool:
     """Returns the photos of all splits.
 
     Args:
         sets: the photos, at least one in all.
         object_of: path → what is equal for photos of one object, b"" where nothing tells.
+        compares: whether those of one moment are looked for, which takes the square of time.
     """
     parts = tuple(sets.values())
     label_ids = np.concatenate([part.label_ids for part in parts])
@@ -86,6 +94,8 @@ def pool_of(
     keys = [[digests[place], object_of(paths[place])] for place in places.tolist()]
     chosen = tuple(paths[place] for place in places.tolist())
     pool = Pool(parts, places, label_ids[places], chosen, groups_by_keys(keys))
+    if not compares:
+        return pool
     vectors = pool.vectors(np.arange(len(pool)))
     weigh_alike(vectors, [vectors.shape[1]])
     near = nearest(vectors, _NEIGHBOURS, pool.groups)

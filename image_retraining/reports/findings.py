@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from image_retraining.evaluation.advice import Advice
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.evaluation.copies import Duplicates
 from image_retraining.evaluation.cross_validation import CrossValidation
@@ -156,6 +157,19 @@ class WrongLabels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Advised:
+    """What to do next, by what was measured.
+
+    Attributes:
+        advice: each with its figures.
+        labels: C class names.
+    """
+
+    advice: tuple[Advice, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """A file, or a folder, that was written and proven.
 
@@ -201,6 +215,7 @@ class Ended:
         judged: how it did on the test photos.
         wrong_labels: which labels look wrong; None unless they were looked for.
         exports: what was written.
+        advised: what to do next.
         seconds: how long each stage took, in their order.
         example: the command that tries the result out, in words.
         summaries_dir: where TensorBoard's files are.
@@ -219,6 +234,7 @@ class Ended:
     judged: Judged
     wrong_labels: WrongLabels | None
     exports: tuple[Exported, ...]
+    advised: Advised
     seconds: Mapping[str, float]
     example: tuple[str, ...]
     summaries_dir: str

@@ -13,9 +13,11 @@ from image_retraining.foundation.records import Catalog, Extraction, TrainingRep
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
 from image_retraining.photos.counts import log_counts
+from image_retraining.reports.advice_lines import advice_lines
 from image_retraining.reports.calibration_lines import calibration_line
 from image_retraining.reports.curve_lines import curve_lines
 from image_retraining.reports.findings import (
+    Advised,
     Calibrated,
     Copies,
     CrossValidated,
@@ -194,6 +196,11 @@ class Log:
             )
         saved = "final result" if finding.name == "graph" else finding.name
         logging.info("Save %s to : %s", saved, finding.path)
+
+    @tell.register
+    def _(self, finding: Advised) -> None:
+        for line in advice_lines(finding.advice, finding.labels):
+            logging.info("%s", line)
 
     @tell.register
     def _(self, finding: Ended) -> None:

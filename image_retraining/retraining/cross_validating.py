@@ -50,27 +50,26 @@ class CrossValidationSettings:
         )
 
 
-def pool(sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings) -> Pool | None:
-    """Returns all photos as one set; None where nobody asked to judge by them, or needs it.
+def pool(sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings) -> Pool:
+    """Returns all photos as one set; many that nobody asked to judge by are not compared.
 
     Raises:
         SettingError: there are to be more folds than the smallest class has photos.
     """
-    if not (_is_asked_for(settings) or _needs_it(sets, labels, settings)):
-        return None
-    found = pool_of(sets, object_of=object_of)
+    compares = _is_asked_for(settings) or sum(map(len, sets.values())) <= _MOST_UNASKED
+    found = pool_of(sets, object_of=object_of, compares=compares)
     if settings.cross_validate > 0:
         check_fold_count(found, labels, settings.cross_validate)
     return found
 
 
 def judge_by_all(
-    photos: Pool | None, labels: tuple[str, ...], settings: CrossValidationSettings
+    photos: Pool, sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings
 ) -> CrossValidated | None:
-    """Returns how heads do on photos that they have not met; None without photos."""
-    if photos is None:
-        return None
+    """Returns how heads do on photos that they have not met; None where nobody needs it."""
     is_asked_for = _is_asked_for(settings)
+    if not (is_asked_for or _needs_it(sets, labels, settings)):
+        return None
     if is_asked_for:
         logging.info("Cross-validating")
     found = cross_validate(
@@ -87,13 +86,13 @@ def judge_by_all(
 
 
 def learn_from_fewer(
-    photos: Pool | None,
+    photos: Pool,
     labels: tuple[str, ...],
     crossed: CrossValidated | None,
     settings: CrossValidationSettings,
 ) -> LearningCurve | None:
     """Returns how heads do that learn from fewer photos; None unless that is asked for."""
-    if photos is None or crossed is None or not settings.learning_curve:
+    if crossed is None or not settings.learning_curve:
         return None
     logging.info("Learning from fewer photos")
     wishes = settings.head_wishes(labels)
@@ -104,7 +103,7 @@ def of_all(
     sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings
 ) -> CrossValidation | None:
     """Returns how heads do on photos that they have not met, in so many folds as are asked for."""
-    found = judge_by_all(pool(sets, labels, settings), labels, settings)
+    found = judge_by_all(pool(sets, labels, settings), sets, labels, settings)
     return found.found if found else None
 
 

@@ -28,7 +28,7 @@ from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.reports.run_log import RunLog
 from image_retraining.reports.settings_file import SettingsFile
 from image_retraining.reports.tensorboard import TensorBoard
-from image_retraining.retraining import cross_validating, run_folder
+from image_retraining.retraining import advising, cross_validating, run_folder
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.output_names import check_output_names
 from image_retraining.retraining.outputs import check_outputs
@@ -84,25 +84,26 @@ def _told(
     trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
     calibrated = evaluating.look_how_sure(trained.head, sets, judging)
     head = stages.done("calibrated", calibrated).head
-    by_all = cross_validating.judge_by_all(pool, labels, crossing)
+    by_all = cross_validating.judge_by_all(pool, sets, labels, crossing)
     stages.done("cross_validated", by_all)
     curve = cross_validating.learn_from_fewer(pool, labels, by_all, crossing)
     stages.done("learning_curve", curve)
     judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
     wrong = evaluating.look_at_labels(sets, labels, judging, seen.others)
     stages.done("wrong_labels", wrong)
+    found = partial(advising.advise, pool, copies=seen.copies, crossed=by_all, curve=curve)
     raise_if_interrupted()
     facts = exporting.facts(seen.catalog, backbone, judged, calibrated, wishes)
     proven = exporting.export(calibrated, backbone, sets, facts, wishes, results)
     _place(results, stages.done("exports", proven), tell)
+    stages.done("advised", found(judged=judged, wrong=wrong))
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
     photo = f"--image={_example([(judged.paths, judged.evaluation), validated])}"
-    is_asked_for = backbone.handle == config.tfhub_module
     ended = stages.told(
         example=(*label_image.split(), *run_folder.graph_to_name(config), photo),
         summaries_dir=config.summaries_dir,
         left_over=left_over,
-        stands_in_for="" if is_asked_for else config.tfhub_module,
+        stands_in_for=_stood_in_for(config, backbone.handle),
     )
     return tell(ended)
 
@@ -155,6 +156,11 @@ def _readable(
         catalog, extraction = of_readable(catalog, extraction)
         stages.mend(catalog=catalog, extraction=extraction)
     return catalog, extraction
+
+
+def _stood_in_for(config: RetrainConfig, handle: str) -> str:
+    """Returns the module that another one was taken for; '' where it is the one asked for."""
+    return "" if handle == config.tfhub_module else config.tfhub_module
 
 
 def _place(results: contextlib.ExitStack, exports: tuple[Exported, ...], tell: Reporters) -> None:

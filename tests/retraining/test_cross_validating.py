@@ -38,7 +38,7 @@ def sets_of(**counts: tuple[int, int]) -> dict[Split, FeatureSet]:
 
 def judged(sets: dict[Split, FeatureSet], **settings: Any) -> CrossValidated | None:
     how = crossing(**settings)
-    return judge_by_all(pool(sets, LABELS, how), LABELS, how)
+    return judge_by_all(pool(sets, LABELS, how), sets, LABELS, how)
 
 
 ENOUGH, FEW = (5, 6), (6, 4)
@@ -88,7 +88,7 @@ def test_a_learning_curve_is_drawn_if_it_is_asked_for() -> None:
     for settings in ({"learning_curve": True}, {"learning_curve": True, "cross_validate": -1}):
         how = crossing(**settings)
         photos = pool(sets, LABELS, how)
-        crossed = judge_by_all(photos, LABELS, how)
+        crossed = judge_by_all(photos, sets, LABELS, how)
         assert crossed
         assert not crossed.few_to_judge_by
         curve = learn_from_fewer(photos, LABELS, crossed, how)
