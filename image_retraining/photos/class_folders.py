@@ -112,8 +112,8 @@ def _essence(label: str) -> str:
     return " ".join(composed(visible).casefold().split())
 
 
-def check_is_folder(image_dir: str) -> None:
-    """Raises PhotoError unless --image_dir is a folder."""
+def check_is_folder(image_dir: str, *, setting: str = "--image_dir") -> None:
+    """Raises PhotoError unless --image_dir, or what another setting names, is a folder."""
     if not image_dir:
         raise PhotoError(
             "--image_dir must name a folder with one sub-folder of photos a class, as in "
@@ -121,4 +121,4 @@ def check_is_folder(image_dir: str) -> None:
         )
     if not os.path.isdir(image_dir):
         was = "is a file" if os.path.exists(image_dir) else "does not exist"
-        raise PhotoError(f"--image_dir must be a folder. Got {image_dir}, which {was}.")
+        raise PhotoError(f"{setting} must be a folder. Got {image_dir}, which {was}.")

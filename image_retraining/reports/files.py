@@ -1,4 +1,4 @@
-"""Findings → files that other programs read: metrics, and photos whose label looks wrong."""
+"""Findings → files that other programs read: metrics, wrong labels, photos to label next."""
 
 import contextlib
 
@@ -6,7 +6,8 @@ from absl import logging
 
 from image_retraining.evaluation.cross_validation import CrossValidation
 from image_retraining.evaluation.learning_curve import LearningCurve
-from image_retraining.reports.findings import CrossValidated, Judged, WrongLabels
+from image_retraining.reports.findings import CrossValidated, Judged, LabelNext, WrongLabels
+from image_retraining.reports.label_next_lines import writing_label_next
 from image_retraining.reports.metrics_file import writing_metrics_file
 from image_retraining.reports.odd_photos import writing_wrong_labels
 
@@ -30,6 +31,22 @@ class MetricsFile:
             writing = writing_metrics_file(self._path, finding.metrics, *also)
             self._results.enter_context(writing)
             logging.info("Save metrics to : %s", self._path)
+
+    def close(self) -> None:
+        """Does nothing: whoever has the results places them."""
+
+
+class LabelNextFile:
+    """Writes the photos to label next, as --label_next_file asks."""
+
+    def __init__(self, path: str, results: contextlib.ExitStack) -> None:
+        self._path, self._results = path, results
+
+    def tell(self, finding: object) -> None:
+        """Writes the file, which takes its place with the other results."""
+        if isinstance(finding, LabelNext):
+            self._results.enter_context(writing_label_next(self._path, finding))
+            logging.info("Save photos to label next to : %s", self._path)
 
     def close(self) -> None:
         """Does nothing: whoever has the results places them."""

@@ -8,6 +8,7 @@ from image_retraining.evaluation.advice import Advice
 from image_retraining.evaluation.calibration import Calibration
 from image_retraining.evaluation.copies import Duplicates
 from image_retraining.evaluation.cross_validation import CrossValidation
+from image_retraining.evaluation.label_next import Candidate
 from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.evaluation.unknown import FeatureRule
@@ -19,6 +20,7 @@ from image_retraining.foundation.records import (
     Extraction,
     Head,
     Split,
+    Unreadable,
 )
 from image_retraining.head.best_head import HeadChoice
 
@@ -157,6 +159,23 @@ class WrongLabels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelNext:
+    """Which photos to label next.
+
+    Attributes:
+        candidates: what labelling teaches most first.
+        labels: C class names.
+        labelled_count: how many others are labelled already.
+        unreadable: those that could not be read.
+    """
+
+    candidates: tuple[Candidate, ...]
+    labels: tuple[str, ...]
+    labelled_count: int
+    unreadable: tuple[Unreadable, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Advised:
     """What to do next, by what was measured.
 
@@ -214,6 +233,7 @@ class Ended:
         learning_curve: how they grow with the photos; None unless it was asked for.
         judged: how it did on the test photos.
         wrong_labels: which labels look wrong; None unless they were looked for.
+        label_next: which photos to label next; None unless that was asked for.
         exports: what was written.
         advised: what to do next.
         seconds: how long each stage took, in their order.
@@ -233,6 +253,7 @@ class Ended:
     learning_curve: LearningCurve | None
     judged: Judged
     wrong_labels: WrongLabels | None
+    label_next: LabelNext | None
     exports: tuple[Exported, ...]
     advised: Advised
     seconds: Mapping[str, float]

@@ -24,9 +24,11 @@ from image_retraining.reports.findings import (
     Ended,
     Exported,
     Judged,
+    LabelNext,
     Trained,
     WrongLabels,
 )
+from image_retraining.reports.label_next_lines import label_next_lines
 from image_retraining.reports.metrics_tables import (
     cross_validation_lines,
     interval,
@@ -179,6 +181,11 @@ class Log:
         for line in wrong_labels_lines(
             finding.issues, finding.labels, photo_count=finding.photo_count
         ):
+            logging.info("%s", line)
+
+    @tell.register
+    def _(self, finding: LabelNext) -> None:
+        for line in label_next_lines(finding):
             logging.info("%s", line)
 
     @tell.register

@@ -336,6 +336,17 @@ class RetrainConfig:
         "what twice the photos may bring; with the folds of --cross_validate, or 5.",
         group="Results",
     )
+    label_next: str = setting(
+        "",
+        "Folder of photos without labels, apart from --image_dir: which of them to label next.",
+        group="Results",
+    )
+    label_next_file: str = setting(
+        "",
+        "CSV file to write the photos of --label_next to, the one that labelling would teach most "
+        "of first, each with its likely label.",
+        group="Results",
+    )
     print_misclassified_test_images: bool = setting(
         default=False, meaning="List the test photos that the head got wrong.", group="Results"
     )

@@ -16,7 +16,10 @@ from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
 
 _FILES = ("output_graph", "output_labels", "checkpoint_path")
-_FILES_IF_NAMED = ("metrics_file", "label_issues_file", "tflite_output_file", "onnx_output_file")
+_FILES_IF_NAMED = (
+    *("metrics_file", "label_issues_file", "label_next_file"),
+    *("tflite_output_file", "onnx_output_file"),
+)
 # What the settings may name besides folders and results.
 _FILES_THAT_ARE_READ = ("class_weight", "tfhub_module")
 

@@ -82,6 +82,12 @@ def _check_judging(config: RetrainConfig) -> None:
         "-1 for never",
         config.cross_validate,
     )
+    require(
+        bool(config.label_next) == bool(config.label_next_file),
+        "--label_next, a folder of photos without labels, and --label_next_file, the CSV file to "
+        "list them in, must be given together",
+        f"--label_next={config.label_next} and --label_next_file={config.label_next_file}",
+    )
     if config.metrics_file:
         check_metrics_file(config.metrics_file)
 

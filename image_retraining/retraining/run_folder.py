@@ -29,6 +29,7 @@ NAMES = {
     "onnx_output_file": "",
     "metrics_file": "",
     "label_issues_file": "",
+    "label_next_file": "",
 }
 _LOG, _LOCK = "run.log", ".lock"
 # Results that an earlier run may have left where this one writes none; the others are no results.

@@ -21,14 +21,14 @@ from image_retraining.foundation.records import Catalog, Evaluation, Extraction,
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
-from image_retraining.reports.files import MetricsFile, WrongLabelsFile
+from image_retraining.reports.files import LabelNextFile, MetricsFile, WrongLabelsFile
 from image_retraining.reports.findings import Copies, Ended, Exported, Proven
 from image_retraining.reports.log import Log, MisclassifiedLog
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.reports.run_log import RunLog
 from image_retraining.reports.settings_file import SettingsFile
 from image_retraining.reports.tensorboard import TensorBoard
-from image_retraining.retraining import advising, cross_validating, run_folder
+from image_retraining.retraining import advising, cross_validating, ranking, run_folder
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.output_names import check_output_names
 from image_retraining.retraining.outputs import check_outputs
@@ -67,6 +67,7 @@ def _told(
     stages, wanted = _Stages(tell), partial(part_of, config)
     left_over, may_replace = run_folder.left_over(config), run_folder.may_replace(config)
     catalog = stages.done("catalog", scan(config.image_dir, **config.splitting))
+    waiting = ranking.find(config.label_next, config.image_dir)
     with open_cache(config.bottleneck_dir) as cache:
         _start_tensorflow(config)
         stages.done("start", None)
@@ -74,7 +75,7 @@ def _told(
 
         wishes = replace(wanted(exporting.ExportSettings), overwrite=may_replace)
         exporting.check(wishes)
-        seen = _seen(config, catalog, cache, stages)
+        seen = _seen(config, catalog, waiting, cache, stages)
     labels, backbone = seen.catalog.labels, seen.backbone
     judging = wanted(evaluating.JudgingSettings)
     sets = evaluating.without_copies(seen.extraction.sets, seen.copies)
@@ -91,6 +92,7 @@ def _told(
     judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
     wrong = evaluating.look_at_labels(sets, labels, judging, seen.others)
     stages.done("wrong_labels", wrong)
+    stages.done("label_next", ranking.rank(seen.unlabelled, head, sets, labels))
     found = partial(advising.advise, pool, copies=seen.copies, crossed=by_all, curve=curve)
     raise_if_interrupted()
     facts = exporting.facts(seen.catalog, backbone, judged, calibrated, wishes)
@@ -99,13 +101,17 @@ def _told(
     stages.done("advised", found(judged=judged, wrong=wrong))
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
     photo = f"--image={_example([(judged.paths, judged.evaluation), validated])}"
-    ended = stages.told(
-        example=(*label_image.split(), *run_folder.graph_to_name(config), photo),
-        summaries_dir=config.summaries_dir,
-        left_over=left_over,
-        stands_in_for=_stood_in_for(config, backbone.handle),
-    )
-    return tell(ended)
+    example = (*label_image.split(), *run_folder.graph_to_name(config), photo)
+    return tell(stages.told(example=example, left_over=left_over, **_of_settings(config, backbone)))
+
+
+def _of_settings(config: RetrainConfig, backbone: Any) -> dict[str, str]:
+    """Returns what Ended says of the settings."""
+    is_asked_for = backbone.handle == config.tfhub_module
+    return {
+        "summaries_dir": config.summaries_dir,
+        "stands_in_for": "" if is_asked_for else config.tfhub_module,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,7 @@ class _Seen:
         extraction: their feature vectors.
         copies: which of them are one and the same.
         others: what other modules have of them.
+        unlabelled: the photos without labels that are to be ranked; None without.
     """
 
     catalog: Catalog
@@ -125,10 +132,15 @@ class _Seen:
     extraction: Extraction
     copies: Copies
     others: Sequence[Mapping[bytes, Floats]]
+    unlabelled: Extraction | None
 
 
 def _seen(
-    config: RetrainConfig, catalog: Catalog, cache: BottleneckCache, stages: "_Stages"
+    config: RetrainConfig,
+    catalog: Catalog,
+    waiting: Catalog | None,
+    cache: BottleneckCache,
+    stages: "_Stages",
 ) -> _Seen:
     """Returns what the stages before the training found, which are told."""
     from image_retraining.retraining import evaluating, extracting  # noqa: PLC0415 - as above
@@ -145,7 +157,11 @@ def _seen(
     copies = stages.done("copies", found)
     asked = evaluating.other_vectors if config.label_issues_file else lambda *_: ()
     others = asked(extraction.sets, backbone.fingerprint, cache)
-    return _Seen(catalog, backbone, extraction, copies, others)
+    unlabelled = None
+    if waiting is not None:
+        plain = replace(how, views=replace(how.views, count=0))
+        unlabelled = extracting.extract(waiting, backbone, cache, plain)
+    return _Seen(catalog, backbone, extraction, copies, others, unlabelled)
 
 
 def _readable(
@@ -156,11 +172,6 @@ def _readable(
         catalog, extraction = of_readable(catalog, extraction)
         stages.mend(catalog=catalog, extraction=extraction)
     return catalog, extraction
-
-
-def _stood_in_for(config: RetrainConfig, handle: str) -> str:
-    """Returns the module that another one was taken for; '' where it is the one asked for."""
-    return "" if handle == config.tfhub_module else config.tfhub_module
 
 
 def _place(results: contextlib.ExitStack, exports: tuple[Exported, ...], tell: Reporters) -> None:
@@ -214,6 +225,8 @@ def _reporters(config: RetrainConfig, results: contextlib.ExitStack) -> Iterator
         yield MisclassifiedLog()
     if config.label_issues_file:
         yield WrongLabelsFile(config.label_issues_file, results)
+    if config.label_next_file:
+        yield LabelNextFile(config.label_next_file, results)
     # Last, for it says that all else is done.
     if config.output_dir:
         yield SettingsFile(

@@ -148,6 +148,16 @@ def test_defaults_can_be_used() -> None:
         ({"duplicate_cosine": 1.1}, "--duplicate_cosine must be above 0 and at most 1", "1.1"),
         ({"cross_validate": 1}, "--cross_validate must be at least 2 folds, 0 where", "1"),
         ({"cross_validate": -2}, "--cross_validate must be at least 2 folds, 0 where", "-2"),
+        (
+            {"label_next": "x"},
+            "--label_next_file, the CSV file to list them in, must be given together",
+            "--label_next=x and --label_next_file=",
+        ),
+        (
+            {"label_next_file": "x.csv"},
+            "must be given together",
+            "--label_next= and --label_next_file=x.csv",
+        ),
         ({"label_issues_below": 0.0}, "--label_issues_below must be above 0 and at most 1", "0.0"),
         ({"label_issues_below": 1.01}, "--label_issues_below must be above 0 and at most", "1.01"),
         ({"duplicate_cosine": float("nan")}, "--duplicate_cosine must be above 0", "nan"),
