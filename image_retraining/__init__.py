@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from image_retraining.foundation.errors import RetrainError
     from image_retraining.labelling.classifier import load
-    from image_retraining.retraining.run import train
+    from image_retraining.retraining.python import compare, train
 
 __version__ = "0.1.0"
-__all__ = ["RetrainError", "load", "train"]
+__all__ = ["RetrainError", "compare", "load", "train"]
 
 _WHERE = {
     "RetrainError": "image_retraining.foundation.errors",
+    "compare": "image_retraining.retraining.python",
     "load": "image_retraining.labelling.classifier",
-    "train": "image_retraining.retraining.run",
+    "train": "image_retraining.retraining.python",
 }
 
 

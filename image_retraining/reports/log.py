@@ -6,6 +6,7 @@ from functools import singledispatchmethod
 
 from absl import logging
 
+from image_retraining.evaluation.comparison import Comparison
 from image_retraining.evaluation.intervals import of_accuracy
 from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.exports.proof import must_be_the_same
@@ -15,6 +16,7 @@ from image_retraining.head.regularization_path import PathPoint
 from image_retraining.photos.counts import log_counts
 from image_retraining.reports.advice_lines import advice_lines
 from image_retraining.reports.calibration_lines import calibration_line
+from image_retraining.reports.comparison_lines import comparison_lines
 from image_retraining.reports.curve_lines import curve_lines
 from image_retraining.reports.findings import (
     Advised,
@@ -184,6 +186,11 @@ class Log:
             logging.info("%s", line)
 
     @tell.register
+    def _(self, finding: Comparison) -> None:
+        for line in comparison_lines(finding):
+            logging.info("%s", line)
+
+    @tell.register
     def _(self, finding: LabelNext) -> None:
         for line in label_next_lines(finding):
             logging.info("%s", line)
@@ -258,20 +265,6 @@ class Log:
                 drop,
                 self._max_accuracy_drop,
             )
-
-
-class MisclassifiedLog:
-    """Lists the test photos that were answered wrongly."""
-
-    def tell(self, finding: object) -> None:
-        """Logs them."""
-        if isinstance(finding, Judged) and finding.evaluation is not None:
-            logging.info("=== MISCLASSIFIED TEST IMAGES ===")
-            for path, label in finding.misclassified():
-                logging.info("%70s  %s", path, label)
-
-    def close(self) -> None:
-        """Does nothing: lines are written at once."""
 
 
 def _log_step(step: int, text: str) -> None:

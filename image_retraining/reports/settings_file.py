@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from image_retraining import __version__
+from image_retraining.evaluation.comparison import Comparison
 from image_retraining.foundation.files import replacing
 from image_retraining.reports.findings import Ended, Proven, TrainingStarted
 
@@ -48,6 +49,8 @@ class SettingsFile:
 
     def tell(self, finding: object) -> None:
         """Writes that the run has begun, and when it has ended what came of it."""
+        if isinstance(finding, Comparison):
+            self._content["settings"]["tfhub_module"] = finding.recommended.module
         if isinstance(finding, self._begins_with):
             self._write()
         elif isinstance(finding, Ended):

@@ -49,5 +49,8 @@ def run(config: RetrainConfig, *, label_image: str = "label-image") -> int:
     # Half a second that --help need not wait for.
     from image_retraining.retraining import story  # noqa: PLC0415
 
-    story.run(config, label_image=label_image)
+    if config.compare_only:
+        story.compare(config)
+    else:
+        story.run(config, label_image=label_image)
     return 0

@@ -130,6 +130,17 @@ class RetrainConfig:
         "Height and width in pixels, as 224 or 224x192, for a module that takes several sizes.",
         group="Module",
     )
+    compare_modules: str = setting(
+        "",
+        "Modules to compare on these photos, with commas between them, each named as for "
+        "--tfhub_module; the one that is recommended is trained on.",
+        group="Module",
+    )
+    compare_only: bool = setting(
+        default=False,
+        meaning="Compare --compare_modules, and train on none of them.",
+        group="Module",
+    )
     bottleneck_dir: str = setting(
         _default_bottleneck_dir(),
         "Folder that keeps the photos' feature vectors for the next run.",
@@ -347,6 +358,16 @@ class RetrainConfig:
         "of first, each with its likely label.",
         group="Results",
     )
+    compare_file: str = setting(
+        "",
+        "File to write what --compare_modules finds to: .json or .csv.",
+        group="Results",
+    )
+    compare_plot: str = setting(
+        "",
+        "Picture to draw of it, accuracy against time a photo: .png or .svg.",
+        group="Results",
+    )
     print_misclassified_test_images: bool = setting(
         default=False, meaning="List the test photos that the head got wrong.", group="Results"
     )
@@ -404,6 +425,12 @@ class RetrainConfig:
     def module_is_default(self) -> bool:
         """Whether nobody chose the module."""
         return "tfhub_module" not in self.named
+
+    @property
+    def modules_to_compare(self) -> tuple[str, ...]:
+        """The modules of --compare_modules."""
+        names = (name.strip() for name in self.compare_modules.split(","))
+        return tuple(name for name in names if name)
 
     @property
     def export_places(self) -> dict[str, str]:

@@ -57,10 +57,7 @@ def pool(sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings)
         SettingError: there are to be more folds than the smallest class has photos.
     """
     compares = _is_asked_for(settings) or sum(map(len, sets.values())) <= _MOST_UNASKED
-    found = pool_of(sets, object_of=object_of, compares=compares)
-    if settings.cross_validate > 0:
-        check_fold_count(found, labels, settings.cross_validate)
-    return found
+    return _pool(sets, labels, settings, compares=compares)
 
 
 def judge_by_all(
@@ -72,13 +69,7 @@ def judge_by_all(
         return None
     if is_asked_for:
         logging.info("Cross-validating")
-    found = cross_validate(
-        photos,
-        labels,
-        settings.head_wishes(labels),
-        fold_count=max(settings.cross_validate, 0) or _USUAL_FOLDS,
-        seed=settings.seed,
-    )
+    found = _crossed(photos, labels, settings)
     if found is None:
         return None
     step = settings.how_many_training_steps - 1
@@ -102,9 +93,36 @@ def learn_from_fewer(
 def of_all(
     sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings
 ) -> CrossValidation | None:
-    """Returns how heads do on photos that they have not met, in so many folds as are asked for."""
-    found = judge_by_all(pool(sets, labels, settings), sets, labels, settings)
-    return found.found if found else None
+    """Returns how heads do on photos that they have not met, whatever was asked for.
+
+    The folds are as many as are asked for, else 5 at most; None for fewer than two classes of which
+    heads can know some photos without others.
+
+    Raises:
+        SettingError: as for `pool`.
+    """
+    return _crossed(_pool(sets, labels, settings, compares=True), labels, settings)
+
+
+def _pool(
+    sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings, *, compares: bool
+) -> Pool:
+    found = pool_of(sets, object_of=object_of, compares=compares)
+    if settings.cross_validate > 0:
+        check_fold_count(found, labels, settings.cross_validate)
+    return found
+
+
+def _crossed(
+    photos: Pool, labels: tuple[str, ...], settings: CrossValidationSettings
+) -> CrossValidation | None:
+    return cross_validate(
+        photos,
+        labels,
+        settings.head_wishes(labels),
+        fold_count=max(settings.cross_validate, 0) or _USUAL_FOLDS,
+        seed=settings.seed,
+    )
 
 
 def _is_asked_for(settings: CrossValidationSettings) -> bool:

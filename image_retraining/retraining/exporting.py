@@ -128,7 +128,12 @@ def export(
         split,
         sets[split],
         settings.verify_images,
-        lambda paths: computed_anew(paths, backbone, EngineChoice(), upright=facts.is_upright),
+        partial(
+            computed_anew,
+            image_size=backbone.image_size,
+            make_engine=partial(EngineChoice().make, backbone),
+            upright=facts.is_upright,
+        ),
         settings.bottleneck_dir,
     )
     exports = []

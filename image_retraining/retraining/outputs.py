@@ -59,7 +59,12 @@ def _check_folders(config: RetrainConfig) -> None:
     # Without a name of one's own they are where anybody can look them up and be first.
     is_usual = {one.name: getattr(config, one.name) == one.default for one in settings_of(config)}
     name = "summaries_dir"
+    if config.compare_only and config.output_dir:
+        return
     check_writable_folder(name, config.summaries_dir, is_own=is_usual[name])
+    if config.compare_only:
+        # The log of the run goes there, and nothing else.
+        return
     for run in RUNS:
         check_writable_folder("summaries_dir", os.path.join(config.summaries_dir, run))
     if config.intermediate_store_frequency:

@@ -13,6 +13,8 @@ from image_retraining.foundation.settings import (
     require,
 )
 from image_retraining.photos.split_settings import check_split
+from image_retraining.reports.comparison_file import check_comparison_file
+from image_retraining.reports.comparison_plot import check_plot_file
 from image_retraining.reports.metrics_file import check_metrics_file
 
 if TYPE_CHECKING:
@@ -64,11 +66,40 @@ def check(config: RetrainConfig) -> None:
 
 def _check_module(config: RetrainConfig) -> None:
     image_size(config.image_size)
+    modules = config.modules_to_compare or (config.tfhub_module,)
     for name, usual in (("pooling", AVERAGE), ("feature_layer", "")):
         require(
-            getattr(config, name) == usual or is_keras(config.tfhub_module),
+            getattr(config, name) == usual or any(map(is_keras, modules)),
             f"--{name} is for networks and models of Keras",
-            config.tfhub_module,
+            ", ".join(modules),
+        )
+    _check_comparison(config)
+
+
+def _check_comparison(config: RetrainConfig) -> None:
+    names = config.modules_to_compare
+    for name in ("compare_only", "compare_file", "compare_plot"):
+        require(
+            bool(names) or not getattr(config, name),
+            f"--{name} needs the modules to compare, in --compare_modules",
+            "none",
+        )
+    if config.compare_file:
+        check_comparison_file(config.compare_file)
+    if config.compare_plot:
+        check_plot_file(config.compare_plot)
+    if not config.compare_modules:
+        return
+    require(
+        len(names) >= 2 and len(set(names)) == len(names),
+        "--compare_modules must name at least 2 modules, each of them once",
+        config.compare_modules,
+    )
+    for other in ("tfhub_module", "resume"):
+        require(
+            other not in config.named,
+            f"--compare_modules chooses the module itself, and cannot be given with --{other}",
+            "both",
         )
 
 

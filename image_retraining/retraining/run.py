@@ -1,4 +1,4 @@
-"""Training from Python: `train` does what retrain.py does, and gives what came of it."""
+"""What came of a training, for a Python program: figures as tables, vectors, more exports."""
 
 from __future__ import annotations
 
@@ -12,22 +12,20 @@ from image_retraining.cache.opening import open_cache
 from image_retraining.evaluation.cross_validation import CrossValidation
 from image_retraining.foundation.command_line import as_a_library
 from image_retraining.foundation.errors import SettingError
-from image_retraining.foundation.python_settings import check_name, given, plain
+from image_retraining.foundation.python_settings import check_name, plain
 from image_retraining.foundation.records import FeatureSet, Split
 from image_retraining.foundation.settings import (
     check_writable_file,
     check_writable_folder,
     part_of,
     require,
-    settings_of,
 )
 from image_retraining.head.softmax import softmax
 from image_retraining.reports.findings import Ended
 from image_retraining.reports.history import History
 from image_retraining.reports.log import Log
 from image_retraining.reports.reporter import Reporters
-from image_retraining.reports.training_bar import TrainingBar
-from image_retraining.retraining import cross_validating, evaluating, run_folder, story
+from image_retraining.retraining import cross_validating, evaluating, run_folder
 from image_retraining.retraining.config import RetrainConfig
 
 if TYPE_CHECKING:
@@ -35,40 +33,6 @@ if TYPE_CHECKING:
 
 
 Path: TypeAlias = str | os.PathLike[str]
-# What the command does instead of training.
-_NOT_HERE = ("cache_info", "cache_prune")
-
-
-def train(
-    image_dir: Path, *, module: Path | None = None, output_dir: Path | None = None, **settings: Any
-) -> Run:
-    """Returns a classifier trained on a folder of photos, with all that was found on the way.
-
-    Args:
-        image_dir: folder of photos, one sub-folder a class.
-        module: turns photos into feature vectors; as --tfhub_module. Its default is that flag's.
-        output_dir: folder for all results; as --output_dir.
-        settings: others, called as the flags of retrain.py. Only --logging_verbosity has another
-            default: WARN.
-
-    Raises:
-        RetrainError: something that the caller can put right, in retrain.py's words.
-        VerificationError: an export does not answer as the training did, a defect of this project.
-    """
-    require(
-        module is None or "tfhub_module" not in settings,
-        "module and tfhub_module are one setting, to be given once",
-        f"{module} and {settings.get('tfhub_module')}",
-    )
-    named = {"tfhub_module": module, "output_dir": output_dir}
-    settings |= {"image_dir": image_dir}
-    settings |= {name: value for name, value in named.items() if value is not None}
-    config = _config(settings)
-    history = History()
-    bar = TrainingBar(config.how_many_training_steps)
-    with as_a_library(config.logging_verbosity):
-        ended = story.run(config, label_image="label-image", also=(history, bar))
-    return Run(run_folder.placed(config), ended, history)
 
 
 class Run:
@@ -117,8 +81,8 @@ class Run:
         metrics = self.found.judged.metrics
         names = ("precision", "recall", "f1", "support")
         columns = {name: getattr(metrics, name) if metrics else [] for name in names}
-        index = _pandas().Index(self.labels if metrics else (), name="label")
-        return _pandas().DataFrame(columns, index=index)
+        index = tables().Index(self.labels if metrics else (), name="label")
+        return tables().DataFrame(columns, index=index)
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -138,7 +102,7 @@ class Run:
                 if true != predicted
             ]
         columns = ["path", "label", "answer", "probability"]
-        table = _pandas().DataFrame(rows, columns=columns)
+        table = tables().DataFrame(rows, columns=columns)
         return table.sort_values("probability", ascending=False, ignore_index=True)
 
     @property
@@ -149,7 +113,7 @@ class Run:
         validation_accuracy and validation_cross_entropy on the validation photos; l2 where
         strengths of regularisation were tried.
         """
-        return _pandas().DataFrame(self._history.rows)
+        return tables().DataFrame(self._history.rows)
 
     def features(self, split: str) -> FeatureSet:
         """Returns the feature vectors of a split, with label_ids and paths.
@@ -178,7 +142,7 @@ class Run:
             for issue in evaluating.wrong_labels_of(self._sets, settings, others)
         ]
         columns = ["path", "given_label", "likely_label", "score"]
-        return _pandas().DataFrame(rows, columns=columns)
+        return tables().DataFrame(rows, columns=columns)
 
     def cross_validate(self, folds: int = 5) -> CrossValidation | None:
         """Returns how heads do on photos that they have not met, of all photos.
@@ -258,23 +222,8 @@ class Run:
         return evaluating.without_copies(self.found.extraction.sets, self.found.copies)
 
 
-def _config(settings: Mapping[str, Any]) -> RetrainConfig:
-    """Returns the settings of retrain.py that are given here.
-
-    Raises:
-        SettingError: there is no such setting, or its value cannot be used.
-    """
-    # A setting here under its short name alone, which a mistyped one may be near to.
-    known = {"module", *(one.name for one in settings_of(RetrainConfig))} - set(_NOT_HERE)
-    values = given(settings, known, script="retrain.py")
-    for name, value in values.items():
-        if isinstance(value, str):
-            check_name(name, value)
-    return RetrainConfig(**{"logging_verbosity": "WARN", **values}, named=frozenset(values))
-
-
-def _pandas() -> Any:
-    """Returns the module, which takes half a second that a training need not wait for."""
+def tables() -> Any:
+    """Returns pandas, which takes half a second that a training need not wait for."""
     import pandas as pd  # noqa: PLC0415
 
     return pd

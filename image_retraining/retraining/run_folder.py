@@ -30,6 +30,8 @@ NAMES = {
     "metrics_file": "",
     "label_issues_file": "",
     "label_next_file": "",
+    "compare_file": "",
+    "compare_plot": "",
 }
 _LOG, _LOCK = "run.log", ".lock"
 # Results that an earlier run may have left where this one writes none; the others are no results.

@@ -1,11 +1,10 @@
 """The story of a training, a line a stage: each returns what it found, and reporters tell it."""
 
 import contextlib
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from absl import logging
 
@@ -13,6 +12,7 @@ from image_retraining.backbone.handles import check_handle
 from image_retraining.cache.found import FoundFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
+from image_retraining.evaluation.comparison import Comparison
 from image_retraining.features.readable import of_readable
 from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.hub_settings import tell_tensorflow_hub
@@ -21,20 +21,13 @@ from image_retraining.foundation.records import Catalog, Evaluation, Extraction,
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
-from image_retraining.reports.files import LabelNextFile, MetricsFile, WrongLabelsFile
 from image_retraining.reports.findings import Copies, Ended, Exported, Proven
-from image_retraining.reports.log import Log, MisclassifiedLog
 from image_retraining.reports.reporter import Reporter, Reporters
-from image_retraining.reports.run_log import RunLog
-from image_retraining.reports.settings_file import SettingsFile
-from image_retraining.reports.tensorboard import TensorBoard
 from image_retraining.retraining import advising, cross_validating, ranking, run_folder
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.output_names import check_output_names
 from image_retraining.retraining.outputs import check_outputs
-
-_Finding = TypeVar("_Finding")
-_FIELDS = {field.name for field in fields(Ended)}
+from image_retraining.retraining.telling import Stages, log_of, reporters
 
 
 def run(config: RetrainConfig, *, label_image: str, also: Sequence[Reporter] = ()) -> Ended:
@@ -45,26 +38,52 @@ def run(config: RetrainConfig, *, label_image: str, also: Sequence[Reporter] = (
         label_image: what the command is called that labels photos.
         also: who else is told what the stages find.
     """
+    with _telling(config, also) as (placed, tell, results):
+        run_folder.warn_of_unfinished(placed)
+        return _told(placed, label_image, tell, results)
+
+
+def compare(config: RetrainConfig, *, also: Sequence[Reporter] = ()) -> Comparison:
+    """Returns how the modules of --compare_modules do on the photos; trains on none of them.
+
+    Args:
+        config: the settings.
+        also: who else is told what is found.
+    """
+    with _telling(config, also) as (placed, tell, _):
+        catalog = tell(scan(placed.image_dir, **placed.splitting))
+        with open_cache(placed.bottleneck_dir) as cache:
+            _start_tensorflow(placed)
+            from image_retraining.retraining import comparing, exporting  # noqa: PLC0415
+
+            exporting.check(part_of(placed, exporting.ExportSettings))
+            return tell(comparing.compare_modules(placed, catalog, cache))
+
+
+@contextlib.contextmanager
+def _telling(
+    config: RetrainConfig, also: Sequence[Reporter]
+) -> Iterator[tuple[RetrainConfig, Reporters, contextlib.ExitStack]]:
+    """Gives the settings `placed`, who is told, and what takes the results, when all is checked."""
     config = run_folder.placed(config)
     check_handle(config.tfhub_module)
     check_output_names(config)
     with run_folder.held(config):
         check_outputs(config)
         with (
-            _log_of(config),
+            log_of(config),
             # The results, which take their places together.
             contextlib.ExitStack() as results,
-            Reporters(*also, *_reporters(config, results)) as tell,
+            Reporters(*also, *reporters(config, results)) as tell,
         ):
-            run_folder.warn_of_unfinished(config)
-            return _told(config, label_image, tell, results)
+            yield config, tell, results
 
 
 def _told(
     config: RetrainConfig, label_image: str, tell: Reporters, results: contextlib.ExitStack
 ) -> Ended:
     """Returns what came of all stages, each of which is told."""
-    stages, wanted = _Stages(tell), partial(part_of, config)
+    stages = Stages(tell)
     left_over, may_replace = run_folder.left_over(config), run_folder.may_replace(config)
     catalog = stages.done("catalog", scan(config.image_dir, **config.splitting))
     waiting = ranking.find(config.label_next, config.image_dir)
@@ -73,10 +92,11 @@ def _told(
         stages.done("start", None)
         from image_retraining.retraining import evaluating, exporting, training  # noqa: PLC0415
 
-        wishes = replace(wanted(exporting.ExportSettings), overwrite=may_replace)
+        wishes = replace(part_of(config, exporting.ExportSettings), overwrite=may_replace)
         exporting.check(wishes)
+        config = _compared(config, catalog, cache, stages)
         seen = _seen(config, catalog, waiting, cache, stages)
-    labels, backbone = seen.catalog.labels, seen.backbone
+    labels, backbone, wanted = seen.catalog.labels, seen.backbone, partial(part_of, config)
     judging = wanted(evaluating.JudgingSettings)
     sets = evaluating.without_copies(seen.extraction.sets, seen.copies)
     crossing = wanted(cross_validating.CrossValidationSettings)
@@ -114,6 +134,19 @@ def _of_settings(config: RetrainConfig, backbone: Any) -> dict[str, str]:
     }
 
 
+def _compared(
+    config: RetrainConfig, catalog: Catalog, cache: BottleneckCache, stages: Stages
+) -> RetrainConfig:
+    """Returns the settings with the recommended module, if modules are to be compared."""
+    from image_retraining.retraining import comparing  # noqa: PLC0415 - as above
+
+    if not config.compare_modules:
+        stages.done("compared", None)
+        return config
+    found = stages.done("compared", comparing.compare_modules(config, catalog, cache))
+    return comparing.with_recommended(config, found)
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What is known of the photos before the training.
@@ -140,7 +173,7 @@ def _seen(
     catalog: Catalog,
     waiting: Catalog | None,
     cache: BottleneckCache,
-    stages: "_Stages",
+    stages: Stages,
 ) -> _Seen:
     """Returns what the stages before the training found, which are told."""
     from image_retraining.retraining import evaluating, extracting  # noqa: PLC0415 - as above
@@ -165,7 +198,7 @@ def _seen(
 
 
 def _readable(
-    catalog: Catalog, extraction: Extraction, stages: "_Stages"
+    catalog: Catalog, extraction: Extraction, stages: Stages
 ) -> tuple[Catalog, Extraction]:
     """Returns both without what cannot be read, which is told."""
     if extraction.unreadable:
@@ -181,66 +214,6 @@ def _place(results: contextlib.ExitStack, exports: tuple[Exported, ...], tell: R
         results.close()
         for one in exports:
             tell(one)
-
-
-class _Stages:
-    """Has told what each stage found, and takes its time."""
-
-    def __init__(self, tell: Reporters) -> None:
-        self._tell = tell
-        self._found: dict[str, Any] = {}
-        self._seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def done(self, stage: str, finding: _Finding) -> _Finding:
-        """Returns what a stage found, which began when the one before it was done."""
-        now = time.monotonic()
-        self._seconds[stage], self._last = now - self._last, now
-        self._found[stage] = finding
-        return self._tell(finding)
-
-    def mend(self, *, catalog: Catalog, extraction: Extraction) -> None:
-        """Takes what the first stages found as it is known now, and has the photos told again."""
-        self._found |= {"catalog": catalog, "extraction": extraction}
-        self._tell(catalog)
-
-    def told(self, **more: Any) -> Ended:
-        """Returns all of it: the stages are called as the fields of Ended."""
-        found = {name: value for name, value in self._found.items() if name in _FIELDS}
-        return Ended(**found, seconds=self._seconds, **more)
-
-
-def _reporters(config: RetrainConfig, results: contextlib.ExitStack) -> Iterator[Reporter]:
-    """Yields who is to be told, in the order in which each finding is told.
-
-    Args:
-        config: the settings.
-        results: takes the files that reporters write.
-    """
-    yield Log(expects_metrics=bool(config.metrics_file), max_accuracy_drop=config.max_accuracy_drop)
-    yield TensorBoard(config.summaries_dir)
-    if config.metrics_file:
-        yield MetricsFile(config.metrics_file, results)
-    if config.print_misclassified_test_images:
-        yield MisclassifiedLog()
-    if config.label_issues_file:
-        yield WrongLabelsFile(config.label_issues_file, results)
-    if config.label_next_file:
-        yield LabelNextFile(config.label_next_file, results)
-    # Last, for it says that all else is done.
-    if config.output_dir:
-        yield SettingsFile(
-            run_folder.settings_path(config),
-            config.settings,
-            config.named,
-            replaces_finished=run_folder.holds_finished_run(config),
-        )
-
-
-def _log_of(config: RetrainConfig) -> RunLog:
-    """Returns what keeps all lines of the run, with what was asked for at their beginning."""
-    named = [f"--{name}={value}" for name, value in config.settings.items() if name in config.named]
-    return RunLog(run_folder.log_path(config), named)
 
 
 def _example(judged: Iterable[tuple[Sequence[str], Evaluation | None]]) -> str:

@@ -158,6 +158,42 @@ def test_defaults_can_be_used() -> None:
             "must be given together",
             "--label_next= and --label_next_file=x.csv",
         ),
+        *(
+            ({name: value}, f"--{name} needs the modules to compare, in --compare_modules", "none")
+            for name, value in (
+                ("compare_only", True),
+                ("compare_file", "x.csv"),
+                ("compare_plot", "x.png"),
+            )
+        ),
+        ({"compare_modules": "one"}, "must name at least 2 modules, each of them once", "one"),
+        ({"compare_modules": "a, b,a "}, "at least 2 modules, each of them once", "a, b,a "),
+        ({"compare_modules": ","}, "must name at least 2 modules, each of them once", ","),
+        (
+            {"compare_modules": "a,b", "compare_file": "x.txt"},
+            "--compare_file must end in .json or .csv",
+            "x.txt",
+        ),
+        (
+            {"compare_modules": "a,b", "compare_plot": "x.jpg"},
+            "--compare_plot must end in .png or .svg",
+            "x.jpg",
+        ),
+        (
+            {"compare_modules": "a,b", "tfhub_module": "a", "named": {"tfhub_module"}},
+            "--compare_modules chooses the module itself, and cannot be given with --tfhub_module",
+            "both",
+        ),
+        (
+            {"compare_modules": "a,b", "resume": True, "named": {"resume"}},
+            "--compare_modules chooses the module itself, and cannot be given with --resume",
+            "both",
+        ),
+        (
+            {"compare_modules": "a,b", "pooling": "max"},
+            "--pooling is for networks and models of Keras",
+            "a, b",
+        ),
         ({"label_issues_below": 0.0}, "--label_issues_below must be above 0 and at most 1", "0.0"),
         ({"label_issues_below": 1.01}, "--label_issues_below must be above 0 and at most", "1.01"),
         ({"duplicate_cosine": float("nan")}, "--duplicate_cosine must be above 0", "nan"),

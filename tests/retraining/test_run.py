@@ -433,7 +433,7 @@ print("and trained")
 
 def test_every_setting_of_the_script_is_one_here() -> None:
     defaults = RetrainConfig().settings
-    for name in ("cache_info", "cache_prune"):
+    for name in ("cache_info", "cache_prune", "compare_only"):
         del defaults[name]
     # All are known: it is the value of the seed that cannot be used.
     with pytest.raises(SettingError, match="--seed must be at least 0"):

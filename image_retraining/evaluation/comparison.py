@@ -1,0 +1,146 @@
+"""Modules compared on one set of photos: which of them are as good as the best, which to take.
+
+Two modules are told apart by the photos that one answers rightly and the other does not, each photo
+asked once by heads that have not met it (Q. McNemar, "Note on the Sampling Error of the Difference
+Between Correlated Proportions or Percentages", 1947). If they were equally good, each of these
+photos would fall to either with probability 1/2: the test is that of the binomial distribution,
+exact and two-sided.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from image_retraining.evaluation.cross_validation import CrossValidation
+from image_retraining.evaluation.metrics import Metrics
+
+# Modules that are this unlikely to be equally good are told apart.
+LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What a module costs on this machine.
+
+    Attributes:
+        photos_per_second: how many photos are read, decoded and turned into feature vectors.
+        milliseconds: how long the exported graph takes for a decoded photo that comes alone.
+        megabytes: of the exported graph, in 1e6 bytes.
+        int8_megabytes: of the TensorFlow Lite file in 8-bit integers; None unless it is asked for.
+    """
+
+    photos_per_second: float
+    milliseconds: float
+    megabytes: float
+    int8_megabytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A module, and how it does.
+
+    Attributes:
+        module: as it was named.
+        image_size: (H, W) of the photos that it takes, in pixels.
+        feature_size: D.
+        crossed: the answers of heads to photos that they have not met.
+        tested: how a head of the training photos does on the test photos; None where there is none.
+        costs: what it costs.
+    """
+
+    module: str
+    image_size: tuple[int, int]
+    feature_size: int
+    crossed: CrossValidation
+    tested: Metrics | None
+    costs: Costs
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A module that could not be compared.
+
+    Attributes:
+        module: as it was named.
+        reason: why.
+    """
+
+    module: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Modules on one set of photos.
+
+    Attributes:
+        contenders: N of them, at least 1: the most accurate first, of equals the quicker.
+        p_values: N, how likely differences such as from the first are between equals; 1 of itself.
+        recommended: the quickest of those that are not told apart from the first.
+        failures: the other modules.
+    """
+
+    contenders: tuple[Contender, ...]
+    p_values: tuple[float, ...]
+    recommended: Contender
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def as_good_count(self) -> int:
+        """How many contenders are not told apart from the first, which is one of them."""
+        return sum(p_value >= LEVEL for p_value in self.p_values)
+
+    def is_as_good(self, place: int) -> bool:
+        """Whether the contender at a place is not told apart from the first."""
+        return self.p_values[place] >= LEVEL
+
+
+def compare(contenders: Sequence[Contender], failures: Sequence[Failure] = ()) -> Comparison:
+    """Returns modules in their order, and which of them to take.
+
+    Args:
+        contenders: at least one.
+        failures: those that could not be compared.
+    """
+    ordered = sorted(
+        contenders, key=lambda one: (-one.crossed.metrics.accuracy, one.costs.milliseconds)
+    )
+    best = ordered[0].crossed
+    p_values = [1.0, *(p_value(best, one.crossed) for one in ordered[1:])]
+    as_good = [one for one, p in zip(ordered, p_values, strict=True) if p >= LEVEL]
+    return Comparison(
+        contenders=tuple(ordered),
+        p_values=tuple(p_values),
+        recommended=min(as_good, key=lambda one: one.costs.milliseconds),
+        failures=tuple(failures),
+    )
+
+
+def p_value(one: CrossValidation, other: CrossValidation) -> float:
+    """Returns how likely such a difference is between equals, 0 to 1, by the photos of both."""
+    of_one, of_other = _right(one), _right(other)
+    common = [path for path in one.paths if path in of_other]
+    pairs = np.array([(of_one[path], of_other[path]) for path in common], np.bool_).reshape(-1, 2)
+    return mcnemar(pairs[:, 0], pairs[:, 1])
+
+
+def mcnemar(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
+    """Returns the p-value, 0 to 1, of the exact two-sided test.
+
+    Args:
+        one: bool [N], which photos one answers rightly.
+        other: bool [N], which ones the other does.
+    """
+    from scipy.stats import binomtest  # noqa: PLC0415 - takes a second
+
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
+    if only_one == only_other:
+        return 1.0
+    return float(binomtest(only_one, only_one + only_other).pvalue)
+
+
+def _right(crossed: CrossValidation) -> dict[str, bool]:
+    right = crossed.predicted_ids == crossed.label_ids
+    return dict(zip(crossed.paths, right.tolist(), strict=True))

@@ -1,0 +1,75 @@
+"""Compared modules → lines for the log."""
+
+from image_retraining.evaluation.comparison import Comparison, Contender
+from image_retraining.evaluation.metrics import Metrics
+from image_retraining.foundation.text import aligned, shown
+from image_retraining.reports.metrics_tables import interval, percent
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """Returns lines: the modules, the best first, and which of them to take."""
+    contenders = found.contenders
+    folds, count = contenders[0].crossed.fold_count, contenders[0].crossed.metrics.count
+    rows = [_titles(contenders)]
+    rows += [(*_cells(one), _verdict(found, place)) for place, one in enumerate(contenders)]
+    if all(one.costs.int8_megabytes is None for one in contenders):
+        rows = [(*row[:-2], row[-1]) for row in rows]
+    lines = [
+        f"Modules compared on {count} photos in {folds} folds, the best first:",
+        *(f"  {line}" for line in aligned(rows, left=(0, len(rows[0]) - 1))),
+        *(f"  {shown(one.module)}: {one.reason}" for one in found.failures),
+    ]
+    return [*lines, recommendation(found)]
+
+
+def recommendation(found: Comparison) -> str:
+    """Returns a sentence that says which module to take, and why."""
+    recommended, as_good = shown(found.recommended.module), found.as_good_count
+    milliseconds = f"{found.recommended.costs.milliseconds:.1f} ms a photo"
+    if len(found.contenders) == 1:
+        return f"Recommended: {recommended}, the only module that could be compared"
+    if as_good == 1:
+        return f"Recommended: {recommended}, more accurate than any other (McNemar's test, 5%)"
+    of = "both" if as_good == len(found.contenders) == 2 else f"the {as_good}"
+    return (
+        f"Recommended: {recommended}, with {milliseconds} the quickest of {of} that these photos "
+        "cannot tell from the best (McNemar's test, 5%)"
+    )
+
+
+def _titles(contenders: tuple[Contender, ...]) -> tuple[str, ...]:
+    counts = {one.tested.count for one in contenders if one.tested}
+    test = f"test (N={counts.pop()})" if len(counts) == 1 else "test"
+    return (
+        *("Module", "pixels", "features", "cross-validated", "95% interval", test),
+        *("photos/s", "ms a photo", "MB", "int8 MB", "against the best"),
+    )
+
+
+def _cells(one: Contender) -> tuple[str, ...]:
+    height, width = one.image_size
+    costs = one.costs
+    return (
+        shown(one.module),
+        f"{height} x {width}",
+        str(one.feature_size),
+        percent(one.crossed.metrics.accuracy),
+        interval(one.crossed.metrics.accuracy_interval),
+        _accuracy(one.tested),
+        f"{costs.photos_per_second:.1f}",
+        f"{costs.milliseconds:.1f}",
+        f"{costs.megabytes:.1f}",
+        "-" if costs.int8_megabytes is None else f"{costs.int8_megabytes:.1f}",
+    )
+
+
+def _accuracy(tested: Metrics | None) -> str:
+    return "-" if tested is None else percent(tested.accuracy)
+
+
+def _verdict(found: Comparison, place: int) -> str:
+    if place == 0:
+        return "the best"
+    words = "not told apart" if found.is_as_good(place) else "worse"
+    p_value = found.p_values[place]
+    return f"{words} (p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'})"

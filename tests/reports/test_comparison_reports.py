@@ -1,0 +1,188 @@
+"""Compared modules as lines, as files and as a picture."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparisons_made_here import contender, right_but
+from PIL import Image
+
+from image_retraining.evaluation.comparison import Comparison, Failure, compare
+from image_retraining.foundation.errors import OutputError, SettingError
+from image_retraining.reports.comparison_file import (
+    ComparisonFile,
+    check_comparison_file,
+    write_comparison,
+)
+from image_retraining.reports.comparison_lines import comparison_lines, recommendation
+from image_retraining.reports.comparison_plot import ComparisonPlot, bubbles, check_plot_file
+from image_retraining.reports.log import Log
+
+
+def compared(**more: Any) -> Comparison:
+    return compare(
+        [
+            contender("keras:VGG16", right_but(1), milliseconds=90.04, **more),
+            contender("模型", right_but(2, 3), milliseconds=9, test=()),
+            contender("=small", right_but(*range(4, 16)), milliseconds=1),
+        ],
+        [Failure("no\nwhere", "It does not exist.")],
+    )
+
+
+def test_the_log_has_a_table(logged: pytest.LogCaptureFixture) -> None:
+    Log().tell(compared())
+    assert logged.messages == [
+        "Modules compared on 40 photos in 5 folds, the best first:",
+        (
+            "  Module          pixels  features  cross-validated    95% interval  test (N=4)  "
+            "photos/s  ms a photo    MB  against the best"
+        ),
+        (
+            "  keras:VGG16  224 x 192      1280            97.5%  87.1% to 99.6%       75.0%  "
+            "    50.0        90.0  13.4  the best"
+        ),
+        (
+            "  模型         224 x 192      1280            95.0%  83.5% to 98.6%           -  "
+            "    50.0         9.0  13.4  not told apart (p = 1.000)"
+        ),
+        (
+            "  =small       224 x 192      1280            70.0%  54.6% to 81.9%       75.0%  "
+            "    50.0         1.0  13.4  worse (p = 0.003)"
+        ),
+        r"  no\nwhere: It does not exist.",
+        (
+            "Recommended: 模型, with 9.0 ms a photo the quickest of the 2 that these photos cannot "
+            "tell from the best (McNemar's test, 5%)"
+        ),
+    ]
+
+
+def test_integers_have_a_column_where_they_are_asked_for() -> None:
+    title, first, second, *_ = comparison_lines(compared(int8=4.61))[1:]
+    assert "    MB  int8 MB  against the best" in title
+    assert "  13.4      4.6  the best" in first
+    assert "  13.4        -  not told apart" in second
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ([(), ()], "with 5.0 ms a photo the quickest of both that these photos cannot"),
+        ([(), range(20)], "Recommended: 0, more accurate than any other (McNemar's test, 5%)"),
+        ([()], "Recommended: 0, the only module that could be compared"),
+    ],
+)
+def test_the_recommendation_says_why(wrong: list[Any], expected: str) -> None:
+    contenders = [
+        contender(str(place), right_but(*numbers), milliseconds=10 - 5 * place)
+        for place, numbers in enumerate(wrong)
+    ]
+    assert expected in recommendation(compare(contenders))
+
+
+def test_programs_read_it(tmp_path: Path) -> None:
+    paths = [tmp_path / "c.json", tmp_path / "c.CSV"]
+    for path in paths:
+        reporter = ComparisonFile(str(path))
+        reporter.tell("something else")
+        assert not path.exists()
+        reporter.tell(compared(int8=4.5))
+        reporter.close()
+    rows = json.loads(paths[0].read_text("utf-8"))
+    assert rows[0] == {
+        "module": "keras:VGG16",
+        "height": 224,
+        "width": 192,
+        "features": 1280,
+        "cross_validated_accuracy": 0.975,
+        "accuracy_low": pytest.approx(0.8712, abs=1e-4),
+        "accuracy_high": pytest.approx(0.9956, abs=1e-4),
+        "cross_validated_count": 40,
+        "test_accuracy": 0.75,
+        "test_count": 4,
+        "photos_per_second": 50,
+        "milliseconds_a_photo": 90.04,
+        "megabytes": 13.4,
+        "int8_megabytes": 4.5,
+        "p_value": 1,
+        "as_good_as_the_best": True,
+        "recommended": False,
+        "problem": None,
+    }
+    assert [row["recommended"] for row in rows] == [False, True, False, None]
+    assert (rows[1]["test_accuracy"], rows[1]["test_count"]) == (None, 0)
+    assert (rows[3]["module"], rows[3]["problem"]) == ("no\nwhere", "It does not exist.")
+    with paths[1].open(encoding="utf-8-sig", newline="") as file:
+        sheet = list(csv.DictReader(file))
+    assert [list(row) for row in sheet] == [list(rows[0])] * 4
+    # What a spreadsheet would take for a formula is text.
+    assert [row["module"] for row in sheet] == ["keras:VGG16", "模型", "'=small", "no\nwhere"]
+    assert [row["milliseconds_a_photo"] for row in sheet] == ["90.04", "9", "1", ""]
+
+
+@pytest.mark.parametrize("name", ["c.txt", "c", "c.xls", ".json"])
+def test_the_name_of_a_file_says_its_format(name: str) -> None:
+    with pytest.raises(SettingError, match=r"--compare_file must end in \.json or \.csv"):
+        check_comparison_file(name)
+    with pytest.raises(SettingError, match=r"--compare_plot must end in \.png or \.svg"):
+        check_plot_file(name)
+    check_plot_file("c.SVG")
+    check_comparison_file("c.JSON")
+
+
+def test_the_picture_shows_all_modules(tmp_path: Path) -> None:
+    path = tmp_path / "plot.svg"
+    reporter = ComparisonPlot(str(path))
+    reporter.tell("something else")
+    reporter.tell(compared())
+    reporter.close()
+    text = path.read_text("utf-8")
+    assert all(name in text for name in ("keras:VGG16", "模型", "=small", "95.0%, 9.0 ms, 13.4 MB"))
+    assert text.count("recommended") == 1
+    assert "recommended" in text[text.index("95.0%") :][:60]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_equal_comparisons_are_equal_pictures(kind: str) -> None:
+    assert bubbles(compared(), kind) == bubbles(compared(), kind)
+    slower = [replace(one.costs, milliseconds=99.0) for one in compared().contenders]
+    other = [
+        replace(one, costs=costs) for one, costs in zip(compared().contenders, slower, strict=True)
+    ]
+    assert bubbles(compare(other), kind) != bubbles(compared(), kind)
+
+
+def test_a_picture_is_of_some_size_and_has_colours() -> None:
+    picture = Image.open(io.BytesIO(bubbles(compared(), "png")))
+    assert picture.width > 1000
+    assert picture.height > 600
+    colours = picture.convert("RGB").getcolors(2**24)
+    assert colours
+    assert len(colours) > 50
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("/a/b/mobilenet/", "mobilenet"),
+        ("keras:VGG16:/a/weights.h5", "keras:VGG16:weights.h5"),
+        ("https://tfhub.dev/google/x/1", "google/x/1"),
+        ("https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5", "...et/inception_v3"),
+        ("cost$a$", "cost$a$"),
+    ],
+)
+def test_names_are_short_in_the_picture(module: str, expected: str) -> None:
+    drawn = bubbles(compare([contender(module, right_but(1))]), "svg").decode()
+    assert expected in drawn
+    assert f"/{expected}" not in drawn
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_comparison(str(tmp_path / "file" / "c.json"), compared())
