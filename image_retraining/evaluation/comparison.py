@@ -7,14 +7,20 @@ photos would fall to either with probability 1/2: the test is that of the binomi
 exact and two-sided.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from image_retraining.evaluation.cross_validation import CrossValidation
-from image_retraining.evaluation.metrics import Metrics
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from image_retraining.evaluation.cross_validation import CrossValidation
+    from image_retraining.evaluation.metrics import Metrics
 
 # Modules that are this unlikely to be equally good are told apart.
 LEVEL = 0.05

@@ -100,7 +100,7 @@ def _with_module(config: RetrainConfig, name: str) -> RetrainConfig:
         compare_modules="",
         compare_only=False,
         compare_file="",
-        compare_plot="",
+        compare_plot_file="",
         named=config.named | {"tfhub_module"},
     )
 

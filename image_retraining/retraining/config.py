@@ -363,9 +363,9 @@ class RetrainConfig:
         "File to write what --compare_modules finds to: .json or .csv.",
         group="Results",
     )
-    compare_plot: str = setting(
+    compare_plot_file: str = setting(
         "",
-        "Picture to draw of it, accuracy against time a photo: .png or .svg.",
+        "Picture to draw of it, accuracy against time a photo: an .svg file.",
         group="Results",
     )
     print_misclassified_test_images: bool = setting(

@@ -78,7 +78,7 @@ def _check_module(config: RetrainConfig) -> None:
 
 def _check_comparison(config: RetrainConfig) -> None:
     names = config.modules_to_compare
-    for name in ("compare_only", "compare_file", "compare_plot"):
+    for name in ("compare_only", "compare_file", "compare_plot_file"):
         require(
             bool(names) or not getattr(config, name),
             f"--{name} needs the modules to compare, in --compare_modules",
@@ -86,8 +86,8 @@ def _check_comparison(config: RetrainConfig) -> None:
         )
     if config.compare_file:
         check_comparison_file(config.compare_file)
-    if config.compare_plot:
-        check_plot_file(config.compare_plot)
+    if config.compare_plot_file:
+        check_plot_file(config.compare_plot_file)
     if not config.compare_modules:
         return
     require(

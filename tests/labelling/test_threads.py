@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         onnx_output_file="m.onnx",
         optimizer="lbfgs",
         verify_images=0,
+        cross_validate=-1,
         named=frozenset({"tfhub_module"}),
     )
     run(config, label_image="label-image")

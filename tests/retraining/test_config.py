@@ -163,7 +163,7 @@ def test_defaults_can_be_used() -> None:
             for name, value in (
                 ("compare_only", True),
                 ("compare_file", "x.csv"),
-                ("compare_plot", "x.png"),
+                ("compare_plot_file", "x.svg"),
             )
         ),
         ({"compare_modules": "one"}, "must name at least 2 modules, each of them once", "one"),
@@ -175,8 +175,8 @@ def test_defaults_can_be_used() -> None:
             "x.txt",
         ),
         (
-            {"compare_modules": "a,b", "compare_plot": "x.jpg"},
-            "--compare_plot must end in .png or .svg",
+            {"compare_modules": "a,b", "compare_plot_file": "x.jpg"},
+            "--compare_plot_file must end in .svg",
             "x.jpg",
         ),
         (

@@ -64,6 +64,7 @@ def trained(photos: Path, halves_module: Path, tmp_path: Path) -> Any:
             output_dir=tmp_path / name,
             bottleneck_dir=tmp_path / "cache",
             optimizer="lbfgs",
+            cross_validate=-1,
             **settings,
         )
 

@@ -48,6 +48,7 @@ def train(base: Path, module: Path, **settings: Any) -> None:
             tfhub_module=str(module),
             bottleneck_dir=str(base / "cache"),
             optimizer="lbfgs",
+            cross_validate=-1,
             named=frozenset({"tfhub_module"}),
             **{
                 "output_dir": str(base / "run"),

@@ -271,6 +271,7 @@ class Runs:
             "bottleneck_dir": str(folder / "bottlenecks"),
             # Most of the time goes into the proof, and most tests look at the graph themselves.
             "verify_images": 0,
+            "cross_validate": -1,
         }
 
     def __call__(self, **settings: Any) -> Outcome:
