@@ -1,6 +1,8 @@
-"""Photos → what tf.data draws, and back: which pictures came, which did not, which are suspect."""
+"""Photos → what is decoded, and back: which pictures came, which did not, which are suspect."""
 
 import collections
+import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,7 +18,7 @@ Key = TypeVar("Key")
 _Item = TypeVar("_Item")
 
 # Of a photo's contents, the number of its first picture, its variations, its orientation, and
-# whether it is so large that it is decoded alone.
+# whether it is so large that it is decoded alone: what the decoder takes.
 PHOTO_KINDS = (tf.string, tf.int64, tf.string, tf.int32, tf.bool)
 # A group of photos ends when it holds so many bytes, to bound the memory that large ones take.
 _LARGEST_GROUP = 16_000_000
@@ -60,45 +62,52 @@ def limited_groups(
         yield group
 
 
+# Values of PHOTO_KINDS of a photo, the variations (float32) as bytes.
+Drawn = tuple[bytes, int, bytes, int, bool]
+
+
 class Feed(Generic[Key]):
-    """Draws photos for tf.data, in groups, because each hand-over costs half a millisecond.
+    """Draws photos for whatever decodes them.
 
     Attributes:
-        drawn: numbers and keys of pictures that tf.data has not given back yet, in order.
+        drawn: numbers and keys of pictures that were not given back yet, in order.
         failure: what ended the drawing early. `ignore_errors` swallows the errors of the whole
             pipeline, not only those of decoding, so that tf.data would end as if all were drawn.
     """
 
-    def __init__(self, photos: Iterable[Photo[Key]], group_size: int, room: DecodingRoom) -> None:
+    def __init__(self, photos: Iterable[Photo[Key]], room: DecodingRoom) -> None:
         self._photos = iter(photos)
-        self._group_size = group_size
         self._room = room
         self._count = self._suspect_below = 0
+        self._ahead: list[Drawn] = []
+        self._all = self._draw()
         self.drawn: collections.deque[tuple[int, Key]] = collections.deque()
         self.failure: BaseException | None = None
 
-    def groups(self) -> Iterator[tuple[list[Any], ...]]:
-        """Yields values of PHOTO_KINDS, the variations (float32) as bytes.
+    def few(self, count: int) -> list[Drawn] | None:
+        """Returns all photos, if they are at most so many, and of 16 MB together.
 
-        Each is a list of as many photos as the group has.
+        Else, None: those that were drawn for it come first in `groups`. What drawing them raised is
+        kept as the failure, so that those before it can be decoded.
         """
-        try:
-            for group in limited_groups(
-                self._numbered(), self._group_size, size_of=lambda photo: len(photo[1].contents)
-            ):
-                yield (
-                    [photo.contents for _, photo, _ in group],
-                    [first for first, _, _ in group],
-                    [
-                        np.array([*photo.pictures.values()], np.float32).tobytes()
-                        for _, photo, _ in group
-                    ],
-                    [photo.orientation for _, photo, _ in group],
-                    [is_large for _, _, is_large in group],
-                )
-        except BaseException as error:
-            self.failure = error
-            raise
+        held = 0
+        with contextlib.suppress(Exception):
+            for photo in self._all:
+                self._ahead.append(photo)
+                held += len(photo[0])
+                if len(self._ahead) > count or held > _LARGEST_GROUP:
+                    return None
+        return self._ahead
+
+    def groups(self, count: int) -> Iterator[tuple[list[Any], ...]]:
+        """Yields groups, for each hand-over to tf.data costs half a millisecond.
+
+        Each is a list of each of PHOTO_KINDS, of so many photos at most.
+        """
+        ahead, self._ahead = self._ahead, []
+        photos = itertools.chain(ahead, self._all)
+        for group in limited_groups(photos, count, size_of=lambda photo: len(photo[0])):
+            yield tuple(map(list, zip(*group, strict=True)))
 
     def suspect_drawn(self) -> None:
         """Puts all pictures that were drawn so far, and have not come back, under suspicion."""
@@ -116,15 +125,18 @@ class Feed(Generic[Key]):
             keys.append(drawn[1])
         return tuple(keys), tuple(skipped), numbers[0] < self._suspect_below
 
-    def _numbered(self) -> Iterator[tuple[int, Photo[Key], bool]]:
-        """Yields the number of a photo's first picture, the photo, and whether it is large.
-
-        A photo for which there is no memory is passed over, as if it could not be decoded.
-        """
-        for photo in self._photos:
-            first = self._count
-            self.drawn.extend(enumerate(photo.pictures, first))
-            self._count += len(photo.pictures)
-            pixels = pixel_count(photo.contents)
-            if pixels <= self._room.most_alone:
-                yield first, photo, pixels > self._room.most_pixels
+    def _draw(self) -> Iterator[Drawn]:
+        """Yields the photos; one for which there is no memory is passed over, as undecodable."""
+        try:
+            for photo in self._photos:
+                first = self._count
+                self.drawn.extend(enumerate(photo.pictures, first))
+                self._count += len(photo.pictures)
+                pixels = pixel_count(photo.contents)
+                if pixels <= self._room.most_alone:
+                    variations = np.array([*photo.pictures.values()], np.float32).tobytes()
+                    is_large = pixels > self._room.most_pixels
+                    yield photo.contents, first, variations, photo.orientation, is_large
+        except BaseException as error:
+            self.failure = error
+            raise

@@ -9,13 +9,21 @@ import tensorflow as tf
 from conftest import encoded
 
 from image_retraining.foundation.errors import PhotoError
+from image_retraining.photos import batches as decoding
 from image_retraining.photos.batches import PhotoBatch, photo_batches, plain_photos
 from image_retraining.photos.distortions import PLAIN, Variation
 from image_retraining.photos.feed import Photo
 
 BATCH_SIZE = 4
 SIZE = (3, 5)
+FEW = decoding.FEW
 BAD = (b"", b"no photo", b"\xff\xd8\xff")
+
+
+@pytest.fixture(params=[FEW, 0], ids=["threads", "tf.data"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few photos are decoded by threads, many by tf.data; here, either takes all."""
+    monkeypatch.setattr(decoding, "FEW", request.param)
 
 
 def grey(level: int) -> bytes:
@@ -173,3 +181,34 @@ def test_padding_adds_black_photos_behind() -> None:
     np.testing.assert_array_equal(padded[:3], batch.images)
     np.testing.assert_array_equal(padded[3:], np.zeros([4, 3, 5, 3]))
     np.testing.assert_array_equal(batch.padded(3), batch.images)
+
+
+def test_a_picture_has_the_same_bits_however_many_come_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = np.random.default_rng(5).integers(0, 256, [61, 47, 3])
+    tilted = Variation(enlargement=1.3, top=0.4, left=0.7, mirrored=1.0, brightness=1.1)
+    kinds = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+    photos = [
+        Photo(
+            encoded(photo, kind),
+            {(kind, orientation, row): row for row in (PLAIN, tilted)},
+            orientation,
+        )
+        for kind in kinds
+        for orientation in (1, 6)
+    ]
+    found = {}
+    for few in (FEW, 0):
+        monkeypatch.setattr(decoding, "FEW", few)
+        batches = photo_batches(photos, (32, 24), batch_size=7)
+        found[few] = {
+            key: picture.tobytes()
+            for batch in batches
+            for key, picture in zip(batch.keys, batch.images.numpy(), strict=True)
+        }
+    by_threads, by_tf_data = found.values()
+    assert len(by_threads) == 20
+    assert by_threads == by_tf_data
+    alone = next(photo_batches(photos[3:4], (32, 24), batch_size=7))
+    assert by_threads[alone.keys[1]] == alone.images.numpy()[1].tobytes()
