@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.features.engines.choice import EngineChoice
-from image_retraining.features.engines.engine import BATCH_SIZE
 from image_retraining.foundation.records import Floats
 
 FEATURE_SIZE = 5
@@ -39,8 +38,9 @@ def features(weights: Any, photos: Any) -> Any:
 
 
 def vectors_of(backbone: Backbone, photos: Floats, engine: str = "tensorflow") -> Floats:
-    """Returns the feature vectors of a batch's photos at most, by an engine."""
-    padded = np.pad(photos, [(0, BATCH_SIZE - len(photos)), (0, 0), (0, 0), (0, 0)])
+    """Returns the feature vectors of photos, by an engine."""
+    # A batch would be of 32 photos, of which an engine computes eight in one go.
+    padded = np.pad(photos, [(0, -len(photos) % 8), (0, 0), (0, 0), (0, 0)])
     return EngineChoice(engine).make(backbone)(padded)[: len(photos)]
 
 

@@ -15,9 +15,12 @@ import pytest
 import tensorflow as tf
 from modules_made_here import vectors_of
 
+from image_retraining.backbone.graphs import parsed_graph
 from image_retraining.backbone.handles import EFFICIENTNET_LITE, OFFLINE_MODULE
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.backbone.sources import hub
+from image_retraining.backbone.sources.source import Request
+from image_retraining.backbone.sources.table import find
 from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.exports.tflite.reader import TFLiteModel
@@ -50,6 +53,12 @@ def photos() -> Floats:
     paths = [path for folder in folders for path in sorted(folder.glob("*.jpg"))[:2]]
     assert len(paths) == 10
     return np.stack([pixels(path.read_bytes(), SIZE).numpy() for path in paths])
+
+
+@pytest.fixture(scope="module")
+def vectors(backbone: Backbone, photos: Floats) -> Floats:
+    """Returns those of the photos, by TensorFlow."""
+    return vectors_of(backbone, photos)
 
 
 # Computed on 2026-11-28 with PyTorch 2.13.0 from its own reading of the files, batch normalisation
@@ -145,45 +154,58 @@ def test_its_graph_is_of_plain_ops_and_float32(backbone: Backbone) -> None:
     assert tf.float16.as_datatype_enum not in stored
 
 
-@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_a_photo_of_one_grey_has_features(backbone: Backbone, level: float) -> None:
-    vectors = vectors_of(backbone, np.full([1, *SIZE, 3], level, np.float32))
-    assert np.isfinite(vectors).all()
-    assert vectors.std() > 0
+def test_photos_of_one_grey_have_features(backbone: Backbone) -> None:
+    greys = [np.full([*SIZE, 3], level, np.float32) for level in (0.0, 0.5, 1.0)]
+    for vector in vectors_of(backbone, np.stack(greys)):
+        assert np.isfinite(vector).all()
+        assert vector.std() > 0
 
 
 def test_features_of_a_photo_do_not_depend_on_its_neighbours(
-    backbone: Backbone, photos: Floats
+    backbone: Backbone, photos: Floats, vectors: Floats
 ) -> None:
-    together = vectors_of(backbone, photos)
-    alone = np.concatenate([vectors_of(backbone, photo[np.newaxis]) for photo in photos[:3]])
-    np.testing.assert_allclose(together[:3], alone, atol=1e-4)
+    # Each is elsewhere, beside others or beside none.
+    for some in ([0], [9, 2, 1]):
+        np.testing.assert_allclose(vectors_of(backbone, photos[some]), vectors[some], atol=1e-4)
     # Photos that had equal features would pass the above.
-    assert np.abs(together[0] - together[1]).max() > 0.1
+    assert np.abs(vectors[0] - vectors[1]).max() > 0.1
 
 
-def test_openvino_gives_the_same_features(backbone: Backbone, photos: Floats) -> None:
-    got, wanted = vectors_of(backbone, photos, "openvino"), vectors_of(backbone, photos)
-    np.testing.assert_allclose(got, wanted, atol=1e-4 * float(np.abs(wanted).max()))
+def test_openvino_gives_the_same_features(
+    backbone: Backbone, photos: Floats, vectors: Floats
+) -> None:
+    got = vectors_of(backbone, photos, "openvino")
+    np.testing.assert_allclose(got, vectors, atol=1e-4 * float(np.abs(vectors).max()))
+
+
+@pytest.fixture(scope="module")
+def graph(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a frozen graph that ends with a head of random weights."""
+    rng = np.random.default_rng(1)
+    weights = rng.standard_normal((backbone.feature_size, 5), np.float32) / np.float32(20)
+    head = Head(weights, np.zeros(5, np.float32))
+    file = tmp_path_factory.mktemp("graph") / "g.pb"
+    write_graph(file, build_graph(backbone, head, final_tensor_name="final_result"))
+    return file
+
+
+@pytest.fixture(scope="module")
+def wanted(graph: Path, photos: Floats) -> Floats:
+    """Returns what it answers."""
+    return FrozenGraph(graph).scores(photos)
 
 
 @pytest.mark.parametrize(("kind", "atol"), [("none", 1e-4), ("float16", 0.02), ("int8", 0.25)])
 def test_tflite_gives_the_same_answers(
-    backbone: Backbone, photos: Floats, tmp_path: Path, kind: str, atol: float
+    graph: Path, wanted: Floats, photos: Floats, tmp_path: Path, kind: str, atol: float
 ) -> None:
-    rng = np.random.default_rng(1)
-    weights = rng.standard_normal((backbone.feature_size, 5), np.float32) / np.float32(20)
-    head = Head(weights, np.zeros(5, np.float32))
-    graph_def = build_graph(backbone, head, final_tensor_name="final_result")
-    write_graph(tmp_path / "g.pb", graph_def)
     write_tflite(
         tmp_path / "m.tflite",
-        graph_def,
+        parsed_graph(graph.read_bytes()),
         output_layer="final_result",
         quantization=Quantization(kind, [photos] if kind == "int8" else ()),
         enclosed=Enclosed(tuple("abcde")),
     )
-    wanted = FrozenGraph(tmp_path / "g.pb").scores(photos)
     np.testing.assert_allclose(TFLiteModel(tmp_path / "m.tflite").scores(photos), wanted, atol=atol)
     assert np.ptp(wanted, axis=0).max() > 2 * atol
 
@@ -225,7 +247,7 @@ def damage(file: Path) -> None:
 def test_weights_that_are_others_are_refused(
     package: Path, change: Callable[[Path], None], words: str
 ) -> None:
-    load_backbone(OFFLINE_MODULE)
+    find(Request(handle=OFFLINE_MODULE, image_size=None, patience=1))
     (file,) = package.glob("models/*.pth")
     change(file)
     with pytest.raises(ModuleError, match=words):

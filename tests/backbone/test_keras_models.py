@@ -1,9 +1,12 @@
 """Networks of keras.applications and people's own Keras models, as modules."""
 
 import inspect
+import itertools
 import re
+import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from keras.src.backend import config
 from keras.src.legacy.saving import legacy_h5_format
@@ -61,8 +65,8 @@ def same(found: Floats, wanted: Floats) -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
 
 
-def check_is_a_module(backbone: Backbone, photos: Floats) -> None:
-    """Checks that photos have feature vectors, in both engines the same."""
+def check_is_a_module(backbone: Backbone, photos: Floats) -> Floats:
+    """Returns the feature vectors of photos, which are the same in both engines."""
     assert not backbone.graph_def.HasField("library")
     vectors = vectors_of(backbone, photos)
     assert vectors.shape == (len(photos), backbone.feature_size)
@@ -70,6 +74,17 @@ def check_is_a_module(backbone: Backbone, photos: Floats) -> None:
     # Photos that had equal features would pass all else.
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-3 * np.abs(vectors).max()
     same(vectors_of(backbone, photos, "openvino"), vectors)
+    return vectors
+
+
+def asked(handle: str, **more: Any) -> Request:
+    return Request(handle=handle, image_size=(32, 32), patience=1, **more)
+
+
+def found(request: Request, photos: Floats) -> tuple[str, Floats]:
+    """Returns a module's fingerprint and what it gives, before it is frozen, which takes longer."""
+    module = keras_models.KerasModels().find(request)
+    return module.fingerprint, module.load().answer(tf.constant(photos)).numpy()
 
 
 # Names
@@ -134,7 +149,9 @@ def test_each_family_is_a_module(network: str) -> None:
 
 
 def test_a_network_has_its_own_size() -> None:
-    assert load_backbone("keras:MobileNetV3Small:random").image_size == (224, 224)
+    # Frozen up to its first layer, which is soon done.
+    backbone = load_backbone("keras:MobileNet:random", feature_layer="conv1")
+    assert backbone.image_size == (224, 224)
 
 
 def caffe(photos: Floats) -> Floats:
@@ -164,6 +181,19 @@ def stored_as_published(model: Any, path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def mobile() -> Any:
+    """MobileNet with weights of its own, without its top."""
+    keras.utils.set_random_seed(4)
+    return keras.applications.MobileNet(include_top=False, weights=None)
+
+
+@pytest.fixture(scope="module")
+def weights(mobile: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The file of its weights."""
+    return stored(mobile, tmp_path_factory.mktemp("weights") / "w.weights.h5")
+
+
 # Means and deviations as the networks' papers give them.
 PREPARED = {"VGG16": caffe, "MobileNet": centred, "DenseNet121": standardised}
 
@@ -179,9 +209,8 @@ def test_what_a_network_does_to_pixels_first_is_inside(
     wanted = made(PREPARED[network](photos), training=False).numpy()
     file = stored(made, tmp_path / "w.weights.h5")
     backbone = load_backbone(f"keras:{network}:{file}", image_size=(32, 32))
-    same(vectors_of(backbone, photos), wanted)
+    same(check_is_a_module(backbone, photos), wanted)
     assert backbone.credit == ""
-    check_is_a_module(backbone, photos)
 
 
 @pytest.mark.parametrize("network", ["MobileNet", slow("ResNet50"), slow("MobileNetV3Small")])
@@ -198,13 +227,10 @@ def test_weights_of_the_full_network_do_as_well(
         stored(without_top, tmp_path / "top.weights.h5"),
         stored_as_published(without_top, tmp_path / "top.h5"),
     ]
-    found = [
-        load_backbone(f"keras:{network}:{path}", image_size=(32, 32), kept=None) for path in files
-    ]
-    assert len({backbone.fingerprint for backbone in found}) == 1
-    first, *others = (vectors_of(backbone, photos) for backbone in found)
-    for other in others:
-        np.testing.assert_array_equal(first, other)
+    (first, vectors), *others = (found(asked(f"keras:{network}:{path}"), photos) for path in files)
+    for fingerprint, same_vectors in others:
+        assert fingerprint == first
+        np.testing.assert_array_equal(same_vectors, vectors)
 
 
 @pytest.mark.parametrize(
@@ -236,42 +262,56 @@ POOLED: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-@pytest.mark.parametrize("layer", ["", "conv_pw_3_relu"])
+@pytest.fixture(scope="module")
+def wide(photos: Floats) -> Floats:
+    """Returns float32 [3, 32, 64, 3], 0 to 1."""
+    return np.concatenate([photos, photos[::-1]], axis=2)
+
+
 @pytest.mark.parametrize("pooling", list(POOLED))
-def test_the_last_map_is_pooled(pooling: str, layer: str, photos: Floats, tmp_path: Path) -> None:
-    keras.utils.set_random_seed(6)
-    made = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 64, 3))
-    file = stored(made, tmp_path / "w.weights.h5")
-    wide = np.concatenate([photos, photos[::-1]], axis=2)
-    to = keras.Model(made.inputs[0], made.get_layer(layer).output) if layer else made
+def test_the_last_map_is_pooled(pooling: str, wide: Floats, mobile: Any, weights: str) -> None:
+    wanted = POOLED[pooling](mobile(centred(wide), training=False).numpy())
+    request = asked(f"keras:MobileNet:{weights}", pooling=pooling)
+    _, vectors = found(replace(request, image_size=(32, 64)), wide)
+    same(vectors, wanted)
+
+
+@pytest.mark.parametrize("pooling", list(POOLED))
+def test_the_map_of_a_layer_is_pooled(
+    pooling: str, wide: Floats, mobile: Any, weights: str
+) -> None:
+    layer = "conv_pw_3_relu"
+    to = keras.Model(mobile.inputs[0], mobile.get_layer(layer).output)
     wanted = POOLED[pooling](to(centred(wide), training=False).numpy())
     backbone = load_backbone(
-        f"keras:MobileNet:{file}", image_size=(32, 64), pooling=pooling, feature_layer=layer
+        f"keras:MobileNet:{weights}", image_size=(32, 64), pooling=pooling, feature_layer=layer
     )
     assert backbone.feature_size == wanted.shape[1]
     same(vectors_of(backbone, wide), wanted)
 
 
-def test_fingerprints_are_of_all_that_decides(tmp_path: Path) -> None:
-    keras.utils.set_random_seed(7)
-    made = keras.applications.MobileNet(include_top=False, weights=None)
-    file, copy = (stored(made, tmp_path / f"{name}.weights.h5") for name in ("w", "other"))
+def test_fingerprints_are_of_all_that_decides(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = map("modules {}".format, itertools.count())
+    copy = str(shutil.copy(weights, tmp_path / "copy.weights.h5"))
     keras.utils.set_random_seed(8)
     retrained = keras.applications.MobileNet(include_top=False, weights=None)
     other = stored(retrained, tmp_path / "v.weights.h5")
 
     def fingerprint(weights: str, **more: str) -> str:
-        handle = f"keras:MobileNet:{weights}"
-        request = Request(handle=handle, image_size=(32, 32), patience=1, **more)
+        # Nowhere is it noted.
+        monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / next(places)))
+        request = asked(f"keras:MobileNet:{weights}", **more)
         return keras_models.KerasModels().find(request).fingerprint
 
-    first = fingerprint(file)
+    first = fingerprint(weights)
     assert fingerprint(copy) == first
     others = [
         fingerprint(other),
         fingerprint("random"),
-        fingerprint(file, pooling="max"),
-        fingerprint(file, feature_layer="conv_pw_3_relu"),
+        fingerprint(weights, pooling="max"),
+        fingerprint(weights, feature_layer="conv_pw_3_relu"),
     ]
     assert len({first, *others}) == 5
     # Nor does it depend on what was made before in the process.
@@ -279,19 +319,18 @@ def test_fingerprints_are_of_all_that_decides(tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_known_is_not_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keras.utils.set_random_seed(9)
-    made = keras.applications.MobileNet(include_top=False, weights=None)
-    file = stored(made, tmp_path / "w.weights.h5")
-    request = Request(handle=f"keras:MobileNet:{file}", image_size=(32, 32), patience=1)
+    file = Path(shutil.copy(weights, tmp_path / "w.weights.h5"))
+    request = asked(f"keras:MobileNet:{file}")
     first = keras_models.KerasModels().find(request)
     with monkeypatch.context() as patched:
         patched.setattr(keras_models, "_made", None)
         assert keras_models.KerasModels().find(request).fingerprint == first.fingerprint
-        made.save_weights(file)
-        made.set_weights([value + 1 for value in made.get_weights()])
-        made.save_weights(file)
+        # Written anew with the same content.
+        file.write_bytes(file.read_bytes())
+        assert keras_models.KerasModels().find(request).fingerprint == first.fingerprint
+        file.write_bytes(file.read_bytes()[:-1])
         with pytest.raises(TypeError):
             keras_models.KerasModels().find(request)
 
@@ -327,20 +366,18 @@ def test_weights_that_cannot_be_had_tell_what_to_bring(
 
 
 def test_weights_are_downloaded_once(
-    from_address: Callable[[str], None], photos: Floats, tmp_path: Path
+    from_address: Callable[[str], None], photos: Floats, mobile: Any, tmp_path: Path
 ) -> None:
-    keras.utils.set_random_seed(10)
-    made = keras.applications.MobileNet(
-        include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3)
-    )
-    file = Path(stored_as_published(made, tmp_path / "w.h5"))
+    wanted = mobile(centred(photos), training=False).numpy().mean(axis=(1, 2))
+    file = Path(stored_as_published(mobile, tmp_path / "w.h5"))
     with served(file.read_bytes()) as server:
         from_address(f"{server.url}/")
-        found = [load_backbone("keras:MobileNet", image_size=(32, 32)) for _ in range(2)]
+        backbone = load_backbone("keras:MobileNet", image_size=(32, 32))
+        _, again = found(asked("keras:MobileNet"), photos)
     assert len(server.requests) == 1
-    assert "MobileNet of Keras Applications" in found[0].credit
-    for backbone in found:
-        same(vectors_of(backbone, photos), made(centred(photos), training=False).numpy())
+    assert "MobileNet of Keras Applications" in backbone.credit
+    same(vectors_of(backbone, photos), wanted)
+    same(again, wanted)
 
 
 # A person's own models
