@@ -13,6 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Where two files are tested at a time, OpenBLAS's threads spun for what another process computes,
+# and heads of scikit-learn took thirty times as long. They sleep after 2^4 cycles now, not 2^26.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 # Tests import onnxruntime themselves, which would report its use over the network.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
