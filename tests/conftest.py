@@ -29,6 +29,15 @@ from image_retraining.photos import pixels
 from image_retraining.photos.preparation import Preparation, prepared
 
 _IGNORED_BY_SOME = (signal.SIGINT, signal.SIGHUP)
+# Files of tests that take more than ten seconds, the longest first: begun in this order, so that of
+# two processes none is waited for in the end.
+_LONGEST = (
+    *("test_retrain", "test_keras_models", "test_python_guide", "test_label_image", "test_run"),
+    *("test_threads", "test_story", "test_command_line", "test_engines", "test_extraction"),
+    *("test_memory", "test_efficientnet_lite", "test_decode_fuzz", "test_streams", "test_wiring"),
+    *("test_decoding_room", "test_kept_backbone", "test_comparing", "test_loading", "test_load"),
+    *("test_import_bottlenecks", "test_odd_names", "test_verification", "test_bad_photos"),
+)
 # The user id that systems give to nobody.
 _NOBODY = 65534
 
@@ -42,8 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # First what takes longest, so that of two processes none is waited for in the end.
-    items.sort(key=lambda item: item.path.parent.name not in {"whole", "features", "tools"})
+    begun = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: begun.get(item.path.stem, len(begun)))
     if config.getoption("--real-data"):
         return
     for item in items:
