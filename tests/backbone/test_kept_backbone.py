@@ -333,16 +333,18 @@ def test_a_module_is_kept_by_the_name_it_was_loaded_by(
 def test_the_offline_module_is_kept_once(
     kept: FrozenModules, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    alone = load_backbone(OFFLINE_MODULE)
-    first = load_backbone(OFFLINE_MODULE, kept=kept)
+    # Of small photos, which are soon computed.
+    size = (64, 64)
+    alone = load_backbone(OFFLINE_MODULE, image_size=size)
+    first = load_backbone(OFFLINE_MODULE, image_size=size, kept=kept)
 
     def fail(*_: object, **__: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr(FrozenModules, "keep", fail)
-    again = load_backbone(OFFLINE_MODULE, kept=kept)
+    again = load_backbone(OFFLINE_MODULE, image_size=size, kept=kept)
     dead = (tmp_path / "no module").as_uri().replace("file:///", "http://127.0.0.1:1/")
-    stand_in = load_backbone(dead, is_default=True, kept=kept)
+    stand_in = load_backbone(dead, image_size=size, is_default=True, kept=kept)
     for backbone in (first, again, stand_in):
         assert backbone.handle == OFFLINE_MODULE
         check_same(backbone, alone)

@@ -31,6 +31,8 @@ from image_retraining.backbone import loading
 from image_retraining.backbone.handles import MODULE_RULE
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.backbone.sources.folder import fingerprint
+from image_retraining.backbone.sources.source import Request
+from image_retraining.backbone.sources.table import find
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.foundation.errors import DownloadError, ModuleError
 
@@ -612,7 +614,8 @@ def test_the_offline_module_stands_in_for_the_default_one(
 ) -> None:
     backbone = load_backbone(dead_url, is_default=True)
     assert backbone.handle == "efficientnet_lite0"
-    assert backbone.fingerprint == load_backbone("builtin").fingerprint
+    builtin = find(Request(handle="builtin", image_size=None, patience=1))
+    assert backbone.fingerprint == builtin.fingerprint
     (warning,) = warnings_of(logged)
     assert "efficientnet_lite0, whose weights come with this tool, stands in for it" in warning
     assert "To have the other one go online" in warning

@@ -301,7 +301,7 @@ def state():
 before, sys.stderr = state(), None
 import image_retraining
 run = image_retraining.train(sys.argv[1], module=sys.argv[2], bottleneck_dir=sys.argv[3],
-    output_dir=sys.argv[4], how_many_training_steps=5)
+    output_dir=sys.argv[4], how_many_training_steps=5, cross_validate=-1)
 image_retraining.load(run.path).predict(run.features("testing").paths[0])
 print(*(name for name, a, b in zip(("verbosity", "level", "propagate", "environ"), before, state())
     if a != b))
@@ -401,12 +401,12 @@ import image_retraining
 try:
     image_retraining.train({str(settings["image_dir"])!r}, module={str(settings["module"])!r},
         bottleneck_dir={str(tmp_path / "cache")!r}, output_dir={str(tmp_path / "run")!r},
-        how_many_training_steps=10**7, logging_verbosity="INFO")
+        how_many_training_steps=10**7, cross_validate=-1, logging_verbosity="INFO")
 except KeyboardInterrupt:
     print("interrupted")
 image_retraining.train({str(settings["image_dir"])!r}, module={str(settings["module"])!r},
     bottleneck_dir={str(tmp_path / "cache")!r}, output_dir={str(tmp_path / "run2")!r},
-    how_many_training_steps=5)
+    how_many_training_steps=5, cross_validate=-1)
 print("and trained")
 """
     with hearing_signals():

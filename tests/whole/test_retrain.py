@@ -551,7 +551,9 @@ def test_nobodys_choice_of_module_falls_back_and_a_persons_does_not(
 
     monkeypatch.setattr(hub, "resolve", offline)
     url = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
-    run(tfhub_module=url, named=frozenset({"image_dir"}), how_many_training_steps=5)
+    # Of small photos, which are soon computed.
+    small = {"image_size": "64", "how_many_training_steps": 5}
+    run(tfhub_module=url, named=frozenset({"image_dir"}), **small)
     warnings = [line for line in logged.messages if "in for" in line]
     assert len(warnings) == 2
     assert "--tfhub_module" in warnings[0]
@@ -597,7 +599,7 @@ def test_an_interruption_keeps_the_training_and_resume_goes_on(
     script_and_flags = [
         *("retrain.py", f"--image_dir={colour_photos}", f"--tfhub_module={colour_module}"),
         *(f"--bottleneck_dir={tmp_path / 'cache'}", f"--output_dir={out}"),
-        "--how_many_training_steps=1500",
+        *("--how_many_training_steps=1500", "--cross_validate=-1"),
     ]
     with (
         hearing_signals(),
@@ -643,6 +645,7 @@ def test_an_interruption_keeps_the_training_and_resume_goes_on(
         "tfhub_module": str(colour_module),
         "bottleneck_dir": str(tmp_path / "cache"),
         "how_many_training_steps": 1500,
+        "cross_validate": -1,
         "output_dir": str(tmp_path / "whole"),
     }
     assert command.run(RetrainConfig(**whole, named=frozenset(whole))) == 0
