@@ -5,6 +5,7 @@ one. Each fold is answered by a head solved on the others, whose regularisation 
 others too: M. Stone, "Cross-Validatory Choice and Assessment of Statistical Predictions", 1974.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,11 @@ class CrossValidation:
     strengths: tuple[float, ...]
     left_out: tuple[str, ...]
     metrics: Metrics
+
+    def misclassified(self) -> Iterator[tuple[str, int]]:
+        """Yields path and predicted label_id of each photo that was answered wrongly."""
+        answers = zip(self.paths, self.predicted_ids.tolist(), self.label_ids, strict=True)
+        return ((path, predicted) for path, predicted, true in answers if predicted != true)
 
     @property
     def predicted_ids(self) -> Ints:

@@ -20,15 +20,19 @@ from image_retraining.reports.metrics_tables import interval
 
 def advice_lines(advice: Sequence[Advice], labels: Sequence[str]) -> list[str]:
     """Returns lines; none without advice."""
-    if not advice:
-        return []
+    found = sentences(advice, labels)
+    return ["Advice, from what was measured:", *(f"  - {one}" for one in found)] if found else []
+
+
+def sentences(advice: Sequence[Advice], labels: Sequence[str]) -> list[str]:
+    """Returns what was measured and what to do, a sentence or two each."""
     few = [one for one in advice if isinstance(one, FewPhotos)]
-    sentences = [_few_photos(few, labels)] if few else []
+    found = [_few_photos(few, labels)] if few else []
     for one in advice:
         words = _WORDS.get(type(one))
         if words is not None:
-            sentences.append(words(one, labels))
-    return ["Advice, from what was measured:", *(f"  - {sentence}" for sentence in sentences)]
+            found.append(words(one, labels))
+    return found
 
 
 def _few_photos(few: Sequence[FewPhotos], labels: Sequence[str]) -> str:

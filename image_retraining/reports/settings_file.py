@@ -44,7 +44,7 @@ class SettingsFile:
             "finished": None,
             "named": sorted(named),
             "settings": dict(settings),
-            "versions": _versions(),
+            "versions": versions(),
         }
 
     def tell(self, finding: object) -> None:
@@ -76,7 +76,7 @@ class SettingsFile:
             temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Returns what has a part in a run's figures, with its version."""
     versions = {"image-retraining": __version__, "python": platform.python_version()}
     versions["platform"] = platform.platform()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from image_retraining.backbone.handles import DEFAULT_MODULE, OFFLINE_MODULE
 from image_retraining.backbone.keras_names import AVERAGE, POOLINGS
 from image_retraining.evaluation.listing import LISTED_BELOW
+from image_retraining.evaluation.projection import PCA, PROJECTIONS
 from image_retraining.foundation.own_folders import user_cache
 from image_retraining.foundation.settings import (
     image_size,
@@ -367,6 +368,19 @@ class RetrainConfig:
         "",
         "Picture to draw of it, accuracy against time a photo: an .svg file.",
         group="Results",
+    )
+    report_file: str = setting(
+        "/tmp/report.html",  # noqa: S108 - beside the graph
+        "Page that shows what came of the run, in one file; empty writes none. Unless it is named, "
+        "it lies beside the graph.",
+        group="Results",
+    )
+    report_map: str = setting(
+        PCA,
+        "How the report draws a map of the photos by their feature vectors: pca, by principal "
+        "components; tsne, by neighbours, which takes 10 s and more; or none.",
+        group="Results",
+        choices=PROJECTIONS,
     )
     print_misclassified_test_images: bool = setting(
         default=False, meaning="List the test photos that the head got wrong.", group="Results"

@@ -18,6 +18,7 @@ from image_retraining.retraining.config import RetrainConfig
 _FILES = ("output_graph", "output_labels", "checkpoint_path")
 _FILES_IF_NAMED = (
     *("metrics_file", "label_issues_file", "label_next_file", "compare_file", "compare_plot_file"),
+    "report_file",
     *("tflite_output_file", "onnx_output_file"),
 )
 # What the settings may name besides folders and results.

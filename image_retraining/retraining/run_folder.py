@@ -32,6 +32,7 @@ NAMES = {
     "label_next_file": "",
     "compare_file": "",
     "compare_plot_file": "",
+    "report_file": "report.html",
 }
 _LOG, _LOCK = "run.log", ".lock"
 # Results that an earlier run may have left where this one writes none; the others are no results.
@@ -41,11 +42,16 @@ _KEPT = ("summaries_dir", "checkpoint_path", "intermediate_output_graphs_dir")
 def placed(config: RetrainConfig) -> RetrainConfig:
     """Returns the settings with all results in --output_dir, if that is given.
 
+    Without it only the report is placed, beside the graph.
+
     A result that is named keeps its name, which is taken from the folder on unless it is absolute.
     """
-    if not config.output_dir:
-        return config
     defaults = {field.name: field.default for field in fields(config)}
+    if not config.output_dir:
+        if "report_file" in config.named or config.report_file != defaults["report_file"]:
+            return config
+        beside = os.path.join(os.path.dirname(config.output_graph), NAMES["report_file"])
+        return replace(config, report_file=beside)
     places: dict[str, Any] = {}
     for name, usual in NAMES.items():
         value = getattr(config, name)

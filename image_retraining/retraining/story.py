@@ -17,11 +17,25 @@ from image_retraining.features.readable import of_readable
 from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.hub_settings import tell_tensorflow_hub
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
-from image_retraining.foundation.records import Catalog, Evaluation, Extraction, Floats, Split
+from image_retraining.foundation.records import (
+    Catalog,
+    Evaluation,
+    Extraction,
+    FeatureSet,
+    Floats,
+    Head,
+    Split,
+)
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
-from image_retraining.reports.findings import Copies, Ended, Exported, Proven
+from image_retraining.reports.findings import (
+    Copies,
+    Ended,
+    Exported,
+    Proven,
+)
+from image_retraining.reports.html.choice import Illustrated
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.retraining import advising, cross_validating, ranking, run_folder
 from image_retraining.retraining.config import RetrainConfig
@@ -97,11 +111,10 @@ def _told(
         config = _compared(config, catalog, cache, stages)
         seen = _seen(config, catalog, waiting, cache, stages)
     labels, backbone, wanted = seen.catalog.labels, seen.backbone, partial(part_of, config)
-    judging = wanted(evaluating.JudgingSettings)
+    judging, task = wanted(evaluating.JudgingSettings), wanted(training.TrainingSettings)
     sets = evaluating.without_copies(seen.extraction.sets, seen.copies)
     crossing = wanted(cross_validating.CrossValidationSettings)
     pool = cross_validating.pool(sets, labels, crossing)
-    task = wanted(training.TrainingSettings)
     trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
     calibrated = evaluating.look_how_sure(trained.head, sets, judging)
     head = stages.done("calibrated", calibrated).head
@@ -119,10 +132,27 @@ def _told(
     proven = exporting.export(calibrated, backbone, sets, facts, wishes, results)
     _place(results, stages.done("exports", proven), tell)
     stages.done("advised", found(judged=judged, wrong=wrong))
+    if config.report_file:
+        known = (judged, wrong, seen.copies, by_all)
+        stages.done("illustrated", _illustrated(config, backbone, head, sets, known))
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
-    photo = f"--image={_example([(judged.paths, judged.evaluation), validated])}"
-    example = (*label_image.split(), *run_folder.graph_to_name(config), photo)
+    photo = _example([(judged.paths, judged.evaluation), validated])
+    example = (*label_image.split(), *run_folder.graph_to_name(config), f"--image={photo}")
     return tell(stages.told(example=example, left_over=left_over, **_of_settings(config, backbone)))
+
+
+def _illustrated(
+    config: RetrainConfig,
+    backbone: Any,
+    head: Head,
+    sets: Mapping[Split, FeatureSet],
+    known: tuple[Any, ...],
+) -> Illustrated:
+    """Returns the pictures of the report."""
+    from image_retraining.retraining import illustrating  # noqa: PLC0415 - as above
+
+    how = part_of(config, illustrating.IllustrationSettings)
+    return illustrating.illustrate(sets, backbone, head, how, illustrating.Found(*known))
 
 
 def _of_settings(config: RetrainConfig, backbone: Any) -> dict[str, str]:

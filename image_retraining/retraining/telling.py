@@ -11,11 +11,12 @@ from image_retraining.reports.comparison_file import ComparisonFile
 from image_retraining.reports.comparison_plot import ComparisonPlot
 from image_retraining.reports.files import LabelNextFile, MetricsFile, WrongLabelsFile
 from image_retraining.reports.findings import Ended
+from image_retraining.reports.html.report import HtmlReport
 from image_retraining.reports.log import Log
 from image_retraining.reports.misclassified_log import MisclassifiedLog
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.reports.run_log import RunLog
-from image_retraining.reports.settings_file import SettingsFile
+from image_retraining.reports.settings_file import SettingsFile, versions
 from image_retraining.reports.tensorboard import TensorBoard
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
@@ -31,6 +32,9 @@ def reporters(config: RetrainConfig, results: contextlib.ExitStack) -> Iterator[
         config: the settings.
         results: takes the files that reporters write.
     """
+    if config.report_file:
+        named = {name: value for name, value in config.settings.items() if name in config.named}
+        yield HtmlReport(config.report_file, named, versions())
     yield Log(expects_metrics=bool(config.metrics_file), max_accuracy_drop=config.max_accuracy_drop)
     yield TensorBoard(config.summaries_dir)
     if config.metrics_file:

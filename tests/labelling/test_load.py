@@ -43,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, colour_module: Path) -> Pat
         saved_model_dir="saved",
         optimizer="lbfgs",
         cross_validate=-1,
+        report_file="",
         # By their names 57 photos validate, enough for a temperature and a threshold.
         validation_percentage=60,
         named=frozenset({"tfhub_module"}),
@@ -373,6 +374,7 @@ def test_a_heat_map_is_a_picture(
         output_dir=str(base / "run"),
         optimizer="lbfgs",
         cross_validate=-1,
+        report_file="",
         verify_images=0,
         named=frozenset({"tfhub_module"}),
     )

@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimizer="lbfgs",
         verify_images=0,
         cross_validate=-1,
+        report_file="",
         named=frozenset({"tfhub_module"}),
     )
     run(config, label_image="label-image")

@@ -49,6 +49,7 @@ def settings(photos: Path, colour_module: Path) -> dict[str, Any]:
         "bottleneck_dir": photos.parent / "cache",
         "how_many_training_steps": 60,
         "cross_validate": -1,
+        "report_file": "",
     }
 
 

@@ -52,6 +52,7 @@ def test_a_run_is_one_folder() -> None:
         "summaries_dir": "runs/birds/logs",
         "checkpoint_path": "runs/birds/checkpoint",
         "intermediate_output_graphs_dir": "runs/birds/intermediate_graphs",
+        "report_file": "runs/birds/report.html",
     }
     assert run_folder.log_path(config) == "runs/birds/run.log"
     assert run_folder.settings_path(config) == "runs/birds/settings.json"
@@ -67,6 +68,8 @@ def test_a_run_is_one_folder() -> None:
         ({"saved_model_dir": "saved/1"}, {"saved_model_dir": "runs/saved/1"}),
         ({"tflite_output_file": "m.tflite"}, {"tflite_output_file": "runs/m.tflite"}),
         ({"metrics_file": "/srv/m.json"}, {"metrics_file": "/srv/m.json"}),
+        ({"report_file": "r.html"}, {"report_file": "runs/r.html"}),
+        ({"report_file": "", "named": frozenset({"report_file"})}, {"report_file": ""}),
         ({"label_issues_file": "i.csv"}, {"label_issues_file": "runs/i.csv"}),
         # A name that is the tutorial's is a name as well.
         (
@@ -80,6 +83,20 @@ def test_a_run_is_one_folder() -> None:
 def test_a_name_that_is_given_wins(changes: dict[str, Any], places: dict[str, str]) -> None:
     config = run_folder.placed(RetrainConfig(output_dir="runs", **changes))
     assert {name: getattr(config, name) for name in places} == places
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({}, "/tmp/report.html"),  # noqa: S108 - the default
+        ({"output_graph": "/srv/m.pb"}, "/srv/report.html"),
+        ({"output_graph": "m.pb"}, "report.html"),
+        ({"output_graph": "/srv/m.pb", "report_file": "here.html"}, "here.html"),
+        ({"report_file": "", "named": frozenset({"report_file"})}, ""),
+    ],
+)
+def test_the_report_lies_beside_the_graph(settings: dict[str, Any], place: str) -> None:
+    assert run_folder.placed(RetrainConfig(**settings)).report_file == place
 
 
 def test_a_graph_elsewhere_is_named_with_its_labels() -> None:

@@ -64,6 +64,7 @@ def settings(tmp_path: Path, colour_photos: Path, colour_module: Path) -> dict[s
         "how_many_training_steps": 50,
         # Folds have tests of their own.
         "cross_validate": -1,
+        "report_file": "",
     }
 
 

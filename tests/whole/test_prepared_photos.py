@@ -65,6 +65,7 @@ def trained(photos: Path, halves_module: Path, tmp_path: Path) -> Any:
             bottleneck_dir=tmp_path / "cache",
             optimizer="lbfgs",
             cross_validate=-1,
+            report_file="",
             **settings,
         )
 

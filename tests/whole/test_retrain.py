@@ -72,6 +72,7 @@ def config(out: Path, photos: Path, module: Path, **settings: Any) -> RetrainCon
         "how_many_training_steps": 50,
         # Folds have tests of their own.
         "cross_validate": -1,
+        "report_file": "",
     }
     return RetrainConfig(**{**defaults, **settings})
 
@@ -81,7 +82,12 @@ def line_of(out: Path, photos: Path, module: Path, *more: str) -> list[str]:
         *(sys.executable, "retrain.py", f"--image_dir={photos}", f"--tfhub_module={module}"),
         *(f"--bottleneck_dir={out.parent / 'bottlenecks'}", f"--output_graph={out / 'graph.pb'}"),
         *(f"--output_labels={out / 'labels.txt'}", f"--summaries_dir={out / 'logs'}"),
-        *(f"--checkpoint_path={out / 'checkpoint'}", "--cross_validate=-1", *more),
+        *(
+            f"--checkpoint_path={out / 'checkpoint'}",
+            "--cross_validate=-1",
+            "--report_file=",
+            *more,
+        ),
     ]
 
 

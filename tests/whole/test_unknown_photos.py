@@ -49,6 +49,7 @@ def train(base: Path, module: Path, **settings: Any) -> None:
             bottleneck_dir=str(base / "cache"),
             optimizer="lbfgs",
             cross_validate=-1,
+            report_file="",
             named=frozenset({"tfhub_module"}),
             **{
                 "output_dir": str(base / "run"),

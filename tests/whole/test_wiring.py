@@ -272,6 +272,7 @@ class Runs:
             # Most of the time goes into the proof, and most tests look at the graph themselves.
             "verify_images": 0,
             "cross_validate": -1,
+            "report_file": "",
         }
 
     def __call__(self, **settings: Any) -> Outcome:
