@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
     from image_retraining.evaluation.cross_validation import CrossValidation
     from image_retraining.evaluation.metrics import Metrics
+    from image_retraining.foundation.records import Unreadable
 
 # Modules that are this unlikely to be equally good are told apart.
 LEVEL = 0.05
+# Few photos tell little apart. What was less accurate by more than this share is not recommended.
+MARGIN = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,43 +87,61 @@ class Comparison:
     Attributes:
         contenders: N of them, at least 1: the most accurate first, of equals the quicker.
         p_values: N, how likely differences such as from the first are between equals; 1 of itself.
-        recommended: the quickest of those that are not told apart from the first.
+        recommended: the quickest of those that are not told apart from the first, and are less
+            accurate by MARGIN at most.
         failures: the other modules.
+        unreadable: photos that could not be read, by no module.
     """
 
     contenders: tuple[Contender, ...]
     p_values: tuple[float, ...]
     recommended: Contender
     failures: tuple[Failure, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
-    def as_good_count(self) -> int:
-        """How many contenders are not told apart from the first, which is one of them."""
-        return sum(p_value >= LEVEL for p_value in self.p_values)
+    def near_count(self) -> int:
+        """How many contenders may be recommended; the first is one of them."""
+        least = self.contenders[0].crossed.metrics.accuracy - MARGIN
+        return sum(
+            p_value >= LEVEL and one.crossed.metrics.accuracy >= least
+            for one, p_value in zip(self.contenders, self.p_values, strict=True)
+        )
 
     def is_as_good(self, place: int) -> bool:
         """Whether the contender at a place is not told apart from the first."""
         return self.p_values[place] >= LEVEL
 
 
-def compare(contenders: Sequence[Contender], failures: Sequence[Failure] = ()) -> Comparison:
+def compare(
+    contenders: Sequence[Contender],
+    failures: Sequence[Failure] = (),
+    unreadable: Sequence[Unreadable] = (),
+) -> Comparison:
     """Returns modules in their order, and which of them to take.
 
     Args:
         contenders: at least one.
         failures: those that could not be compared.
+        unreadable: photos that could not be read.
     """
     ordered = sorted(
         contenders, key=lambda one: (-one.crossed.metrics.accuracy, one.costs.milliseconds)
     )
     best = ordered[0].crossed
     p_values = [1.0, *(p_value(best, one.crossed) for one in ordered[1:])]
-    as_good = [one for one, p in zip(ordered, p_values, strict=True) if p >= LEVEL]
+    least = best.metrics.accuracy - MARGIN
+    as_good = [
+        one
+        for one, p in zip(ordered, p_values, strict=True)
+        if p >= LEVEL and one.crossed.metrics.accuracy >= least
+    ]
     return Comparison(
         contenders=tuple(ordered),
         p_values=tuple(p_values),
         recommended=min(as_good, key=lambda one: one.costs.milliseconds),
         failures=tuple(failures),
+        unreadable=tuple(unreadable),
     )
 
 

@@ -24,6 +24,8 @@ _DRAWS = 3
 _BOOTSTRAPS = 400
 # An outlook that is wider than so much of accuracy is none.
 _WIDEST = 0.03
+# Unless it is a gain of so much at the least.
+_WORTH = 0.01
 _MANY = 5_000_000
 
 _Mask = npt.NDArray[np.bool_]
@@ -64,8 +66,8 @@ class Outlook:
 
     @property
     def can_be_told(self) -> bool:
-        """Whether the interval is narrow enough to say anything."""
-        return self.high - self.low <= _WIDEST
+        """Whether the interval says anything: it is narrow, or all of it is worth the labelling."""
+        return self.high - self.low <= _WIDEST or self.low >= _WORTH
 
 
 @dataclass(frozen=True, slots=True)

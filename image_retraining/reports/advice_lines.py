@@ -41,16 +41,17 @@ def _few_photos(few: Sequence[FewPhotos], labels: Sequence[str]) -> str:
         known = one.recall_interval
         recall = f", recall {interval(known)}" if known else ", none of them judged"
         named.append(f"{shown(labels[one.label_id])} ({one.photo_count}{recall})")
-    noun = "class has" if len(few) == 1 else "classes have"
+    alone = len(few) == 1
+    noun, them, these = ("class has", "it", "it") if alone else ("classes have", "them", "these")
     return (
-        f"{len(few)} {noun} fewer than 20 photos, so that what is learnt and measured of them is "
-        f"largely chance: {some_of(named)}. Add photos of these first."
+        f"{len(few)} {noun} fewer than 20 photos, so that what is learnt and measured of {them} is "
+        f"largely chance: {some_of(named)}. Add photos of {these} first."
     )
 
 
 def _copies(found: CopiesFound, _: Sequence[str]) -> str:
-    be = "is a copy" if found.copy_count == 1 else "are copies"
-    text = f"{found.copy_count} of the photos {be} of others"
+    be = "is a copy of another" if found.copy_count == 1 else "are copies of others"
+    text = f"{found.copy_count} of the photos {be}"
     if found.leaked_count:
         are = "is" if found.leaked_count == 1 else "are"
         text += f", and {found.leaked_count} of {found.test_count} test photos {are} learnt from"

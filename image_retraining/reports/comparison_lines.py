@@ -1,39 +1,51 @@
 """Compared modules → lines for the log."""
 
-from image_retraining.evaluation.comparison import Comparison, Contender
+from image_retraining.evaluation.comparison import MARGIN, Comparison, Contender
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.text import aligned, shown
+from image_retraining.photos.enumeration import some_of
 from image_retraining.reports.metrics_tables import interval, percent
+
+_FEW = "the photos are too few to tell whether that is chance"
 
 
 def comparison_lines(found: Comparison) -> list[str]:
     """Returns lines: the modules, the best first, and which of them to take."""
     contenders = found.contenders
-    folds, count = contenders[0].crossed.fold_count, contenders[0].crossed.metrics.count
+    folds = contenders[0].crossed.fold_count
+    counts = sorted({one.crossed.metrics.count for one in contenders})
+    left_out = contenders[0].crossed.left_out
     rows = [_titles(contenders)]
     rows += [(*_cells(one), _verdict(found, place)) for place, one in enumerate(contenders)]
     if all(one.costs.int8_megabytes is None for one in contenders):
         rows = [(*row[:-2], row[-1]) for row in rows]
+    many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     lines = [
-        f"Modules compared on {count} photos in {folds} folds, the best first:",
+        f"Modules compared on {many} photos in {folds} folds, the best first:",
         *(f"  {line}" for line in aligned(rows, left=(0, len(rows[0]) - 1))),
         *(f"  {shown(one.module)}: {one.reason}" for one in found.failures),
     ]
+    if left_out:
+        labels = some_of(list(map(shown, left_out)))
+        lines.append(f"Left out, for each is a single photo, or copies of one: {labels}")
     return [*lines, recommendation(found)]
 
 
 def recommendation(found: Comparison) -> str:
     """Returns a sentence that says which module to take, and why."""
-    recommended, as_good = shown(found.recommended.module), found.as_good_count
+    recommended, near = shown(found.recommended.module), found.near_count
     milliseconds = f"{found.recommended.costs.milliseconds:.1f} ms a photo"
     if len(found.contenders) == 1:
         return f"Recommended: {recommended}, the only module that could be compared"
-    if as_good == 1:
-        return f"Recommended: {recommended}, more accurate than any other (McNemar's test, 5%)"
-    of = "both" if as_good == len(found.contenders) == 2 else f"the {as_good}"
+    if near == 1:
+        worse = sum(not found.is_as_good(place) for place in range(len(found.contenders)))
+        told = worse == len(found.contenders) - 1
+        by = "(McNemar's test, 5%)" if told else f"by more than {MARGIN * 100:g} points; {_FEW}"
+        return f"Recommended: {recommended}, more accurate than any other {by}"
+    quickest = "quicker of the 2" if near == 2 else f"quickest of the {near}"
     return (
-        f"Recommended: {recommended}, with {milliseconds} the quickest of {of} that these photos "
-        "cannot tell from the best (McNemar's test, 5%)"
+        f"Recommended: {recommended}, with {milliseconds} the {quickest} that these photos cannot "
+        f"tell from the best (McNemar's test, 5%; less accurate by {MARGIN * 100:g} points at most)"
     )
 
 

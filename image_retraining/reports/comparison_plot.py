@@ -15,9 +15,9 @@ from image_retraining.reports.svg import Axis, Drawing, with_room
 _WIDTH, _HEIGHT = 900, 460
 # Where the axes are; names stand to their right.
 _LEFT, _RIGHT, _TOP, _BOTTOM, _NAMES = 70, 570, 40, 400, 600
-# The radius of a bubble of one megabyte, and that of the largest.
-_RADIUS, _LARGEST_RADIUS = 3.0, 45.0
-_LONGEST_NAME = 40
+# The radius of a bubble of one megabyte, and those of the smallest and the largest.
+_RADIUS, _LEAST_RADIUS, _LARGEST_RADIUS = 3.0, 2.0, 45.0
+_LONGEST_NAME, _NAME_HEIGHT = 40, 34
 _STYLE = """
 svg { background: #ffffff; font: 12px sans-serif; fill: #1f2328 }
 .grid { stroke: #d0d7de } .title { font-size: 13px }
@@ -71,14 +71,16 @@ def bubbles(found: Comparison, *, style: str = _STYLE) -> str:
 class _Plot(Drawing):
     def __init__(self, found: Comparison, style: str) -> None:
         title = "Modules compared: accuracy against ms a photo"
-        super().__init__(_WIDTH, _HEIGHT, title, style=style)
+        # Two lines each.
+        self._bottom = max(_BOTTOM, _TOP + _NAME_HEIGHT * len(found.contenders))
+        super().__init__(_WIDTH, self._bottom + _HEIGHT - _BOTTOM, title, style=style)
         self._found = found
         times = [math.log10(one.costs.milliseconds) for one in found.contenders]
         ends = [end for one in found.contenders for end in one.crossed.metrics.accuracy_interval]
         low, high = (10**time for time in with_room(times, at_least=0.3))
         self._time = Axis(low, high, _LEFT, _RIGHT, is_logarithmic=True)
         low, high = with_room([end * 100 for end in ends], at_least=2)
-        self._accuracy = Axis(low, high, _BOTTOM, _TOP)
+        self._accuracy = Axis(low, high, self._bottom, _TOP)
 
     def drawn(self) -> str:
         words = "Area: MB of the graph. Blue and filled: not told apart from the best."
@@ -107,7 +109,7 @@ class _Plot(Drawing):
 
     def _draw_name(self, place: int, one: Contender) -> None:
         """Writes the names one below the other, as they are ordered: none covers another."""
-        height = (_BOTTOM - _TOP) / len(self._found.contenders)
+        height = (self._bottom - _TOP) / len(self._found.contenders)
         y = _TOP + (place + 0.5) * height
         self.line(*self._place(one), _NAMES - 6, y, of=f"{self._kind(place)} lead")
         costs, is_recommended = one.costs, one is self._found.recommended
@@ -127,7 +129,7 @@ class _Plot(Drawing):
 
 
 def _radius(one: Contender) -> float:
-    return min(_LARGEST_RADIUS, _RADIUS * math.sqrt(one.costs.megabytes))
+    return min(_LARGEST_RADIUS, max(_LEAST_RADIUS, _RADIUS * math.sqrt(one.costs.megabytes)))
 
 
 def _short(module: str) -> str:

@@ -35,7 +35,7 @@ def outlook_line(curve: LearningCurve) -> str:
     if not outlook.can_be_told:
         return (
             f"What {outlook.photo_count} photos to learn from, twice as many, may bring cannot be "
-            f"told: by a power law {gain(outlook)}, which is too wide to say anything."
+            f"told: a power law gives a {gain(outlook)}, which is too wide to say anything."
         )
     return (
         f"With {outlook.photo_count} photos to learn from, twice as many, the accuracy may grow by "

@@ -10,7 +10,6 @@ import numpy as np
 from absl import logging
 
 from image_retraining.backbone.loading import Backbone
-from image_retraining.cache.found import FoundFiles
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.evaluation.comparison import (
     Comparison,
@@ -35,7 +34,7 @@ from image_retraining.foundation.errors import (
     SettingError,
 )
 from image_retraining.foundation.interruption import raise_if_interrupted
-from image_retraining.foundation.records import Catalog, FeatureSet, Head, Split
+from image_retraining.foundation.records import Catalog, FeatureSet, Head, Split, Unreadable
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.sampling import evenly
 from image_retraining.reports.findings import Calibrated
@@ -55,7 +54,7 @@ _GRAPH, _TFLITE = "output_graph", "tflite_output_file"
 _TIMED = 64
 _MEGABYTE = 1e6
 # What a module itself may be the reason of.
-_FAILURES = (EngineError, ExportError, GraphError, ModuleError, SettingError)
+_FAILURES = (EngineError, ExportError, GraphError, ModuleError)
 
 
 def compare_modules(config: RetrainConfig, catalog: Catalog, cache: BottleneckCache) -> Comparison:
@@ -72,11 +71,13 @@ def compare_modules(config: RetrainConfig, catalog: Catalog, cache: BottleneckCa
     """
     names = config.modules_to_compare
     contenders, failures = [], []
+    unreadable: tuple[Unreadable, ...] = ()
     for place, name in enumerate(names):
         raise_if_interrupted()
         logging.info("Comparing modules, %d of %d: %s", place + 1, len(names), name)
         try:
-            contenders.append(_contender(_with_module(config, name), catalog, cache))
+            contender, unreadable = _contender(_fitting(config, name), catalog, cache)
+            contenders.append(contender)
         except _FAILURES as error:
             logging.warning("WARNING: %s cannot be compared: %s", name, error)
             failures.append(Failure(name, str(error)))
@@ -85,28 +86,30 @@ def compare_modules(config: RetrainConfig, catalog: Catalog, cache: BottleneckCa
             "--compare_modules must name a module that can be used here. Of "
             f"{len(names)} none can; {failures[0].module}: {failures[0].reason}"
         )
-    return compare(contenders, failures)
+    return compare(contenders, failures, unreadable)
 
 
 def with_recommended(config: RetrainConfig, found: Comparison) -> RetrainConfig:
     """Returns the settings by which the recommended module is trained on."""
-    return _with_module(config, found.recommended.module)
+    return config.with_module(found.recommended.module)
 
 
-def _with_module(config: RetrainConfig, name: str) -> RetrainConfig:
-    return replace(
-        config,
-        tfhub_module=name,
-        compare_modules="",
-        compare_only=False,
-        compare_file="",
-        compare_plot_file="",
-        named=config.named | {"tfhub_module"},
-    )
+def _fitting(config: RetrainConfig, name: str) -> RetrainConfig:
+    """Returns the settings with a module.
+
+    Raises:
+        ModuleError: it does not take some of them.
+    """
+    try:
+        return config.with_module(name)
+    except SettingError as error:
+        raise ModuleError(str(error)) from error
 
 
-def _contender(config: RetrainConfig, catalog: Catalog, cache: BottleneckCache) -> Contender:
-    """Returns what there is to say of one module, that of the settings."""
+def _contender(
+    config: RetrainConfig, catalog: Catalog, cache: BottleneckCache
+) -> tuple[Contender, tuple[Unreadable, ...]]:
+    """Returns what there is to say of one module, that of the settings; and what it cannot read."""
     backbone = extracting.load(cache, part_of(config, extracting.ModuleSettings))
     how = part_of(config, extracting.ExtractionSettings)
     extraction = extracting.extract(catalog, backbone, cache, how)
@@ -115,15 +118,17 @@ def _contender(config: RetrainConfig, catalog: Catalog, cache: BottleneckCache) 
     labels, judging = catalog.labels, part_of(config, evaluating.JudgingSettings)
     # Nothing of it is written into the head, for nobody is to use it.
     judging = replace(judging, calibrate=False)
-    copies = evaluating.find_copies(extraction.sets, labels, judging, FoundFiles(cache.folder))
-    sets = evaluating.without_copies(extraction.sets, copies)
+    # All modules are judged by the same photos, where each has near copies of its own; those of one
+    # moment are in one fold.
+    sets = extraction.sets
+    evaluating.check_learnt(sets, labels)
     head = _solved(config, sets, labels, backbone)
     judged = evaluating.judge(head, sets, labels, judging)
     calibrated = evaluating.look_how_sure(head, sets, judging)
     wishes = part_of(config, exporting.ExportSettings)
     facts = exporting.facts(catalog, backbone, judged, calibrated, wishes)
     photos_per_second = _extracted_per_second(config, catalog, backbone)
-    return Contender(
+    contender = Contender(
         module=config.tfhub_module,
         image_size=backbone.image_size,
         feature_size=backbone.feature_size,
@@ -131,6 +136,7 @@ def _contender(config: RetrainConfig, catalog: Catalog, cache: BottleneckCache) 
         tested=judged.metrics,
         costs=_costs(calibrated, backbone, sets, facts, wishes, photos_per_second),
     )
+    return contender, extraction.unreadable
 
 
 def _solved(config: RetrainConfig, sets: Sets, labels: tuple[str, ...], backbone: Backbone) -> Head:

@@ -3,7 +3,7 @@
 The script makes one flag of each field marked with `setting`; nothing else repeats a default.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -445,6 +445,31 @@ class RetrainConfig:
         """The modules of --compare_modules."""
         names = (name.strip() for name in self.compare_modules.split(","))
         return tuple(name for name in names if name)
+
+    def with_module(self, name: str) -> "RetrainConfig":
+        """Returns the settings by which one module is trained on, and none is compared."""
+        return replace(
+            self,
+            tfhub_module=name,
+            compare_modules="",
+            compare_only=False,
+            compare_file="",
+            compare_plot_file="",
+            named=self.named | {"tfhub_module"},
+        )
+
+    @property
+    def of_a_training(self) -> tuple[str, ...]:
+        """The settings given that say what a training is to write, or to find besides its head."""
+        names = (
+            *("saved_model_dir", "onnx_output_file", "metrics_file", "label_issues_file"),
+            *("label_next", "learning_curve", "print_misclassified_test_images"),
+        )
+        is_float = self.tflite_output_file and self.tflite_quantize != "int8"
+        return (
+            *(name for name in names if getattr(self, name)),
+            *(("tflite_output_file",) if is_float else ()),
+        )
 
     @property
     def export_places(self) -> dict[str, str]:

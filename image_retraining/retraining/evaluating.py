@@ -57,14 +57,23 @@ def without_copies(sets: Sets, found: Copies) -> Sets:
     """
     if found.are_dropped:
         sets = copies.without_copies(sets, found.found)
+    check_learnt(sets, found.labels)
+    return sets
+
+
+def check_learnt(sets: Sets, labels: tuple[str, ...]) -> None:
+    """Checks that there is something to learn from.
+
+    Raises:
+        PhotoError: fewer than two classes have training photos.
+    """
     learnt = set(sets[Split.TRAINING].label_ids.tolist())
     if len(learnt) < 2:
         raise PhotoError(
             "At least 2 classes must have training photos. "
-            f"Got {len(learnt)} of {len(found.labels)}. Add photos, or lower "
+            f"Got {len(learnt)} of {len(labels)}. Add photos, or lower "
             "--testing_percentage and --validation_percentage."
         )
-    return sets
 
 
 def look_how_sure(head: Head, sets: Sets, settings: JudgingSettings) -> Calibrated:

@@ -77,11 +77,12 @@ def compare(
     Raises:
         RetrainError: as for `train`; or none of the modules can be used.
     """
-    names = [modules] if isinstance(modules, str | os.PathLike) else list(modules)
-    settings |= {
-        "image_dir": image_dir,
-        "compare_modules": ",".join(os.fspath(name) for name in names),
-    }
+    given_ones = [modules] if isinstance(modules, str | os.PathLike) else list(modules)
+    names = [os.fspath(name) for name in given_ones]
+    require(len(names) >= 2, "modules must be at least 2", len(names))
+    for name in names:
+        require("," not in name, "A module's name must hold no comma to be compared", name)
+    settings |= {"image_dir": image_dir, "compare_modules": ",".join(names)}
     if output_dir is not None:
         settings["output_dir"] = output_dir
     config = _config(settings)

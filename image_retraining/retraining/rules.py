@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
+from image_retraining.backbone.handles import BUILTIN_MODULE, OFFLINE_MODULE
 from image_retraining.backbone.keras_names import AVERAGE, is_keras
 from image_retraining.foundation.settings import (
     check_at_least,
@@ -90,17 +92,29 @@ def _check_comparison(config: RetrainConfig) -> None:
         check_plot_file(config.compare_plot_file)
     if not config.compare_modules:
         return
+    same = {_one_name(name) for name in names}
     require(
-        len(names) >= 2 and len(set(names)) == len(names),
+        len(names) >= 2 and len(same) == len(names),
         "--compare_modules must name at least 2 modules, each of them once",
         config.compare_modules,
     )
-    for other in ("tfhub_module", "resume"):
-        require(
-            other not in config.named,
-            f"--compare_modules chooses the module itself, and cannot be given with --{other}",
-            "both",
-        )
+    require(
+        not (config.compare_only and config.of_a_training),
+        "--compare_only trains on no module, and writes nothing of a training",
+        ", ".join(f"--{name}" for name in config.of_a_training),
+    )
+    require(
+        "tfhub_module" not in config.named,
+        "--compare_modules chooses the module itself, and cannot be given with --tfhub_module",
+        "both",
+    )
+
+
+def _one_name(module: str) -> str:
+    """Returns the name of a module that may have several."""
+    if module == BUILTIN_MODULE:
+        return OFFLINE_MODULE
+    return module if "://" in module else os.path.normpath(module)
 
 
 def _check_judging(config: RetrainConfig) -> None:

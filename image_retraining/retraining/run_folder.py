@@ -154,6 +154,29 @@ def warn_of_unfinished(config: RetrainConfig) -> None:
         )
 
 
+def going_on(config: RetrainConfig) -> RetrainConfig:
+    """Returns the settings with the module that was chosen, if that training is to be resumed.
+
+    Args:
+        config: the settings, `placed`.
+
+    Raises:
+        SettingError: nobody can tell which module it was.
+    """
+    if not (config.compare_modules and config.resume):
+        return config
+    run = run_folder.said_by(config.output_dir) if config.output_dir else None
+    before = str(run["settings"].get("tfhub_module")) if run and not run["finished"] else ""
+    if before not in config.modules_to_compare:
+        raise SettingError(
+            "--resume goes on with the module that --compare_modules has chosen, which is told by "
+            f"an interrupted training in --output_dir. Got {config.output_dir or 'none'}, where "
+            "there is none. Name that module with --tfhub_module instead."
+        )
+    logging.info("Going on with %s, which was chosen before", before)
+    return config.with_module(before)
+
+
 def may_replace(config: RetrainConfig) -> bool:
     """Whether a SavedModel of ours may be replaced: asked for, or left by the run that is resumed.
 

@@ -36,6 +36,7 @@ from image_retraining.reports.findings import (
     Proven,
 )
 from image_retraining.reports.html.choice import Illustrated
+from image_retraining.reports.odd_photos import left_out_lines
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.retraining import advising, cross_validating, ranking, run_folder
 from image_retraining.retraining.config import RetrainConfig
@@ -71,7 +72,11 @@ def compare(config: RetrainConfig, *, also: Sequence[Reporter] = ()) -> Comparis
             from image_retraining.retraining import comparing, exporting  # noqa: PLC0415
 
             exporting.check(part_of(placed, exporting.ExportSettings))
-            return tell(comparing.compare_modules(placed, catalog, cache))
+            found = tell(comparing.compare_modules(placed, catalog, cache))
+    # A training would list them at its end.
+    for line in left_out_lines(found.unreadable, len(catalog.records)):
+        logging.warning("%s", line)
+    return found
 
 
 @contextlib.contextmanager
@@ -79,7 +84,7 @@ def _telling(
     config: RetrainConfig, also: Sequence[Reporter]
 ) -> Iterator[tuple[RetrainConfig, Reporters, contextlib.ExitStack]]:
     """Gives the settings `placed`, who is told, and what takes the results, when all is checked."""
-    config = run_folder.placed(config)
+    config = run_folder.going_on(run_folder.placed(config))
     check_handle(config.tfhub_module)
     check_output_names(config)
     with run_folder.held(config):

@@ -99,7 +99,7 @@ SURE = [[0.97, 0.02, 0.01], [0.94, 0.03, 0.03], [0.01, 0.98, 0.01]]
         (
             {"copies": copies((TRAIN, TRAIN)), "test_count": 90},
             (CopiesFound(1, 0, 90),),
-            "1 of the photos is a copy of others. --drop_duplicates leaves out all but one",
+            "1 of the photos is a copy of another. --drop_duplicates leaves out all but one",
         ),
         (
             {"issues": ISSUES},

@@ -56,3 +56,16 @@ def test_where_nothing_is_known_there_is_no_figure() -> None:
     assert np.isnan(neighbours_agree(pool(30, apart=1.0)))
     alone = pool(30, 30, apart=1.0)
     assert np.isnan(neighbours_agree(replace(alone, groups=np.zeros([60], np.intp))))
+
+
+@pytest.mark.parametrize("counts", [(4, 4, 30), (2, 40), (3, 3, 3, 3, 3, 3, 3, 3, 3, 3)])
+def test_small_classes_can_agree_wholly(counts: tuple[int, ...]) -> None:
+    """Of four photos each has three others of its class: only so many are asked."""
+    assert neighbours_agree(pool(*counts, apart=9.0)) > 0.98
+
+
+def test_few_photos_say_nothing() -> None:
+    assert np.isnan(neighbours_agree(pool(15, 14, apart=9.0)))
+    # A class of a single photo has no say.
+    assert np.isnan(neighbours_agree(pool(29, 1, apart=9.0)))
+    assert neighbours_agree(pool(30, 1, apart=9.0)) > 0.9

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from comparisons_made_here import contender, crossed, right_but
 
-from image_retraining.evaluation.comparison import Failure, compare, mcnemar, p_value
+from image_retraining.evaluation.comparison import Contender, Failure, compare, mcnemar, p_value
 
 
 @pytest.mark.parametrize(
@@ -44,20 +44,21 @@ def test_photos_are_compared_by_their_paths() -> None:
 def test_the_quickest_of_the_best_is_recommended() -> None:
     found = compare(
         [
-            contender("slow", right_but(1), milliseconds=90),
+            contender("slow", right_but(1), milliseconds=95),
             contender("quick", right_but(2, 3, 4), milliseconds=9),
             contender("quickest and worse", right_but(*range(5, 13)), milliseconds=1),
-            contender("equal but slower", right_but(7), milliseconds=95),
+            contender("equal and quicker", right_but(7), milliseconds=90),
         ],
         [Failure("broken", "why")],
     )
     names = [one.module for one in found.contenders]
-    assert names == ["slow", "equal but slower", "quick", "quickest and worse"]
-    assert found.recommended.module == "quick"
-    # None; one each; 3 photos against 1; 8 against 1: 2 * (1 + 9) / 2 ** 9.
-    assert found.p_values == pytest.approx((1, 1, 0.625, 0.0390625))
+    assert names == ["equal and quicker", "slow", "quick", "quickest and worse"]
+    assert found.recommended.module == "equal and quicker"
+    # None; one each; 3 photos against 1; 7 against none: 2 / 2 ** 7.
+    assert found.p_values == pytest.approx((1, 1, 0.625, 0.015625))
     assert [found.is_as_good(place) for place in range(4)] == [True, True, True, False]
-    assert found.as_good_count == 3
+    # One photo of forty is 2.5 points: the quick one is 5 less accurate, which is too much.
+    assert found.near_count == 2
     assert found.failures == (Failure("broken", "why"),)
 
 
@@ -65,3 +66,14 @@ def test_a_single_module_is_recommended() -> None:
     found = compare([contender("alone", right_but(1))])
     assert found.recommended is found.contenders[0]
     assert found.p_values == (1.0,)
+
+
+def test_what_is_hardly_less_accurate_and_quicker_is_recommended() -> None:
+    def of(module: str, wrong: int, milliseconds: float) -> Contender:
+        return contender(module, right_but(*range(wrong), count=200), milliseconds=milliseconds)
+
+    found = compare([of("best", 0, 50), of("near", 4, 5), of("far", 5, 1)])
+    # Of 200 photos, 4 are 2 points. p is 2 / 2 ** 4 and 2 / 2 ** 5: neither is told apart.
+    assert found.p_values == pytest.approx((1, 0.125, 0.0625))
+    assert found.recommended.module == "near"
+    assert found.near_count == 2

@@ -39,7 +39,10 @@ def test_the_lines() -> None:
     ("outlook", "line"),
     [
         (None, "cannot be told: there are too few for four sizes to learn from"),
-        (Outlook(40, 0.02, 0.0, 0.2), "cannot be told: by a power law 95% interval 0.0 to 20.0"),
+        (
+            Outlook(40, 0.02, 0.0, 0.2),
+            "cannot be told: a power law gives a 95% interval 0.0 to 20.0",
+        ),
     ],
 )
 def test_what_cannot_be_told(outlook: Outlook | None, line: str) -> None:

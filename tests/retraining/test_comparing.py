@@ -1,6 +1,7 @@
 """Modules compared on photos: small real ones, of which one sees no colours and one is none."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from conftest import draw_colours, encoded, save_module, solid
 
 import image_retraining
 from image_retraining.exports.facts import read_facts
-from image_retraining.foundation.errors import ModuleError, PhotoError
+from image_retraining.foundation.errors import ModuleError, PhotoError, SettingError
+from image_retraining.reports.findings import Trained
 from image_retraining.retraining import command, story
 from image_retraining.retraining.config import RetrainConfig
 
@@ -126,8 +128,11 @@ def test_a_program_gets_a_table(
     assert table["module"].tolist() == [str(colour_module), str(grey_module)]
     assert table["recommended"].tolist() == [True, False]
     assert table["cross_validated_accuracy"][0] == 1
-    with pytest.raises(image_retraining.RetrainError, match="at least 2 modules"):
-        image_retraining.compare(photos, grey_module, **settings)
+    for few in (grey_module, [], [colour_module]):
+        with pytest.raises(image_retraining.RetrainError, match="modules must be at least 2"):
+            image_retraining.compare(photos, few, **settings)
+    with pytest.raises(image_retraining.RetrainError, match="must hold no comma"):
+        image_retraining.compare(photos, ["a,b", grey_module], **settings)
 
 
 def test_no_module_at_all_is_an_error(settings: dict[str, Any]) -> None:
@@ -146,3 +151,49 @@ def test_photos_that_no_module_can_be_judged_by_are_an_error(
     settings |= {"testing_percentage": 0, "validation_percentage": 0}
     with pytest.raises(PhotoError, match="needs at least 2 classes of 2 photos each"):
         story.compare(RetrainConfig(**settings))
+
+
+def test_photos_that_cannot_be_read_are_told_without_a_training(
+    settings: dict[str, Any], photos: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "photos/red/broken.png").write_bytes(b"no photo")
+    (tmp_path / "photos/single").mkdir()
+    alone = encoded(solid((250, 250, 10)))
+    (tmp_path / "photos/single/a.png").write_bytes(alone)
+    found = story.compare(RetrainConfig(**settings | {"image_dir": str(tmp_path / "photos")}))
+    assert [Path(one.path).name for one in found.unreadable] == ["broken.png"]
+    text = "\n".join(logged.messages)
+    assert "WARNING: 1 of 92 photos could not be read and was left out:" in text
+    assert "Left out, for each is a single photo, or copies of one: single" in text
+
+
+def test_all_modules_are_judged_by_the_same_photos(settings: dict[str, Any]) -> None:
+    """Whatever each of them takes for copies: to the grey one most photos are."""
+    found = story.compare(RetrainConfig(**settings, drop_duplicates=True, duplicate_cosine=0.9))
+    assert {one.crossed.metrics.count for one in found.contenders} == {90}
+
+
+def test_an_interrupted_training_goes_on_with_the_module_that_was_chosen(
+    settings: dict[str, Any], colour_module: Path, tmp_path: Path
+) -> None:
+    settings |= {"output_dir": str(tmp_path / "run"), "report_file": ""}
+    with pytest.raises(SettingError, match="Name that module with --tfhub_module instead"):
+        story.run(RetrainConfig(**settings, resume=True), label_image="label_image")
+
+    class Interrupting:
+        def tell(self, finding: object) -> None:
+            if isinstance(finding, Trained):
+                raise KeyboardInterrupt
+
+        def close(self) -> None: ...
+
+    with pytest.raises(KeyboardInterrupt):
+        story.run(RetrainConfig(**settings), label_image="label_image", also=[Interrupting()])
+    settings["how_many_training_steps"] = 9
+    found = story.run(RetrainConfig(**settings, resume=True), label_image="label_image")
+    assert found.compared is None
+    assert found.backbone.handle == str(colour_module)
+    told = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert told["settings"]["tfhub_module"] == str(colour_module)
+    assert told["finished"]

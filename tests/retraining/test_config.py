@@ -185,9 +185,23 @@ def test_defaults_can_be_used() -> None:
             "both",
         ),
         (
-            {"compare_modules": "a,b", "resume": True, "named": {"resume"}},
-            "--compare_modules chooses the module itself, and cannot be given with --resume",
-            "both",
+            {"compare_modules": "builtin,efficientnet_lite0"},
+            "at least 2 modules, each of them once",
+            "builtin,efficientnet_lite0",
+        ),
+        ({"compare_modules": "a/b,a//b/"}, "each of them once", "a/b,a//b/"),
+        *(
+            (
+                {"compare_modules": "a,b", "compare_only": True, name: value},
+                "--compare_only trains on no module, and writes nothing of a training",
+                f"--{name}",
+            )
+            for name, value in (
+                ("metrics_file", "m.json"),
+                ("learning_curve", True),
+                ("saved_model_dir", "saved"),
+                ("tflite_output_file", "m.tflite"),
+            )
         ),
         (
             {"compare_modules": "a,b", "pooling": "max"},
