@@ -26,8 +26,8 @@ Sets = Mapping[Split, FeatureSet]
 # Pixels of a picture's longer side: three lie side by side on a phone.
 _SIDE = 240
 _BATCH_SIZE = 8
-# Photos on the map, and the pixels of their pictures there: 5 MB in all.
-_FEWEST_SPOTS, _MOST_SPOTS, _SPOT_SIDE = 4, 3000, 56
+# Photos on the map, and the pixels of their pictures there: 4 MB in all.
+_FEWEST_SPOTS, _MOST_SPOTS, _SPOT_SIDE = 4, 3000, 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from image_retraining.head.softmax import softmax
 from image_retraining.reports.findings import Copies, Judged, WrongLabels
 
 # Examples of right answers; wrong ones, and photos whose label looks wrong.
-_EXAMPLES, _MOST_WRONG, _MOST_ISSUES = 8, 200, 100
+_EXAMPLES, _MOST_WRONG, _MOST_ISSUES = 8, 120, 60
 # Groups of copies that straddle sets, and photos of one.
 MOST_GROUPS, MOST_COPIES = 20, 4
 # Evidence takes 20 ms a photo and more.
