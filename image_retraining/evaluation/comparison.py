@@ -87,26 +87,34 @@ class Comparison:
     Attributes:
         contenders: N of them, at least 1: the most accurate first, of equals the quicker.
         p_values: N, how likely differences such as from the first are between equals; 1 of itself.
-        recommended: the quickest of those that are not told apart from the first, and are less
-            accurate by MARGIN at most.
         failures: the other modules.
         unreadable: photos that could not be read, by no module.
     """
 
     contenders: tuple[Contender, ...]
     p_values: tuple[float, ...]
-    recommended: Contender
     failures: tuple[Failure, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
 
     @property
+    def recommended(self) -> Contender:
+        """The quickest of those that may be recommended."""
+        return min(self._near, key=lambda one: one.costs.milliseconds)
+
+    @property
     def near_count(self) -> int:
         """How many contenders may be recommended; the first is one of them."""
+        return len(self._near)
+
+    @property
+    def _near(self) -> list[Contender]:
+        """Those that are not told apart from the first, and less accurate by MARGIN at most."""
         least = self.contenders[0].crossed.metrics.accuracy - MARGIN
-        return sum(
-            p_value >= LEVEL and one.crossed.metrics.accuracy >= least
-            for one, p_value in zip(self.contenders, self.p_values, strict=True)
-        )
+        return [
+            one
+            for place, one in enumerate(self.contenders)
+            if self.is_as_good(place) and one.crossed.metrics.accuracy >= least
+        ]
 
     def is_as_good(self, place: int) -> bool:
         """Whether the contender at a place is not told apart from the first."""
@@ -130,16 +138,9 @@ def compare(
     )
     best = ordered[0].crossed
     p_values = [1.0, *(p_value(best, one.crossed) for one in ordered[1:])]
-    least = best.metrics.accuracy - MARGIN
-    as_good = [
-        one
-        for one, p in zip(ordered, p_values, strict=True)
-        if p >= LEVEL and one.crossed.metrics.accuracy >= least
-    ]
     return Comparison(
         contenders=tuple(ordered),
         p_values=tuple(p_values),
-        recommended=min(as_good, key=lambda one: one.costs.milliseconds),
         failures=tuple(failures),
         unreadable=tuple(unreadable),
     )

@@ -7,9 +7,11 @@ apostrophes before such a beginning gets one more. Whoever reads it back takes o
 that has some before such a beginning; docs/quality.md says so.
 """
 
+import contextlib
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 _FORMULA = re.compile("'*[=+\\-@\uff1d\uff0b\uff0d\uff20\t\r\n]")
@@ -35,6 +37,16 @@ class SheetWriter:
     def write(self, cells: Iterable[Any]) -> None:
         """Writes a row of texts, numbers, and None for an empty cell."""
         self._writer.writerow([written(cell) if isinstance(cell, str) else cell for cell in cells])
+
+
+@contextlib.contextmanager
+def new_sheet(path: Path) -> Iterator[SheetWriter]:
+    """Gives the writer of a new file, in UTF-8 whatever the texts hold.
+
+    The mark at its start tells Excel that it is; pandas skips it.
+    """
+    with path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
+        yield SheetWriter(file)
 
 
 def written(text: str) -> str:

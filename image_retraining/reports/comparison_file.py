@@ -11,7 +11,7 @@ from absl import logging
 from image_retraining.evaluation.comparison import Comparison, Contender
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.settings import require
-from image_retraining.foundation.sheets import SheetWriter
+from image_retraining.foundation.sheets import new_sheet
 
 _SUFFIXES = (".json", ".csv")
 # Of each module, in the order of the table in the log.
@@ -69,11 +69,7 @@ def write_comparison(path: str, found: Comparison) -> None:
             text = json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=1)
             temporary.write_bytes(f"{text}\n".encode(errors="backslashreplace"))
             return
-        # The mark at its start tells Excel that it is UTF-8.
-        with temporary.open(
-            "w", encoding="utf-8-sig", errors="backslashreplace", newline=""
-        ) as file:
-            writer = SheetWriter(file)
+        with new_sheet(temporary) as writer:
             writer.write(_FIELDS)
             for row in rows:
                 writer.write(row[name] for name in _FIELDS)

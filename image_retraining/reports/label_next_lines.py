@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from image_retraining.foundation.files import replacing
-from image_retraining.foundation.sheets import SheetWriter
+from image_retraining.foundation.sheets import new_sheet
 from image_retraining.foundation.text import shown
 from image_retraining.reports.findings import LabelNext
 from image_retraining.reports.odd_photos import left_out_lines
@@ -40,11 +40,7 @@ def writing_label_next(path: str, found: LabelNext) -> Iterator[None]:
     It takes its place on leaving.
     """
     with replacing(path) as temporary:
-        # The mark at its start tells Excel that it is UTF-8.
-        with temporary.open(
-            "w", encoding="utf-8-sig", errors="backslashreplace", newline=""
-        ) as file:
-            writer = SheetWriter(file)
+        with new_sheet(temporary) as writer:
             writer.write(_COLUMNS)
             for one in found.candidates:
                 figures = (one.probability, one.margin, one.score)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.places import Kind, kind_of
-from image_retraining.foundation.sheets import SheetWriter
+from image_retraining.foundation.sheets import new_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,18 +144,14 @@ def _json_rows(value: Any) -> str:
 
 
 def _write_csv(path: Path, metrics: Metrics, crossed: CrossValidation | None) -> None:
-    """Writes one row a class and nothing else, so that a spreadsheet or pandas can add and sort.
-
-    Excel takes a file for UTF-8 only by the mark that utf-8-sig begins with; pandas skips it.
-    """
+    """Writes one row a class and nothing else, so that a spreadsheet or pandas can add and sort."""
     rows, fields = _class_rows(metrics), list(_FIELDS)
     if crossed is not None:
         fields += [f"cross_validated_{name}" for name in _CROSS_VALIDATED]
         places = [_FIELDS.index(name) for name in _CROSS_VALIDATED]
         for row, more in zip(rows, _class_rows(crossed.metrics), strict=True):
             row += [more[place] for place in places]
-    with path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
-        writer = SheetWriter(file)
+    with new_sheet(path) as writer:
         # A label may be called 'support': what is predicted has names of its own.
         predicted = [f"predicted {label}" for label in metrics.labels]
         writer.write([*fields, *predicted])

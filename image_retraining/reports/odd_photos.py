@@ -7,7 +7,7 @@ from image_retraining.evaluation.copies import DuplicateGroup, Duplicates
 from image_retraining.evaluation.wrong_labels import LabelIssue
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import Doubtful, Split, Unreadable
-from image_retraining.foundation.sheets import SheetWriter
+from image_retraining.foundation.sheets import new_sheet
 from image_retraining.foundation.text import shown
 
 _LISTED_GROUPS = 20
@@ -96,11 +96,7 @@ def writing_wrong_labels(
     It takes its place on leaving.
     """
     with replacing(path) as temporary:
-        # The mark at its start tells Excel that it is UTF-8.
-        with temporary.open(
-            "w", encoding="utf-8-sig", errors="backslashreplace", newline=""
-        ) as file:
-            writer = SheetWriter(file)
+        with new_sheet(temporary) as writer:
             writer.write(["path", "given_label", "likely_label", "score"])
             for issue in issues:
                 given, likely = labels[issue.label_id], labels[issue.likely_id]

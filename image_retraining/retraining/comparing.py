@@ -89,11 +89,6 @@ def compare_modules(config: RetrainConfig, catalog: Catalog, cache: BottleneckCa
     return compare(contenders, failures, unreadable)
 
 
-def with_recommended(config: RetrainConfig, found: Comparison) -> RetrainConfig:
-    """Returns the settings by which the recommended module is trained on."""
-    return config.with_module(found.recommended.module)
-
-
 def _fitting(config: RetrainConfig, name: str) -> RetrainConfig:
     """Returns the settings with a module.
 

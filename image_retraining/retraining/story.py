@@ -179,7 +179,7 @@ def _compared(
         stages.done("compared", None)
         return config
     found = stages.done("compared", comparing.compare_modules(config, catalog, cache))
-    return comparing.with_recommended(config, found)
+    return config.with_module(found.recommended.module)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from image_retraining.reports.findings import Copies, Judged, WrongLabels
 # Examples of right answers; wrong ones, and photos whose label looks wrong.
 _EXAMPLES, _MOST_WRONG, _MOST_ISSUES = 8, 120, 60
 # Groups of copies that straddle sets, and photos of one.
-MOST_GROUPS, MOST_COPIES = 20, 4
+_MOST_GROUPS, MOST_COPIES = 20, 4
 # Evidence takes 20 ms a photo and more.
 _MOST_HEATMAPS = 24
 
@@ -142,7 +142,7 @@ def choose(judged: Judged, wrong: WrongLabels | None, copies: Copies) -> Choice:
         wrong=tuple(mistakes[:_MOST_WRONG]),
         wrong_count=len(mistakes),
         issues=wrong.issues[:_MOST_ISSUES] if wrong else (),
-        straddling=tuple(group for group in copies.found.groups if group.leaks)[:MOST_GROUPS],
+        straddling=tuple(group for group in copies.found.groups if group.leaks)[:_MOST_GROUPS],
     )
 
 

@@ -69,7 +69,6 @@ def _answer(story: Story, advice: Sequence[str]) -> dict[str, Any]:
     ended = story.ended
     metrics, crossed = ended.judged.metrics, ended.cross_validated
     counts = {split: len(photos) for split, photos in ended.extraction.sets.items()}
-    graph, *_ = ended.exports
     return {
         "tested": _of(metrics, "test photos") if metrics else None,
         "crossed": _of(crossed.found.metrics, "photos") if crossed else None,
@@ -80,7 +79,6 @@ def _answer(story: Story, advice: Sequence[str]) -> dict[str, Any]:
         "examples": [_card(story, answer) for answer in story.illustrated.choice.examples],
         "next_step": advice[0] if advice else "Try it on photos that it has not seen.",
         "command": shlex.join(ended.example),
-        "graph": graph.path,
         "exports": [{"name": one.name, "path": one.path} for one in ended.exports],
     }
 
