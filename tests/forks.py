@@ -42,6 +42,9 @@ os.environ.update(wanted["environment"])
 for number, path in enumerate(wanted["streams"]):
     os.dup2(os.open(path, os.O_RDWR | os.O_APPEND if number else os.O_RDONLY), number)
 sys.stdin = open(0, closefd=False)
+# Of other kinds than those that Python looked at when it started: a terminal cannot be sought in.
+sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
+sys.stderr = sys.__stderr__ = open(2, "w", errors="backslashreplace", closefd=False)
 sys.argv = [wanted["script"], *wanted["arguments"]]
 runpy.run_path(wanted["script"], run_name="__main__")
 """
@@ -52,6 +55,7 @@ def run_script(
     *arguments: str,
     stdin: str | os.PathLike[str] = os.devnull,
     stdout: str | os.PathLike[str] = "",
+    stderr: str | os.PathLike[str] = "",
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Returns how a script ended that ran in the top folder, and what it wrote.
@@ -61,6 +65,7 @@ def run_script(
         arguments: of its command line.
         stdin: the file that is its standard input.
         stdout: the file or the device that its standard output is added to, instead of being kept.
+        stderr: likewise its standard error.
         environment: its environment; None is that of the tests.
     """
     server = _server()
@@ -71,7 +76,9 @@ def run_script(
             "script": str(ROOT / script),
             "arguments": arguments,
             "environment": dict(os.environ if environment is None else environment),
-            "streams": [os.fspath(stdin), os.fspath(stdout) or out.name, errors.name],
+            "streams": [
+                *(os.fspath(stdin), os.fspath(stdout) or out.name, os.fspath(stderr) or errors.name)
+            ],
         }
         server.stdin.write(json.dumps(wanted) + "\n")
         server.stdin.flush()

@@ -16,6 +16,7 @@ from absl import logging
 
 from image_retraining.cache.vectors import Recipe
 from image_retraining.foundation.lock import lock
+from image_retraining.foundation.log_lines import notice
 
 
 @contextlib.contextmanager
@@ -53,7 +54,7 @@ def _telling_once() -> Callable[[str], None]:
     def tell(holder: str) -> None:
         nonlocal told
         if holder != told:
-            logging.info(
+            notice(
                 "Waiting for another run, which is computing these bottlenecks (%s), until it has "
                 "finished or died.",
                 holder,

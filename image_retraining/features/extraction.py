@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 
 import tensorflow as tf
-from absl import logging
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.lock import computing_alone
@@ -19,6 +18,7 @@ from image_retraining.features.row_cache import ReadPhoto, Row, RowCache
 from image_retraining.features.table import FeatureTable
 from image_retraining.features.trust import Trust
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Catalog, Extraction
 from image_retraining.photos import pixels, reading
@@ -64,14 +64,14 @@ def extract(
     try:
         work.fill_table()
     except KeyboardInterrupt:
-        logging.info(
+        notice(
             "The bottlenecks of %d of %d %s are kept; the same command goes on from there.",
             table.done_count,
             len(table.positions),
             _unit(views),
         )
         raise
-    logging.info(
+    notice(
         "Bottlenecks of %d %s: %d computed, %d copies of others, %d from the cache, in %.1f s",
         table.done_count,
         _unit(views),

@@ -5,8 +5,10 @@ import threading
 import time
 from typing import Self
 
-from absl import logging
 from tqdm.auto import tqdm
+
+from image_retraining.foundation.log_lines import notice
+from image_retraining.foundation.screen import current_screen
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -29,8 +31,20 @@ class Progress:
         self._done = 0
         self._lock = threading.Lock()
         self._started = self._last_line = time.monotonic()
-        has_bar = shown and _shows_bars()
-        self._bar = tqdm(total=total, desc=title, unit=f" {unit}", disable=not has_bar)
+        screen = current_screen()
+        if screen is not None and shown:
+            screen.now("")
+        has_bar = shown and (screen.is_animated if screen else _shows_bars())
+        self._bar = tqdm(
+            total=total,
+            desc=title,
+            unit=f" {unit}",
+            disable=not has_bar,
+            dynamic_ncols=True,
+            file=screen.stream if screen else None,
+            # What came of it is told there.
+            leave=screen is None,
+        )
         self._in_lines = not has_bar
 
     def __enter__(self) -> Self:
@@ -53,6 +67,10 @@ class Progress:
         with self._lock:
             self._advance(max(0, self._total - count - self._done))
 
+    def note(self, text: str) -> None:
+        """Shows a text beside the bar, the next time that it moves."""
+        self._bar.set_postfix_str(text, refresh=False)
+
     def _advance(self, count: int) -> None:
         self._done += count
         self._bar.update(count)
@@ -62,7 +80,7 @@ class Progress:
             self._log_line(self._done / (now - self._started))
 
     def _log_line(self, rate: float) -> None:
-        logging.info(
+        notice(
             "%s: %d of %d %s, %.0f %s/s, %s left",
             self._title,
             self._done,

@@ -8,7 +8,7 @@ import contextlib
 import io
 import os
 import sys
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from absl import logging
 
@@ -94,6 +94,12 @@ def open_standard_streams() -> None:
         sys.stderr = _Lines(**_opened(sys.stderr))
     # It has taken what it found when it was imported.
     logging.get_absl_handler().python_handler.setStream(sys.stderr)
+
+
+def another_stderr() -> TextIO:
+    """Returns a stream to where stderr leads now, and goes on to when stderr is led elsewhere."""
+    buffer = open(os.dup(sys.stderr.fileno()), "wb")  # noqa: SIM115 - the stream closes it
+    return _Lines(**{**_opened(sys.stderr), "buffer": buffer, "line_buffering": True})
 
 
 def _opened(stream: Any) -> dict[str, Any]:

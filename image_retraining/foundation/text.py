@@ -40,6 +40,34 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Container[int] = (0,)) -> li
     return lines
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Returns lines that are no wider than a terminal, but where a word is.
+
+    Args:
+        text: what it begins with, of spaces, its further lines begin with too, and two more.
+        width: of the terminal, in columns.
+    """
+    words = text.split(" ")
+    inset = len(text) - len(text.lstrip(" "))
+    line, lines = " " * inset + words[inset], []
+    for word in words[inset + 1 :]:
+        if _width(line) + 1 + _width(word) <= width:
+            line += f" {word}"
+        else:
+            lines.append(line)
+            line = " " * (inset + 2) + word
+    return [*lines, line]
+
+
+def clipped(text: str, width: int) -> str:
+    """Returns the beginning of a text that is no wider than so many columns of a terminal."""
+    if _width(text) <= width:
+        return text
+    while text and _width(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
 def _width(text: str) -> int:
     """Returns how many columns of a terminal a text takes."""
     width = 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from absl import logging
 
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.text import shown
 from image_retraining.photos.enumeration import by_label, some_of
 from image_retraining.photos.file_kinds import FileKind, ending_of
@@ -69,7 +70,7 @@ class LeftOut:
         self.warn(folder)
         if self.others:
             kinds = [f"{count} {shown(kind)}" for kind, count in self.others.most_common()]
-            logging.info("Left out, for they are no photos: %s", some_of(kinds))
+            notice("Left out, for they are no photos: %s", some_of(kinds))
 
     def warn(self, folder: str) -> None:
         """Logs what photos there would be, but for something that people can do."""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from absl import logging
 
 from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.records import Split
 from image_retraining.foundation.text import shown
 from image_retraining.photos.class_folders import composed
@@ -96,7 +97,7 @@ def log_split_folders(
         )
         return
     parts = [f"{split.value} is {_quoted(name)}" for name, split in folders.items()]
-    logging.info("Folders are splits: %s; the folders in them are the classes.", ", ".join(parts))
+    notice("Folders are splits: %s; the folders in them are the classes.", ", ".join(parts))
     unused = [f"--{name}" for name in percentages if name in named]
     if Split.VALIDATION not in folders.values():
         logging.info(

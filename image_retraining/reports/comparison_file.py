@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
 from image_retraining.evaluation.comparison import Comparison, Contender
 from image_retraining.foundation.files import replacing
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.settings import require
 from image_retraining.foundation.sheets import new_sheet
 
@@ -47,7 +46,7 @@ class ComparisonFile:
         """
         if isinstance(finding, Comparison):
             write_comparison(self._path, finding)
-            logging.info("Save comparison to : %s", self._path)
+            notice("Save comparison to : %s", self._path)
 
     def close(self) -> None:
         """Does nothing: the file is written at once."""

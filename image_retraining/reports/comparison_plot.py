@@ -4,10 +4,9 @@ import math
 import re
 from pathlib import Path
 
-from absl import logging
-
 from image_retraining.evaluation.comparison import Comparison, Contender
 from image_retraining.foundation.files import replacing
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.settings import require
 from image_retraining.foundation.text import shown
 from image_retraining.reports.svg import Axis, Drawing, with_room
@@ -52,7 +51,7 @@ class ComparisonPlot:
         if isinstance(finding, Comparison):
             with replacing(self._path) as temporary:
                 temporary.write_text(bubbles(finding), encoding="utf-8")
-            logging.info("Save plot of the comparison to : %s", self._path)
+            notice("Save plot of the comparison to : %s", self._path)
 
     def close(self) -> None:
         """Does nothing: the picture is drawn at once."""

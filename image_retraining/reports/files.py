@@ -2,10 +2,9 @@
 
 import contextlib
 
-from absl import logging
-
 from image_retraining.evaluation.cross_validation import CrossValidation
 from image_retraining.evaluation.learning_curve import LearningCurve
+from image_retraining.foundation.log_lines import notice
 from image_retraining.reports.findings import CrossValidated, Judged, LabelNext, WrongLabels
 from image_retraining.reports.label_next_lines import writing_label_next
 from image_retraining.reports.metrics_file import writing_metrics_file
@@ -30,7 +29,7 @@ class MetricsFile:
             also = (self._crossed, self._curve)
             writing = writing_metrics_file(self._path, finding.metrics, *also)
             self._results.enter_context(writing)
-            logging.info("Save metrics to : %s", self._path)
+            notice("Save metrics to : %s", self._path)
 
     def close(self) -> None:
         """Does nothing: whoever has the results places them."""
@@ -46,7 +45,7 @@ class LabelNextFile:
         """Writes the file, which takes its place with the other results."""
         if isinstance(finding, LabelNext):
             self._results.enter_context(writing_label_next(self._path, finding))
-            logging.info("Save photos to label next to : %s", self._path)
+            notice("Save photos to label next to : %s", self._path)
 
     def close(self) -> None:
         """Does nothing: whoever has the results places them."""
@@ -64,7 +63,7 @@ class WrongLabelsFile:
             self._results.enter_context(
                 writing_wrong_labels(self._path, finding.issues, finding.labels)
             )
-            logging.info("Save label issues to : %s", self._path)
+            notice("Save label issues to : %s", self._path)
 
     def close(self) -> None:
         """Does nothing: whoever has the results places them."""

@@ -10,6 +10,7 @@ from image_retraining.evaluation.comparison import Comparison
 from image_retraining.evaluation.intervals import of_accuracy
 from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.exports.proof import must_be_the_same
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.records import Catalog, Extraction, TrainingReport
 from image_retraining.foundation.text import shown
 from image_retraining.head.regularization_path import PathPoint
@@ -41,6 +42,8 @@ from image_retraining.reports.odd_photos import (
     copies_lines,
     doubtful_lines,
     left_out_lines,
+    misleading_lines,
+    warn_of_photos,
     wrong_labels_lines,
 )
 
@@ -57,7 +60,7 @@ class Log:
         """
         self._expects_metrics = expects_metrics
         self._max_accuracy_drop = max_accuracy_drop
-        self._last_lines: list[str] = []
+        self._last_lines: list[list[str]] = []
         self._folders_split = False
 
     @singledispatchmethod
@@ -66,8 +69,8 @@ class Log:
 
     def close(self) -> None:
         """Logs which photos could not be read, and which are damaged; a run may fail of them."""
-        for line in self._last_lines:
-            logging.warning("%s", line)
+        for lines in self._last_lines:
+            warn_of_photos(lines)
         self._last_lines = []
 
     @tell.register
@@ -83,17 +86,19 @@ class Log:
             (finding.converted_count, "decoded by Pillow, for TensorFlow does not"),
         ]:
             if count:
-                logging.info("Photos %s: %d", what, count)
+                notice("Photos %s: %d", what, count)
         count = sum(map(len, finding.sets.values())) + len(finding.unreadable)
         self._last_lines = [
-            *left_out_lines(finding.unreadable, count),
-            *doubtful_lines(finding.doubtful, count),
+            left_out_lines(finding.unreadable, count),
+            doubtful_lines(finding.doubtful, count),
         ]
 
     @tell.register
     def _(self, finding: Copies) -> None:
+        misleading = misleading_lines(finding.found)
         for line in copies_lines(finding.found, finding.labels, dropped=finding.are_dropped):
-            logging.warning("%s", line)
+            log_line = logging.warning if line in misleading else logging.info
+            log_line("%s", line)
 
     @tell.register
     def _(self, finding: TrainingReport) -> None:

@@ -1,7 +1,6 @@
 """Photos that were answered wrongly → the lines that --print_misclassified_test_images asks for."""
 
-from absl import logging
-
+from image_retraining.foundation.log_lines import notice
 from image_retraining.reports.findings import Judged
 
 
@@ -11,9 +10,9 @@ class MisclassifiedLog:
     def tell(self, finding: object) -> None:
         """Logs them."""
         if isinstance(finding, Judged) and finding.evaluation is not None:
-            logging.info("=== MISCLASSIFIED TEST IMAGES ===")
+            notice("=== MISCLASSIFIED TEST IMAGES ===")
             for path, label in finding.misclassified():
-                logging.info("%70s  %s", path, label)
+                notice("%70s  %s", path, label)
 
     def close(self) -> None:
         """Does nothing: lines are written at once."""

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 
+from absl import logging
+
 from image_retraining.evaluation.copies import DuplicateGroup, Duplicates
 from image_retraining.evaluation.wrong_labels import LabelIssue
 from image_retraining.foundation.files import replacing
@@ -13,6 +15,8 @@ from image_retraining.foundation.text import shown
 _LISTED_GROUPS = 20
 _LISTED_PHOTOS = 10
 _LISTED_ISSUES = 10
+# Photos that something is wrong with, and that warnings name.
+_WARNED_OF = 5
 
 
 def left_out_lines(unreadable: Sequence[Unreadable], photo_count: int) -> list[str]:
@@ -25,6 +29,20 @@ def left_out_lines(unreadable: Sequence[Unreadable], photo_count: int) -> list[s
         f"WARNING: {count} of {photo_count} photos could not be read and {was} left out:",
         *(f"  {shown(photo.path)}: {photo.reason}" for photo in unreadable),
     ]
+
+
+def warn_of_photos(lines: Sequence[str]) -> None:
+    """Logs what is wrong with photos: a line that says it, then a line a photo.
+
+    The first ones are warnings, so that they do not push all else off a screen.
+    """
+    for line in lines[: 1 + _WARNED_OF]:
+        logging.warning("%s", line)
+    rest = lines[1 + _WARNED_OF :]
+    if rest:
+        logging.warning("  and %d more, which run.log names:", len(rest))
+    for line in rest:
+        logging.info("%s", line)
 
 
 def doubtful_lines(doubtful: Sequence[Doubtful], photo_count: int) -> list[str]:
@@ -62,6 +80,22 @@ def copies_lines(duplicates: Duplicates, labels: Sequence[str], *, dropped: bool
         stays = "one photo of each group stays" if dropped else "one photo of each stays"
     stays = stays[0].upper() + stays[1:] if dropped else f"With --drop_duplicates {stays}"
     lines.append(f"{stays}; {left_out}")
+    return lines
+
+
+def misleading_lines(duplicates: Duplicates) -> list[str]:
+    """Returns those of the lines about copies that say what is wrong with figures, or labels."""
+    groups, lines = duplicates.groups, []
+    leaking = [group for group in groups if group.leaks]
+    if leaking:
+        test_count = sum(r.split is Split.TESTING for group in leaking for r in group.records)
+        lines.append(
+            f"Groups in training and in testing: {len(leaking)}, with {test_count} of the "
+            "test photos. The test accuracy looks better than it is."
+        )
+    contradictory_count = sum(group.contradictory for group in groups)
+    if contradictory_count:
+        lines.append(f"Groups with labels that contradict each other: {contradictory_count}.")
     return lines
 
 
@@ -112,18 +146,7 @@ def _summary(duplicates: Duplicates) -> list[str]:
         f"Groups of copies: {len(groups)}, of {photo_count} photos. Equal in every byte: "
         f"{equal_count}; the others nearly so (cosine of feature vectors >= {duplicates.cosine:g})."
     )
-    lines = [text]
-    leaking = [group for group in groups if group.leaks]
-    if leaking:
-        test_count = sum(r.split is Split.TESTING for group in leaking for r in group.records)
-        lines.append(
-            f"Groups in training and in testing: {len(leaking)}, with {test_count} of the "
-            "test photos. The test accuracy looks better than it is."
-        )
-    contradictory_count = sum(group.contradictory for group in groups)
-    if contradictory_count:
-        lines.append(f"Groups with labels that contradict each other: {contradictory_count}.")
-    return lines
+    return [text, *misleading_lines(duplicates)]
 
 
 def _group_lines(group: DuplicateGroup, labels: Sequence[str]) -> list[str]:

@@ -1,12 +1,28 @@
 """Who is told what the stages find: the log, TensorBoard, files. Another one is another file."""
 
 import contextlib
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from image_retraining.foundation.interruption import held_back
 
 _Finding = TypeVar("_Finding")
+
+
+@dataclass(frozen=True, slots=True)
+class StageEnded:
+    """A stage of a run has ended, after what it found was told.
+
+    Attributes:
+        stage: called as the field of Ended, or "start" for TensorFlow's import.
+        found: what it found.
+        seconds: how long it took.
+    """
+
+    stage: str
+    found: Any
+    seconds: float
 
 
 class Reporter(Protocol):

@@ -34,6 +34,7 @@ from image_retraining.foundation.errors import (
     SettingError,
 )
 from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.records import Catalog, FeatureSet, Head, Split, Unreadable
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.sampling import evenly
@@ -74,7 +75,7 @@ def compare_modules(config: RetrainConfig, catalog: Catalog, cache: BottleneckCa
     unreadable: tuple[Unreadable, ...] = ()
     for place, name in enumerate(names):
         raise_if_interrupted()
-        logging.info("Comparing modules, %d of %d: %s", place + 1, len(names), name)
+        notice("Comparing modules, %d of %d: %s", place + 1, len(names), name)
         try:
             contender, unreadable = _contender(_fitting(config, name), catalog, cache)
             contenders.append(contender)

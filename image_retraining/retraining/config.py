@@ -399,7 +399,11 @@ class RetrainConfig:
         group="Results",
     )
     logging_verbosity: str = setting(
-        "INFO", "Least severe messages to show.", group="Results", choices=VERBOSITIES
+        "INFO",
+        "Least severe messages to show. At a terminal INFO is a summary in plain words, WARN its "
+        "results and warnings, DEBUG all lines.",
+        group="Results",
+        choices=VERBOSITIES,
     )
 
     cache_info: bool = setting(

@@ -51,9 +51,8 @@ def train(
     settings |= {name: value for name, value in named.items() if value is not None}
     config = _config(settings)
     history = History()
-    bar = TrainingBar(config.how_many_training_steps)
     with as_a_library(config.logging_verbosity):
-        ended = story.run(config, label_image="label-image", also=(history, bar))
+        ended = story.run(config, label_image="label-image", also=(history, TrainingBar()))
     return Run(run_folder.placed(config), ended, history)
 
 

@@ -14,6 +14,7 @@ from image_retraining.exports.unknown_file import unknown_path
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.files import clear_left
 from image_retraining.foundation.lock import lock
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.settings import check_writable_folder, require
 from image_retraining.retraining.config import RetrainConfig
 
@@ -173,7 +174,7 @@ def going_on(config: RetrainConfig) -> RetrainConfig:
             f"an interrupted training in --output_dir. Got {config.output_dir or 'none'}, where "
             "there is none. Name that module with --tfhub_module instead."
         )
-    logging.info("Going on with %s, which was chosen before", before)
+    notice("Going on with %s, which was chosen before", before)
     return config.with_module(before)
 
 

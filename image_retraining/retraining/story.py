@@ -36,7 +36,7 @@ from image_retraining.reports.findings import (
     Proven,
 )
 from image_retraining.reports.html.choice import Illustrated
-from image_retraining.reports.odd_photos import left_out_lines
+from image_retraining.reports.odd_photos import left_out_lines, warn_of_photos
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.retraining import advising, cross_validating, ranking, run_folder
 from image_retraining.retraining.config import RetrainConfig
@@ -74,8 +74,7 @@ def compare(config: RetrainConfig, *, also: Sequence[Reporter] = ()) -> Comparis
             exporting.check(part_of(placed, exporting.ExportSettings))
             found = tell(comparing.compare_modules(placed, catalog, cache))
     # A training would list them at its end.
-    for line in left_out_lines(found.unreadable, len(catalog.records)):
-        logging.warning("%s", line)
+    warn_of_photos(left_out_lines(found.unreadable, len(catalog.records)))
     return found
 
 
@@ -93,7 +92,7 @@ def _telling(
             log_of(config),
             # The results, which take their places together.
             contextlib.ExitStack() as results,
-            Reporters(*also, *reporters(config, results)) as tell,
+            Reporters(*reporters(config, results, also)) as tell,
         ):
             yield config, tell, results
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from image_retraining.reports.findings import Ended
 from image_retraining.reports.html.report import HtmlReport
 from image_retraining.reports.log import Log
 from image_retraining.reports.misclassified_log import MisclassifiedLog
-from image_retraining.reports.reporter import Reporter, Reporters
+from image_retraining.reports.reporter import Reporter, Reporters, StageEnded
 from image_retraining.reports.run_log import RunLog
 from image_retraining.reports.settings_file import SettingsFile, versions
 from image_retraining.reports.tensorboard import TensorBoard
@@ -25,16 +25,20 @@ _Finding = TypeVar("_Finding")
 _FIELDS = {field.name for field in fields(Ended)}
 
 
-def reporters(config: RetrainConfig, results: contextlib.ExitStack) -> Iterator[Reporter]:
+def reporters(
+    config: RetrainConfig, results: contextlib.ExitStack, also: Sequence[Reporter]
+) -> Iterator[Reporter]:
     """Yields who is to be told, in the order in which each finding is told.
 
     Args:
         config: the settings.
         results: takes the files that reporters write.
+        also: others, who are told before the log is.
     """
     if config.report_file:
         named = {name: value for name, value in config.settings.items() if name in config.named}
         yield HtmlReport(config.report_file, named, versions())
+    yield from also
     yield Log(expects_metrics=bool(config.metrics_file), max_accuracy_drop=config.max_accuracy_drop)
     yield TensorBoard(config.summaries_dir)
     if config.metrics_file:
@@ -79,7 +83,9 @@ class Stages:
         now = time.monotonic()
         self._seconds[stage], self._last = now - self._last, now
         self._found[stage] = finding
-        return self._tell(finding)
+        self._tell(finding)
+        self._tell(StageEnded(stage, finding, self._seconds[stage]))
+        return finding
 
     def mend(self, *, catalog: Catalog, extraction: Extraction) -> None:
         """Takes what the first stages found as it is known now, and has the photos told again."""

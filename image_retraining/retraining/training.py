@@ -11,6 +11,7 @@ from image_retraining.backbone.loading import Backbone
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
 from image_retraining.foundation.errors import CheckpointError
 from image_retraining.foundation.files import replacing
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.records import (
     FeatureSet,
     Floats,
@@ -204,10 +205,10 @@ def _start(checkpoints: CheckpointFile, task: _Task) -> Checkpoint:
                 f"steps in {settings.checkpoint_path}. Ask for as many, or run without --resume."
             )
         step = resumed.state.step - 1
-        logging.info("Going on after step %d of %s", step, settings.checkpoint_path)
+        notice("Going on after step %d of %s", step, settings.checkpoint_path)
         return resumed
     if settings.resume:
-        logging.info("There is no %s to resume; starting anew.", settings.checkpoint_path)
+        notice("There is no %s to resume; starting anew.", settings.checkpoint_path)
     size, count = task.backbone.feature_size, len(task.labels)
     return Checkpoint(TrainingState(descent.initial_head(size, count, seed=settings.seed)))
 

@@ -11,7 +11,6 @@ import urllib.request
 from functools import partial
 
 import tensorflow as tf
-from absl import logging
 
 from image_retraining.backbone.handles import ARCHIVES, MODULE_RULE, SAVED_MODEL_FILE
 from image_retraining.backbone.sources import library
@@ -21,6 +20,7 @@ from image_retraining.backbone.sources.folder import module_in
 from image_retraining.backbone.sources.kept import check_kept, closed_to_others, folder_for_modules
 from image_retraining.backbone.sources.source import FoundModule, PhotoFunction, Request
 from image_retraining.foundation.errors import DamagedModuleError, DownloadError, ModuleError
+from image_retraining.foundation.log_lines import notice
 
 
 class HubModules:
@@ -95,7 +95,7 @@ def _download(url: str, patience: float) -> str:
     """Returns the folder where tensorflow_hub keeps the module of a URL, after downloading it."""
     try:
         if not _is_downloaded(url):
-            logging.info("Downloading the module %s", url)
+            notice("Downloading the module %s", url)
             _await_answer(url, patience)
         with no_silence(), closed_to_others():
             folder = library.resolve(url)

@@ -9,12 +9,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from absl import logging
 
 from image_retraining.backbone.keras_names import NETWORKS, PREFIX, KerasName
 from image_retraining.backbone.sources.downloads import DOWNLOAD_ERRORS, no_silence, why
 from image_retraining.backbone.sources.source import ImageSize
 from image_retraining.foundation.errors import ModuleError, first_line
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.text import shown
 
 _SEED = 1
@@ -61,7 +61,7 @@ def network(name: KerasName, image_size: ImageSize | None, pooling: str | None) 
 
 
 def _of_imagenet(network: str, weighted: Callable[[], Any], unweighted: Callable[[], Any]) -> Any:
-    logging.info("Taking the weights of %s from Keras, which downloads them if need be", network)
+    notice("Taking the weights of %s from Keras, which downloads them if need be", network)
     try:
         with no_silence():
             return weighted()

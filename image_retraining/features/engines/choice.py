@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from absl import logging
-
 from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.features.engines.engine import FLOAT32, Engine, EngineKind
 from image_retraining.features.engines.openvino import OpenVinoKind
 from image_retraining.features.engines.tensorflow import TensorFlowKind
 from image_retraining.foundation.errors import EngineError
+from image_retraining.foundation.log_lines import notice
 
 AUTO = "auto"
 # The first that suits the machine is taken if nobody chose another; the last suits every machine
@@ -48,7 +47,7 @@ class EngineChoice:
         except EngineError as error:
             if not self.may_stand_in or self.precision != FLOAT32:
                 raise
-            logging.info("%s TensorFlow computes instead.", error)
+            notice("%s TensorFlow computes instead.", error)
             return KINDS[-1].make(frozen, self.precision)
 
 

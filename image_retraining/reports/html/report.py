@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from image_retraining.foundation.errors import OutputError
 from image_retraining.foundation.files import replacing
+from image_retraining.foundation.log_lines import notice
 from image_retraining.reports.findings import Ended
 from image_retraining.reports.history import History
 from image_retraining.reports.html.choice import Illustrated
@@ -56,7 +57,7 @@ class HtmlReport:
             # The exports are there, which are what a run is for.
             logging.warning("WARNING: there is no report: %s", error)
             return
-        logging.info("Report: %s", self._path)
+        notice("Report: %s", self._path)
 
     def close(self) -> None:
         """Does nothing: the page is written at once."""
