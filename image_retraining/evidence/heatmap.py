@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.records import Floats
+from image_retraining.foundation.text import shown
 from image_retraining.photos import own_pictures
 
 Pixels = npt.NDArray[np.uint8]
@@ -35,13 +36,22 @@ _DIGEST_BYTES = 6
 _UNSAFE = frozenset('<>:"/\\|?*')
 
 
-def write(folder: str | os.PathLike[str], photo: str, picture: Image.Image) -> Path:
+def write(
+    folder: str | os.PathLike[str],
+    photo: str,
+    picture: Image.Image,
+    *,
+    title: str = "",
+    description: str = "",
+) -> Path:
     """Writes the picture of a photo's evidence, whole or not at all, and returns its path.
 
     Args:
         folder: where to write; made when it is missing.
         photo: the photo's file, which gives it its name.
-        picture: as `blended` gives it.
+        picture: what is seen.
+        title: what the file says of it, where programs look for that (PNG, 11.3.3); '' for nothing.
+        description: likewise.
 
     Raises:
         OutputError: it cannot be written.
@@ -49,7 +59,11 @@ def write(folder: str | os.PathLike[str], photo: str, picture: Image.Image) -> P
     target = Path(folder) / file_name(photo)
     with replacing(target) as temporary:
         mark = PngInfo()
+        # First, where those who walk folders look for it.
         mark.add_text(own_pictures.KEY, own_pictures.VALUE)
+        for key, text in (("Title", title), ("Description", description)):
+            if text:
+                mark.add_itxt(key, shown(text))
         picture.save(temporary, "PNG", pnginfo=mark)
     return target
 
@@ -72,7 +86,16 @@ def blended(photo: Pixels, evidence: Floats) -> Image.Image:
     # Between places that are all below 0, resizing overshoots it.
     strength = np.asarray(resized).clip(0) * (evidence.max() > 0)
     strength = strength / max(float(strength.max()), np.finfo(np.float32).tiny)
-    colours = np.asarray(image, np.float32)
+    return glowing(np.asarray(image, np.float32), strength)
+
+
+def glowing(colours: Floats, strength: Floats) -> Image.Image:
+    """Returns the picture of colours, greyer and darker, that glow by a strength.
+
+    Args:
+        colours: float32 [h, w, 3], RGB, 0 to 255.
+        strength: float32 [h, w], 0 to 1.
+    """
     greys = (colours @ _LUMA)[..., np.newaxis]
     dull = _LIGHT_KEPT * (greys + _COLOUR_KEPT * (colours - greys))
     opacity = _OPACITY * strength[..., np.newaxis]

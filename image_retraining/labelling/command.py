@@ -23,7 +23,7 @@ from image_retraining.labelling.answers import Answer, formatter
 from image_retraining.labelling.config import LabelConfig, check_files, check_photos
 
 if TYPE_CHECKING:
-    from image_retraining.labelling.labeller import Labeller
+    from image_retraining.labelling.plates import Plates
 
 ABOUT = """
 Labels photos with a graph that retrain.py has written: the five best labels of each photo.
@@ -57,8 +57,10 @@ def run(config: LabelConfig) -> int:
         check_writable_folder("heatmap_dir", config.heatmap_dir)
     import_tensorflow()
     from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
+    from image_retraining.labelling.plates import Plates  # noqa: PLC0415
 
     labeller = Labeller(config)
+    plates = Plates(labeller, config.heatmap_dir)
     paths = photo_paths(config.image, _names())
     if config.output:
         _check_are_none_of(config.output, {path: path for path in paths})
@@ -76,7 +78,7 @@ def run(config: LabelConfig) -> int:
             answer = labeller.answer(prediction)
             output.write(text(answer))
             output.flush()
-            failures += not _all_went_well(labeller, prediction, answer)
+            failures += not _all_went_well(plates, prediction, answer)
             if bar:
                 bar.advance()
             raise_if_interrupted()
@@ -90,14 +92,13 @@ def run(config: LabelConfig) -> int:
     return 2 if failures else 0
 
 
-def _all_went_well(labeller: "Labeller", prediction: Prediction, answer: Answer) -> bool:
+def _all_went_well(plates: "Plates", prediction: Prediction, answer: Answer) -> bool:
     """Draws the evidence for an answer, if asked to; says what was wrong with its photo."""
     errors = [f"{answer.path}: {answer.error}"] if answer.error else []
-    if prediction.scores is not None:
-        try:
-            labeller.draw_evidence(prediction.path, prediction.scores)
-        except PhotoError as error:
-            errors.append(str(error))
+    try:
+        plates.draw(prediction)
+    except PhotoError as error:
+        errors.append(str(error))
     if answer.damage:
         sys.stderr.write(f"WARNING: {shown(answer.path)}: {answer.damage}\n")
     for line in errors:

@@ -100,7 +100,7 @@ class LabelConfig:
 
     heatmap_dir: str = setting(
         "",
-        "Folder for a picture of each photo that shows where the evidence for its best label is.",
+        "Folder for a picture of each photo, and of where the evidence for its best label is.",
         group="Answers",
     )
 

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.evidence import heatmap
 from image_retraining.evidence.evidence import Evidence
 from image_retraining.exports.classifier import Classifier, Layers, PixelRange, told_range
 from image_retraining.exports.facts import ModelFacts
@@ -159,22 +158,18 @@ class Labeller:
         found: Floats = self._evidence.explain(self._fed(resized), label_ids).maps[0]
         return found
 
-    def draw_evidence(self, path: str, scores: Floats) -> None:
-        """Draws where the evidence for a photo's best label is, if asked to.
+    def photo_evidence(self, path: str, label_id: int) -> tuple[Any, Floats]:
+        """Returns a photo, uint8 [H, W, 3], and float32 [h, w]: where a label's evidence is.
 
         Raises:
             PhotoError: the photo cannot be read any more.
-            OutputError: the picture cannot be written.
         """
-        if not self._config.heatmap_dir:
-            return
         try:
             photo = reading.read_prepared(path, upright=self.upright)
             whole = pixels.in_full(photo.contents, photo.orientation)
         except (OSError, tf.errors.InvalidArgumentError) as error:
             raise PhotoError(f"{path} cannot be read any more. Run again.") from error
-        evidence = self.evidence(self.resized(whole), int(scores.argmax()))
-        heatmap.write(self._config.heatmap_dir, path, heatmap.blended(whole, evidence))
+        return whole, self.evidence(self.resized(whole), label_id)
 
     def answer(self, prediction: Prediction) -> Answer:
         """Returns what to say of a photo.

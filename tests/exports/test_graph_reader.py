@@ -13,6 +13,7 @@ from image_retraining.exports.frozen_graph.reader import FrozenGraph
 from image_retraining.foundation.errors import GraphError, PhotoError
 from image_retraining.labelling.config import LabelConfig
 from image_retraining.labelling.labeller import Labeller
+from image_retraining.labelling.plates import Plates
 
 LABELS = ("red", "green", "blue")
 RNG = np.random.default_rng(5)
@@ -266,8 +267,7 @@ def test_pixels_may_be_given_to_a_graph_of_files(tmp_path: Path, photos: list[st
     )
     check(made, photos, {name: wanted(name, 128, 128) for name in LABELS}, atol=0.01)
     (red,) = made.predictions(photos[:1])
-    assert red.scores is not None
-    made.draw_evidence(red.path, red.scores)
+    Plates(made, str(tmp_path / "maps")).draw(red)
     assert len(list((tmp_path / "maps").iterdir())) == 1
 
 

@@ -34,6 +34,7 @@ from image_retraining.labelling import command
 from image_retraining.labelling.answers import Answer, formatter
 from image_retraining.labelling.config import LabelConfig, check_files
 from image_retraining.labelling.labeller import Labeller, photo_paths
+from image_retraining.labelling.plates import Plates
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("红 red", "green", "blue", "daisy", "rose", "tulip")
@@ -408,9 +409,14 @@ def test_pictures_of_the_evidence(
     )
     (picture,) = maps.glob("corner_*.png")
     assert len(list(maps.iterdir())) == 3
-    drawn = np.asarray(Image.open(picture).convert("RGB"), np.float32)
-    assert drawn.shape == (40, 60, 3)
-    assert drawn[33:, 52:].mean() > 1.5 * drawn[:20, :30].mean()
+    with Image.open(picture) as plate:
+        score = softmax(20 * np.maximum(corner / 255 - 0.3, 0).mean((0, 1)))[0]
+        name, _, written = plate.info["Description"].rpartition(" ")
+        assert (plate.info["Title"], name) == ("红 red", "score")
+        assert float(written) == pytest.approx(score, abs=0.01)
+        # 40 x 60 pixels, enlarged to 213 x 320 on the right, with the legend below.
+        drawn = np.asarray(plate.convert("RGB"), np.float32)[-271:-58, -336:-16]
+    assert drawn[176:, 277:].mean() > 1.5 * drawn[:106, :160].mean()
 
 
 def test_no_picture_from_a_tflite_file(with_map: Path) -> None:
@@ -435,13 +441,13 @@ def test_a_photo_that_vanishes_before_its_picture_is_told(
 ) -> None:
     red, blue = photos / "red.png", photos / "more" / "blue.jpg"
     paths = (str(red), str(blue))
-    draw = Labeller.draw_evidence
+    draw = Plates.draw
 
-    def draw_without_red(labeller: Labeller, path: str, scores: Any) -> None:
+    def draw_without_red(plates: Plates, prediction: Prediction) -> None:
         red.unlink(missing_ok=True)
-        draw(labeller, path, scores)
+        draw(plates, prediction)
 
-    monkeypatch.setattr(Labeller, "draw_evidence", draw_without_red)
+    monkeypatch.setattr(Plates, "draw", draw_without_red)
     maps = with_map / "maps"
     assert command.run(config(with_map, image=paths, heatmap_dir=str(maps))) == 2
     said = capsys.readouterr()
