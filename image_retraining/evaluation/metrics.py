@@ -152,6 +152,18 @@ def measure(evaluation: Evaluation, labels: Sequence[str]) -> Metrics:
     )
 
 
+def most_confused(confusion: Counts, most: int) -> list[tuple[int, int]]:
+    """Returns pairs of a true label_id and one that was answered instead, most often first.
+
+    Args:
+        confusion: int64 [C, C], rows are true labels, columns answers.
+        most: how many pairs at most; none of those that never were confused.
+    """
+    wrong = confusion - np.diag(confusion.diagonal())
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    return [divmod(int(place), len(wrong)) for place in order if wrong.flat[place]]
+
+
 def _top_accuracy(evaluation: Evaluation) -> float:
     """Returns the share of photos whose true label is among the first _TOP.
 

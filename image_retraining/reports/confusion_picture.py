@@ -1,30 +1,31 @@
-"""Confusion matrix → a picture of it."""
+"""Confusion matrix → a picture of it; of many classes, the pairs that are confused most often."""
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from image_retraining.evaluation.metrics import Counts
+from image_retraining.evaluation.metrics import Counts, most_confused
+from image_retraining.foundation.fonts import FOLDERS, Font, font_for
+from image_retraining.foundation.text import clipped, shown
 
 # Up to so many classes, names and counts have room.
-_MOST_NAMED = 30
-_CELL = 34
+MOST_IN_MATRIX = 30
+_MOST_PAIRS = 30
+_CELL = 38
+_BAR = 240
 _FONT_SIZE = 12
 _GAP = 6
 _LONGEST_NAME = 24
-# Above _MOST_NAMED the matrix fills so many pixels, or one pixel a class.
-_SIDE = 1000
-_CAPTION_HEIGHT = 20
+_LINE = 20
 # The shade of the smallest share above 0, of 255: a single mistake among many is to be seen.
 _FAINTEST = 28
 _DARKEST = (8, 48, 107)
-# No font has a glyph for what is no character.
-_NO_CHARACTER = "\uffff"
+_INK, _EDGE = 255, 90
+_NUMBERED = "#: number of a label whose letters no font of this system has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +43,42 @@ class Picture:
     height: int
 
 
-def draw(confusion: Counts, labels: Sequence[str]) -> Picture:
-    """Returns a picture of a confusion matrix: the darker, the larger the share of the row.
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A label as it is drawn."""
 
-    Up to 30 classes, counts are in the cells, and the labels at the sides; or label_ids, when
-    Pillow's own font lacks a character of a label. It knows little more than ASCII.
+    text: str
+    font: Font
+    is_number: bool = False
+
+    @property
+    def width(self) -> int:
+        return int(self.font.getlength(self.text)) + 1
+
+
+def draw(
+    confusion: Counts,
+    labels: Sequence[str],
+    *,
+    normalized: bool = False,
+    font_folders: tuple[str, ...] = FOLDERS,
+) -> Picture:
+    """Returns the picture of a confusion matrix with counts in its cells, the darker the more.
+
+    A label that no font of this system can draw is '#' and its label_id. Of more than 30 classes
+    the pairs are drawn that are confused most often, for the cells of a matrix would be specks.
 
     Args:
         confusion: int64 [C, C], rows are true labels, columns predicted ones.
         labels: C class names.
+        normalized: show the shares of each row, in percents, instead of counts.
+        font_folders: where fonts are looked for that have the letters of the labels.
     """
-    shades = _shades(confusion)
-    if len(labels) <= _MOST_NAMED:
-        image = _with_names(confusion, shades, labels)
+    names = _names(labels, font_folders)
+    if len(labels) > MOST_IN_MATRIX:
+        image = _pairs(confusion, names)
     else:
-        cell = max(1, _SIDE // len(labels))
-        matrix = Image.fromarray(shades.repeat(cell, axis=0).repeat(cell, axis=1))
-        image = Image.new("L", (matrix.width, matrix.height + _CAPTION_HEIGHT))
-        image.paste(matrix, (0, _CAPTION_HEIGHT))
-        _write_caption(image, "label_id")
+        image = _matrix(confusion, names, normalized=normalized)
     # All was drawn in shades; this gives them colour.
     colours = np.linspace((255, 255, 255), _DARKEST, 256).round().astype(np.uint8)
     image.putpalette(colours.tobytes())
@@ -69,68 +87,101 @@ def draw(confusion: Counts, labels: Sequence[str]) -> Picture:
     return Picture(buffer.getvalue(), image.width, image.height)
 
 
-def _shades(confusion: Counts) -> npt.NDArray[np.uint8]:
-    """Returns uint8 [C, C], 0 where no photo is, 255 where all photos of the row are."""
+def _names(labels: Sequence[str], folders: tuple[str, ...]) -> list[_Name]:
+    """Returns how to write each label, all in one font if one has all letters."""
+    texts = [clipped(shown(label), _LONGEST_NAME) for label in labels]
+    of_all = font_for("".join(texts), _FONT_SIZE, folders=folders)
+    names = []
+    for label_id, text in enumerate(texts):
+        font = of_all or font_for(text, _FONT_SIZE, folders=folders)
+        number = replace(_plain(f"#{label_id}"), is_number=True)
+        names.append(_Name(text, font) if font else number)
+    return names
+
+
+def _plain(text: str) -> _Name:
+    """Returns a text that Pillow's own font can draw."""
+    font = font_for(text, _FONT_SIZE)
+    if font is None:
+        raise ValueError(text)
+    return _Name(text, font)
+
+
+def _matrix(confusion: Counts, names: Sequence[_Name], *, normalized: bool) -> Image.Image:
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(1)
-    shades = np.where(confusion > 0, _FAINTEST + (255 - _FAINTEST) * shares, 0)
-    return shades.round().astype(np.uint8)
-
-
-def _with_names(
-    confusion: Counts, shades: npt.NDArray[np.uint8], labels: Sequence[str]
-) -> Image.Image:
-    font = _font()
-    drawable = _drawable(font, labels)
-    names = [_cut(label) if drawable else str(number) for number, label in enumerate(labels)]
-    margin = int(max(font.getlength(name) for name in names)) + 2 * _GAP
-    top = _CAPTION_HEIGHT + margin
-    side = _CELL * len(labels)
-    caption = "label" if drawable else "label_id"
-    width = max(margin + side + 1, int(font.getlength(_caption(caption))) + 2 * _GAP)
-    image = Image.new("L", (width, top + side + 1))
+    shades = _shades(shares if normalized else confusion / max(int(confusion.max()), 1))
+    captions = _captions(
+        ["row: true label, column: answer", "percent of the row" if normalized else "photos"], names
+    )
+    margin = max(name.width for name in names) + 2 * _GAP
+    above = len(captions) * _LINE
+    side = _CELL * len(names)
+    width = max(margin + side + 1, *(caption.width + 2 * _GAP for caption in captions))
+    image = Image.new("L", (width, above + margin + side + 1))
     pen = ImageDraw.Draw(image)
-    for number, name in enumerate(names):
-        start = number * _CELL
+    _write_captions(pen, captions)
+    for place, name in enumerate(names):
+        start = place * _CELL
         middle = start + _CELL // 2
-        pen.text((margin - _GAP, top + middle), name, fill=255, font=font, anchor="rm")
+        _write(pen, (margin - _GAP, above + margin + middle), name, anchor="rm")
         upright = Image.new("L", (margin, _CELL))
-        ImageDraw.Draw(upright).text((_GAP, _CELL // 2), name, fill=255, font=font, anchor="lm")
-        image.paste(upright.transpose(Image.Transpose.ROTATE_90), (margin + start, _CAPTION_HEIGHT))
+        _write(ImageDraw.Draw(upright), (_GAP, _CELL // 2), name, anchor="lm")
+        image.paste(upright.transpose(Image.Transpose.ROTATE_90), (margin + start, above))
     for (row, column), count in np.ndenumerate(confusion):
-        left, upper, shade = margin + column * _CELL, top + row * _CELL, int(shades[row, column])
-        pen.rectangle((left, upper, left + _CELL, upper + _CELL), fill=shade, outline=90)
+        left, upper = margin + column * _CELL, above + margin + row * _CELL
+        shade = int(shades[row, column])
+        pen.rectangle((left, upper, left + _CELL, upper + _CELL), fill=shade, outline=_EDGE)
         if count:
-            place = (left + _CELL // 2 + 1, upper + _CELL // 2 + 1)
-            ink = 0 if shade > 127 else 255
-            pen.text(place, _short(int(count)), fill=ink, font=font, anchor="mm")
-    _write_caption(image, caption)
+            figure = f"{shares[row, column] * 100:.0f}" if normalized else _short(int(count))
+            place_of = (left + _CELL // 2 + 1, upper + _CELL // 2 + 1)
+            _write(pen, place_of, _plain(figure), anchor="mm", ink=0 if shade > 127 else _INK)
     return image
 
 
-def _write_caption(image: Image.Image, names: str) -> None:
-    place = (_GAP, _CAPTION_HEIGHT // 2)
-    ImageDraw.Draw(image).text(place, _caption(names), fill=255, font=_font(), anchor="lm")
+def _pairs(confusion: Counts, names: Sequence[_Name]) -> Image.Image:
+    pairs = most_confused(confusion, _MOST_PAIRS)
+    what = "true label, answer, photos of the label" if pairs else "no answer is wrong"
+    captions = _captions([f"{len(names)} labels, those confused most often", what], names)
+    columns = [max((names[pair[side]].width for pair in pairs), default=0) for side in (0, 1)]
+    starts = [_GAP, 3 * _GAP + columns[0], 5 * _GAP + sum(columns)]
+    figures = [_plain(f"{confusion[pair]} of {confusion[pair[0]].sum()}") for pair in pairs]
+    room = max((figure.width for figure in figures), default=0)
+    above = len(captions) * _LINE
+    width = max(starts[2] + _BAR + room + 2 * _GAP, *(one.width + 2 * _GAP for one in captions))
+    image = Image.new("L", (width, above + _LINE * len(pairs) + _GAP))
+    pen = ImageDraw.Draw(image)
+    _write_captions(pen, captions)
+    for place, (pair, figure) in enumerate(zip(pairs, figures, strict=True)):
+        upper = above + place * _LINE
+        middle = upper + _LINE // 2
+        for start, label_id in zip(starts, pair, strict=False):
+            _write(pen, (start, middle), names[label_id], anchor="lm")
+        end = starts[2] + round(_BAR * int(confusion[pair]) / int(confusion[pair[0]].sum()))
+        pen.rectangle((starts[2], upper + 3, end, upper + _LINE - 4), fill=_EDGE + 80)
+        _write(pen, (end + _GAP, middle), figure, anchor="lm")
+    return image
 
 
-def _caption(names: str) -> str:
-    return f"row: true {names}, column: predicted {names}"
+def _shades(parts: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Returns uint8 of the same shape, 0 where a part of 0 to 1 is 0, 255 where it is 1."""
+    shades = np.where(parts > 0, _FAINTEST + (255 - _FAINTEST) * parts, 0)
+    return shades.round().astype(np.uint8)
 
 
-def _font() -> Any:
-    return ImageFont.load_default(_FONT_SIZE)
+def _captions(texts: Sequence[str], names: Sequence[_Name]) -> list[_Name]:
+    numbered = any(name.is_number for name in names)
+    return [_plain(text) for text in (*texts, *([_NUMBERED] if numbered else []))]
 
 
-def _drawable(font: Any, labels: Sequence[str]) -> bool:
-    """Returns whether a font has a glyph for each character of the labels."""
-    missing = bytes(font.getmask(_NO_CHARACTER))
-    return all(
-        character.isprintable() and bytes(font.getmask(character)) != missing
-        for character in set("".join(labels))
-    )
+def _write_captions(pen: ImageDraw.ImageDraw, captions: Sequence[_Name]) -> None:
+    for place, caption in enumerate(captions):
+        _write(pen, (_GAP, place * _LINE + _LINE // 2), caption, anchor="lm")
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _write(
+    pen: ImageDraw.ImageDraw, place: tuple[int, int], name: _Name, *, anchor: str, ink: int = _INK
+) -> None:
+    pen.text(place, name.text, fill=ink, font=name.font, anchor=anchor)
 
 
 def _short(count: int) -> str:

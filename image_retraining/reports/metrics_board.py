@@ -76,9 +76,13 @@ def _summaries(metrics: Metrics) -> Iterator[Summary]:
         value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
     )
     yield text_pb("classes", _markdown(metrics))
-    picture = confusion_picture.draw(metrics.confusion, metrics.labels)
-    size = picture.width, picture.height
-    yield Summary(value=[image_value("confusion_matrix", picture.png, size)])
+    # Of many classes there is one picture, of pairs with their shares.
+    is_matrix = len(metrics.labels) <= confusion_picture.MOST_IN_MATRIX
+    tags = ["confusion_matrix", *(["confusion_matrix_normalized"] if is_matrix else [])]
+    for place, tag in enumerate(tags):
+        counts, labels = metrics.confusion, metrics.labels
+        picture = confusion_picture.draw(counts, labels, normalized=place == 1)
+        yield Summary(value=[image_value(tag, picture.png, (picture.width, picture.height))])
 
 
 def _markdown(metrics: Metrics) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from image_retraining.evaluation.metrics import Metrics
+from image_retraining.evaluation.metrics import Metrics, most_confused
 from image_retraining.exports.proof import must_be_the_same
 from image_retraining.foundation.records import Catalog, Split
 from image_retraining.foundation.text import aligned, clipped, shown
@@ -133,12 +133,11 @@ def _trained(found: Trained, seconds: float) -> str:
 
 def _most_confused(metrics: Metrics) -> list[str]:
     """Returns which label is taken for which other most often; none where each answer is right."""
-    wrong = metrics.confusion - np.diag(np.diag(metrics.confusion))
-    if not wrong.any():
+    pairs = most_confused(metrics.confusion, 1)
+    if not pairs:
         return []
-    true, taken = np.unravel_index(int(wrong.argmax()), wrong.shape)
-    label, other = (shown(metrics.labels[int(place)]) for place in (true, taken))
-    count, support = wrong[true, taken], metrics.support[true]
+    label, other = (shown(metrics.labels[label_id]) for label_id in pairs[0])
+    count, support = metrics.confusion[pairs[0]], metrics.support[pairs[0][0]]
     were = "was" if count == 1 else "were"
     return [f"  Most often mixed up: {count} of {support} {label} {were} taken for {other}"]
 

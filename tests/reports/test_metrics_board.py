@@ -12,7 +12,6 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from image_retraining.evaluation.metrics import Metrics
-from image_retraining.reports import confusion_picture
 from image_retraining.reports.event_files import EventFile
 from image_retraining.reports.metrics_board import write_to_tensorboard
 
@@ -65,6 +64,7 @@ def test_tensorboard_shows_each_figure_where_it_belongs(tmp_path: Path) -> None:
         **dict.fromkeys(scalars, "scalars"),
         "classes": "text",
         "confusion_matrix": "images",
+        "confusion_matrix_normalized": "images",
     }
     assert {event.step for tag in shown for event in found.Tensors(tag)} == {99}
 
@@ -127,52 +127,3 @@ def test_an_earlier_test_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     assert foreign.exists()
     assert train.exists()
     assert len(strings(tmp_path, "confusion_matrix")) == 3
-
-
-# The picture
-
-
-def pixels(confusion: Any, labels: tuple[str, ...]) -> Any:
-    """Returns uint8 [height, width, 3] of a confusion matrix's picture."""
-    picture = confusion_picture.draw(np.array(confusion, np.int64), labels)
-    with Image.open(io.BytesIO(picture.png)) as image:
-        assert image.size == (picture.width, picture.height)
-        return np.asarray(image.convert("RGB"))
-
-
-@pytest.mark.parametrize(("classes", "cell"), [(31, 32), (300, 3), (1000, 1), (1200, 1)])
-def test_of_many_classes_each_cell_is_of_some_pixels(classes: int, cell: int) -> None:
-    confusion = np.zeros([classes, classes], np.int64)
-    confusion[2] = 1
-    confusion[5, 7] = 3
-    # One mistake among very many photos is to be seen all the same.
-    confusion[9, [9, 11]] = 1_000_000, 1
-    drawn = pixels(confusion, tuple(str(number) for number in range(classes)))
-    drawn = drawn[-classes * cell :].astype(int).sum(axis=2)
-    assert drawn.shape == (classes * cell, classes * cell)
-    shades = drawn[cell // 2 :: cell, cell // 2 :: cell]
-    darkest, white = shades.min(), 3 * 255
-    assert np.argwhere(shades == darkest).tolist() == [[5, 7], [9, 9]]
-    assert ((shades < white) == (confusion > 0)).all()
-    assert shades[9, 11] < white - 30
-
-
-def test_few_classes_have_their_names_at_the_sides() -> None:
-    confusion = [[3, 1], [0, 0]]
-    named = pixels(confusion, ("rose", "tulip"))
-    assert (named != 255).any()
-    other = pixels(confusion, ("rose", "tulle"))
-    assert named.shape != other.shape or (named != other).any()
-
-
-@pytest.mark.parametrize("label", ["玫瑰", "é", "👍", "\n", NOT_UTF_8, "\uffff"])
-def test_names_that_cannot_be_drawn_are_numbers(label: str) -> None:
-    confusion = [[3, 1, 0], [0, 0, 0], [0, 12345678, 5]]
-    drawn = pixels(confusion, ("rose", label, "tulip"))
-    assert drawn.tolist() == pixels(confusion, ("玫", "瑰", "é")).tolist()
-    assert drawn.tolist() != pixels(confusion, ("rose", "lily", "tulip")).tolist()
-
-
-def test_the_longest_names_leave_room_for_the_matrix() -> None:
-    drawn = pixels(np.eye(30), tuple(str(number) * 120 for number in range(10, 40)))
-    assert max(drawn.shape) < 1400

@@ -8,7 +8,7 @@ import numpy as np
 from image_retraining.evaluation.calibration import reliability
 from image_retraining.evaluation.comparison import Comparison
 from image_retraining.evaluation.learning_curve import LearningCurve
-from image_retraining.evaluation.metrics import Metrics
+from image_retraining.evaluation.metrics import Metrics, most_confused
 from image_retraining.foundation.text import shown
 from image_retraining.head.best_head import HeadChoice
 from image_retraining.head.softmax import softmax
@@ -114,9 +114,6 @@ def confusion(metrics: Metrics | None) -> dict[str, Any] | None:
     if metrics is None:
         return None
     counts, labels = metrics.confusion, [shown(label) for label in metrics.labels]
-    wrong = counts - np.diag(counts.diagonal())
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_PAIRS]
-    pairs = [divmod(int(place), len(labels)) for place in order if wrong.flat[place]]
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     return {
         "labels": labels,
@@ -141,7 +138,7 @@ def confusion(metrics: Metrics | None) -> dict[str, Any] | None:
                 "count": int(counts[true, answer]),
                 "of": int(counts[true].sum()),
             }
-            for true, answer in pairs
+            for true, answer in most_confused(counts, _MOST_PAIRS)
         ],
     }
 
