@@ -170,6 +170,15 @@ def colour_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_module(tmp_path_factory.mktemp("modules") / "colour", colour_statistics)
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, without a window and without a network."""
+    from browser_here import started  # noqa: PLC0415 - as above
+
+    with started() as driver:
+        yield driver
+
+
 @contextlib.contextmanager
 def as_nobody(folder: Path) -> Iterator[None]:
     """Lets file permissions count even when the tests run as root."""

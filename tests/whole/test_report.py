@@ -1,24 +1,16 @@
 """The report of whole runs: what stands in it, and that it is one file that does no harm."""
 
 import re
-import shutil
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from axe_core_python.selenium import Axe
+from browser_here import Page, check_quiet, check_readable, press, seen
 from conftest import encoded, save_module, solid
 from selenium.webdriver import Chrome
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from image_retraining.reports.findings import Ended
@@ -30,36 +22,6 @@ from image_retraining.retraining.story import run
 # Of class folders; one would be a tag, and one is written from right to left.
 EVIL, ARABIC, CHINESE = "<script>alert(1)<", "وردة", "玫瑰 🌹"
 COLOURS = {EVIL: (200, 40, 30), ARABIC: (40, 190, 60), CHINESE: (50, 60, 210)}
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page, as far as it is looked at here."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1][0] not in {"style", "script"} and data.strip():
-            self.words.append(" ".join(data.split()))
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def parts(self) -> list[str]:
-        found = [one.get("id") for one in (*self.all("section"), *self.all("details"))]
-        order = [one.get("id") for _, one in self.tags if one.get("id") in found]
-        return [one for one in order if one]
 
 
 @pytest.fixture(scope="module")
@@ -298,25 +260,6 @@ def test_photos_that_are_gone_are_told(told: tuple[Page, Ended, list[Any]], tmp_
 # In a browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    """Chromium, without a window and without a network."""
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if not all(programs):
-        pytest.skip("needs Chromium and its driver: apt install chromium chromium-driver")
-    options = Options()
-    options.binary_location = str(programs[0])
-    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{flag}")
-    for flag in ("background-networking", "component-update", "sync"):
-        options.add_argument(f"--disable-{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with warnings.catch_warnings():
-        driver = Chrome(options, Service(str(programs[1])))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def opened(browser: Chrome, told: tuple[Page, Ended, list[Any]], photos: Path) -> Chrome:
     assert told[1].exports
@@ -325,54 +268,14 @@ def opened(browser: Chrome, told: tuple[Page, Ended, list[Any]], photos: Path) -
     return browser
 
 
-def seen(browser: Chrome, selector: str) -> list[WebElement]:
-    return [one for one in browser.find_elements(By.CSS_SELECTOR, selector) if one.is_displayed()]
-
-
-def press(browser: Chrome, selector: str, place: int = 0) -> None:
-    browser.execute_script("arguments[0].click()", seen(browser, selector)[place])
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_everybody_can_read_it(opened: Chrome, width: int, scheme: str) -> None:
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        for part in opened.find_elements(By.CSS_SELECTOR, "details"):
-            opened.execute_script("arguments[0].open = true", part)
-        ink, paper = opened.execute_script(
-            "const style = getComputedStyle(document.body);"
-            "return [style.color, style.backgroundColor]"
-        )
-        light = [sum(map(int, re.findall(r"\d+", colour))) for colour in (ink, paper)]
-        assert (light[0] < light[1]) == (scheme == "light")
-        # Wide tables scroll in themselves, the page does not.
-        assert opened.execute_script("return document.documentElement.scrollWidth") <= width
-        found = Axe().run(opened)["violations"]
-        assert [
-            (one["id"], one["nodes"][0]["html"][:200])
-            for one in found
-            if one["impact"] in {"serious", "critical"}
-        ] == []
-    finally:
-        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    check_readable(opened, width=width, scheme=scheme)
 
 
 def test_it_asks_for_nothing_and_complains_of_nothing(opened: Chrome) -> None:
-    resources = opened.execute_script(
-        "return performance.getEntriesByType('resource').map(one => one.name)"
-    )
-    assert [one for one in resources if not one.startswith("data:")] == []
-    said: Any = opened.get_log("browser")  # type: ignore[no-untyped-call]
-    assert said == []
-    broken = opened.execute_script(
-        "return [...document.images].filter(one => one.src && one.loading !== 'lazy'"
-        " && !one.naturalWidth).length"
-    )
-    assert broken == 0
+    check_quiet(opened)
 
 
 def test_a_click_on_a_column_sorts(opened: Chrome) -> None:

@@ -1,6 +1,5 @@
 """What a run found → what its report says, in the order of the page."""
 
-import base64
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from image_retraining.reports.findings import Ended
 from image_retraining.reports.html import figures
 from image_retraining.reports.html.charts import COLOURS, MAP_NAMES, map_chart
 from image_retraining.reports.html.choice import MOST_COPIES, Answer, Illustrated
+from image_retraining.reports.html.page import address
 from image_retraining.reports.metrics_tables import percent
 
 # Photos left out that are named.
@@ -160,7 +160,7 @@ def _map(story: Story) -> dict[str, Any] | None:
         "of": found.count,
         "kind": MAP_NAMES[found.kind],
         "labels": [(place, place % COLOURS, shown(labels[place])) for place in present],
-        "pictures": [_data(spot.picture) for spot in found.spots],
+        "pictures": [address(spot.picture) for spot in found.spots],
     }
 
 
@@ -193,11 +193,6 @@ def _card(story: Story, answer: Answer) -> dict[str, Any]:
 def _picture(story: Story, path: str) -> dict[str, Any]:
     return {
         "path": shown(path),
-        "photo": _data(story.illustrated.photos.get(path)),
-        "heatmap": _data(story.illustrated.heatmaps.get(path)),
+        "photo": address(story.illustrated.photos.get(path)),
+        "heatmap": address(story.illustrated.heatmaps.get(path)),
     }
-
-
-def _data(jpeg: bytes | None) -> str:
-    """Returns a picture as an address that holds it; '' without."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""

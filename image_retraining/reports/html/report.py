@@ -1,11 +1,9 @@
 """Findings → report.html, which holds all that it shows."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from absl import logging
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from image_retraining.foundation.errors import OutputError
 from image_retraining.foundation.files import replacing
@@ -14,9 +12,7 @@ from image_retraining.reports.findings import Ended
 from image_retraining.reports.history import History
 from image_retraining.reports.html.choice import Illustrated
 from image_retraining.reports.html.content import Story, content
-
-_FOLDER = Path(__file__).parent
-_TEMPLATE = "report.html.j2"
+from image_retraining.reports.html.page import render
 
 
 class HtmlReport:
@@ -65,9 +61,4 @@ class HtmlReport:
 
 def page(story: Story) -> str:
     """Returns the page of a run."""
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined
-    )
-    parts = {name: (_FOLDER / f"report.{name}").read_text("utf-8") for name in ("css", "js")}
-    template = environment.get_template(_TEMPLATE)
-    return template.render(style=parts["css"], script=parts["js"], **content(story))
+    return render("report", content(story))
