@@ -28,6 +28,8 @@ from image_retraining.foundation import interruption
 from image_retraining.photos import pixels
 from image_retraining.photos.preparation import Preparation, prepared
 
+# So that what does not hold of a page is shown.
+pytest.register_assert_rewrite("browser_here")
 _IGNORED_BY_SOME = (signal.SIGINT, signal.SIGHUP)
 # Files of tests that take more than ten seconds, the longest first: begun in this order, so that of
 # two processes none is waited for in the end.

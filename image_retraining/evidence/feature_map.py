@@ -13,7 +13,7 @@ _RULE = (
     "Heat maps need a graph of a convolutional network, in which all evidence passes through a map "
     "of features over the photo. Got one in which"
 )
-_ADVICE = "Label without --heatmap_dir, or retrain with a module of such a network."
+_ADVICE = "Label without heat maps (--heatmap_dir), or retrain with a module of such a network."
 
 # What these make of pixels are weighted sums.
 _LINEAR = frozenset(

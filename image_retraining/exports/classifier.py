@@ -91,8 +91,8 @@ def no_network(path: object, reader: str) -> GraphError:
         reader: what reads it.
     """
     return GraphError(
-        f"--heatmap_dir needs what TensorFlow computes. Got {path}, of which only {reader} knows "
-        "the inside. Give the frozen graph or the SavedModel instead."
+        "--heatmap_dir and --report_heatmaps need what TensorFlow computes. Got "
+        f"{path}, of which only {reader} knows the inside. Give the frozen graph or the SavedModel instead."
     )
 
 

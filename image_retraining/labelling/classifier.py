@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 # More photos than these take long enough to show how far they are.
 _A_FEW = 32
-_NOT_HERE = ("image", "graph", "top_k", "format", "output", "heatmap_dir")
+_NOT_HERE = (
+    *("image", "graph", "top_k", "format", "output"),
+    *("heatmap_dir", "report", "report_heatmaps"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -104,7 +104,24 @@ class LabelConfig:
         group="Answers",
     )
 
+    report: str = setting(
+        "",
+        "File for a page that shows the photos by their labels, the least sure first, for a "
+        "browser.",
+        group="Answers",
+    )
+    report_heatmaps: bool = setting(
+        default=False,
+        meaning="Show where the evidence is beside each photo of --report, as with --heatmap_dir.",
+        group="Answers",
+    )
+
     named: frozenset[str] = frozenset()
+
+    @property
+    def draws_evidence(self) -> bool:
+        """Whether the report shows where the evidence is."""
+        return bool(self.report) and (self.report_heatmaps or bool(self.heatmap_dir))
 
     def __post_init__(self) -> None:
         check_kinds(self)
@@ -121,6 +138,11 @@ class LabelConfig:
                 f"--unknown_threshold must be a probability from 0 to 1, or {AUTO}",
                 self.unknown_threshold,
             )
+        require(
+            bool(self.report) or not self.report_heatmaps,
+            "--report_heatmaps needs a page to show them: --report",
+            "none",
+        )
         require(math.isfinite(self.input_mean), "--input_mean must be finite", self.input_mean)
         require(
             math.isfinite(self.input_std) and self.input_std != 0,

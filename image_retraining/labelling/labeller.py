@@ -93,6 +93,7 @@ class Labeller:
         self._config = config
         if config.heatmap_dir:
             logging.info("Pictures of the evidence, by Grad-CAM, go to %s", config.heatmap_dir)
+        if config.heatmap_dir or config.draws_evidence:
             # A classifier without a map is told before any photo is labelled.
             self.check_map()
 
@@ -209,7 +210,7 @@ class Labeller:
     @functools.cached_property
     def _evidence(self) -> Evidence:
         if self._classifier.scores_of_file is not None:
-            raise GraphError(f"--heatmap_dir is for graphs of pixels. {_of_files(self._config)}")
+            raise GraphError(f"Heat maps are for graphs of pixels. {_of_files(self._config)}")
         network = self._classifier.network()
         return Evidence(network.graph_def, network.input_name, network.output_name)
 
