@@ -92,7 +92,8 @@ def no_network(path: object, reader: str) -> GraphError:
     """
     return GraphError(
         "--heatmap_dir and --report_heatmaps need what TensorFlow computes. Got "
-        f"{path}, of which only {reader} knows the inside. Give the frozen graph or the SavedModel instead."
+        f"{path}, of which only {reader} knows the inside. Give the frozen graph or the "
+        "SavedModel instead."
     )
 
 

@@ -102,6 +102,22 @@ def current_screen() -> Screen | None:
     return _current[-1] if _current else None
 
 
+def tell(text: str) -> None:
+    """Shows a line to whoever runs a script, above what is going on or, elsewhere, on stderr."""
+    screen = current_screen()
+    if screen is not None:
+        screen.say(text)
+    else:
+        sys.stderr.write(f"{text}\n")
+
+
+def now(what: str) -> None:
+    """Shows at a terminal what is going on, as `Screen.now`; elsewhere nothing."""
+    screen = current_screen()
+    if screen is not None:
+        screen.now(what)
+
+
 @contextlib.contextmanager
 def on_screen(*, whole_log: bool) -> Iterator[Screen | None]:
     """Gives a screen if stderr is a terminal: lines of the log go there without their prefixes.

@@ -15,6 +15,7 @@ from image_retraining.foundation.lists import listed
 from image_retraining.foundation.places import Kind, kind_of, open_stream
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Prediction
+from image_retraining.foundation.screen import now, on_screen, tell
 from image_retraining.foundation.streams import TextOutput
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.answers import Answer, formatter
@@ -49,11 +50,19 @@ def run(config: LabelConfig) -> int:
     check_photos(config)
     check_files(config)
     check_outputs(config)
+    with on_screen(whole_log=True):
+        return _labelled(config)
+
+
+def _labelled(config: LabelConfig) -> int:
+    """Returns the exit status after labelling what the settings say."""
+    now("Starting TensorFlow")
     import_tensorflow()
     from image_retraining.labelling.album import Album  # noqa: PLC0415
     from image_retraining.labelling.labeller import Labeller, photo_paths  # noqa: PLC0415
     from image_retraining.labelling.plates import Plates  # noqa: PLC0415
 
+    now("Loading the graph")
     labeller = Labeller(config)
     plates, album = Plates(labeller, config.heatmap_dir), Album(labeller, config)
     paths = photo_paths(config.image, _names())
@@ -62,6 +71,8 @@ def run(config: LabelConfig) -> int:
     failures = 0
     # On the screen the answers themselves show how far it is.
     progress = Progress("Labelling", len(paths)) if config.output else contextlib.nullcontext()
+    # The answers may go to the same terminal.
+    now("")
     with (
         _output(config.output) as output,
         contextlib.closing(labeller.predictions(paths)) as predictions,
@@ -98,9 +109,9 @@ def _all_went_well(plates: "Plates", prediction: Prediction, answer: Answer) -> 
     except PhotoError as error:
         errors.append(str(error))
     if answer.damage:
-        sys.stderr.write(f"WARNING: {shown(answer.path)}: {answer.damage}\n")
+        tell(f"WARNING: {shown(answer.path)}: {answer.damage}")
     for line in errors:
-        sys.stderr.write(f"ERROR: {shown(line)}\n")
+        tell(f"ERROR: {shown(line)}")
     return not errors
 
 

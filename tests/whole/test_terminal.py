@@ -137,3 +137,26 @@ def test_what_takes_long_is_told_and_ctrl_c_leaves_a_clean_screen(
     assert lines[-1] == "ERROR: Interrupted."
     assert "--resume goes on" in " ".join(lines).replace("  ", "")
     assert not [line for line in lines if "steps/s" in line]
+
+
+def test_label_image_tells_what_it_waits_for_and_answers_without_prefixes(
+    flags: list[str], tmp_path: Path
+) -> None:
+    run_at_terminal(flags, f"--output_dir={tmp_path / 'out'}")
+    photos = Path(flags[0].partition("=")[2])
+    terminal, answers = Terminal(300, 24), tmp_path / "answers.txt"
+    done = run_script(
+        "label_image.py",
+        *(f"--graph={tmp_path / 'out'}", f"--output={answers}", str(photos / "blue")),
+        stderr=terminal.path,
+        environment={**os.environ, "TERM": "xterm"},
+    )
+    lines = terminal.end()
+    assert done.returncode == 2
+    assert "Starting TensorFlow, " in terminal.written.decode()
+    assert "Labelling:" in terminal.written.decode()
+    assert [line.partition(" ")[0] for line in lines] == ["ERROR:", "Labelled"]
+    assert "broken.png: Unknown image file format" in lines[0]
+    assert lines[1].endswith(f"{answers}; 1 could not be read")
+    assert not [line for line in lines if _PREFIX.search(line) or "photos/s" in line]
+    assert answers.read_text().count("blue") >= 30
