@@ -467,6 +467,18 @@ def test_the_table_sorts(opened: Chrome) -> None:
     assert counts == sorted(counts) == [1, 4, 5, 5]
 
 
+def test_on_paper_are_names_and_photos_and_nothing_to_click(opened: Chrome) -> None:
+    # Once: the heads of columns were missing on paper, for a click on them sorts.
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert len(seen(opened, "#labels thead button")) == 5
+        assert len(seen(opened, "#labels tbody th button")) == 4
+        assert len(seen(opened, "figure img")) == 2 * 15
+        assert not seen(opened, "select, [data-copy-shown]")
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_a_photo_and_its_evidence_are_enlarged(opened: Chrome) -> None:
     for place in (0, 1):
         press(opened, "figure [data-enlarge]", place)
