@@ -1,14 +1,14 @@
 """Metrics → TensorBoard."""
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
 from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.evaluation.metrics import Metrics
-from image_retraining.foundation.text import shown
 from image_retraining.reports import confusion_picture
 from image_retraining.reports.event_files import (
     CROSS_VALIDATION_RUN,
@@ -17,16 +17,17 @@ from image_retraining.reports.event_files import (
     remove_earlier,
     write_summaries,
 )
+from image_retraining.reports.markdown import escaped, table
 from image_retraining.reports.metrics_tables import COLUMNS, cells
-
-_HEADER = f"| label_id | label | {' | '.join(COLUMNS)} |\n|--:|:--|{'--:|' * len(COLUMNS)}"
-# Markdown and HTML would take these for their own.
-_MARKS = r"\`*_{}[]()<>#+-.!|~&:"
-_ENTITIES = str.maketrans({mark: f"&#{ord(mark)};" for mark in _MARKS})
 
 
 def write_to_tensorboard(
-    summaries_dir: str, metrics: Metrics, *, run: str = TEST_RUN, step: int = 0
+    summaries_dir: str,
+    metrics: Metrics,
+    *,
+    run: str = TEST_RUN,
+    step: int = 0,
+    curves: Iterable[Summary] = (),
 ) -> None:
     """Writes a run below a folder, in place of what an earlier run of this tool wrote there.
 
@@ -35,9 +36,11 @@ def write_to_tensorboard(
         metrics: of some photos.
         run: what they are, of event_files.RUNS.
         step: the training step whose head was measured, from 0.
+        curves: to write besides, of `pr_curves_board`.
     """
     remove_earlier(summaries_dir, [run])
-    write_summaries(summaries_dir, run, _summaries(metrics), step=step)
+    summaries = itertools.chain(_summaries(metrics), curves)
+    write_summaries(summaries_dir, run, summaries, step=step)
 
 
 def write_curve(summaries_dir: str, curve: LearningCurve) -> None:
@@ -88,8 +91,7 @@ def _summaries(metrics: Metrics) -> Iterator[Summary]:
 def _markdown(metrics: Metrics) -> str:
     """Returns a table of one row a class."""
     rows = [
-        f"| {label_id} | {shown(label).translate(_ENTITIES)} | "
-        f"{' | '.join(cells(metrics, label_id))} |"
+        (str(label_id), escaped(label), *cells(metrics, label_id))
         for label_id, label in enumerate(metrics.labels)
     ]
-    return "\n".join([_HEADER, *rows])
+    return table(("label_id", "label", *COLUMNS), rows, left=2)

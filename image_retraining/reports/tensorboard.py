@@ -4,7 +4,8 @@ from functools import singledispatchmethod
 
 from image_retraining.evaluation.learning_curve import LearningCurve
 from image_retraining.foundation.records import TrainingReport
-from image_retraining.reports import calibration_board, metrics_board
+from image_retraining.head.softmax import softmax
+from image_retraining.reports import calibration_board, metrics_board, pr_curves_board
 from image_retraining.reports.event_files import CROSS_VALIDATION_RUN
 from image_retraining.reports.findings import (
     Calibrated,
@@ -59,8 +60,14 @@ class TensorBoard:
 
     @tell.register
     def _(self, finding: CrossValidated) -> None:
+        found = finding.found
+        curves = pr_curves_board.summaries(found.metrics, found.probabilities, found.label_ids)
         metrics_board.write_to_tensorboard(
-            self._summaries_dir, finding.found.metrics, run=CROSS_VALIDATION_RUN, step=finding.step
+            self._summaries_dir,
+            found.metrics,
+            run=CROSS_VALIDATION_RUN,
+            step=finding.step,
+            curves=curves,
         )
 
     @tell.register
@@ -69,7 +76,10 @@ class TensorBoard:
 
     @tell.register
     def _(self, finding: Judged) -> None:
-        if finding.metrics is not None:
+        evaluation, metrics = finding.evaluation, finding.metrics
+        if metrics is not None and evaluation is not None:
+            probabilities = softmax(evaluation.logits)
+            curves = pr_curves_board.summaries(metrics, probabilities, evaluation.label_ids)
             metrics_board.write_to_tensorboard(
-                self._summaries_dir, finding.metrics, step=finding.step
+                self._summaries_dir, metrics, step=finding.step, curves=curves
             )
