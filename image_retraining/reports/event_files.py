@@ -10,22 +10,24 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from image_retraining.foundation.errors import unwritable
 
-# Marks this tool's event files, so that a later run replaces these and nothing else.
-_FILE_MARK = ".retrain"
-# Folders of TensorBoard's runs: the steps of a training, what its head does on test photos, and
-# what heads like it do on all.
-TRAINING_RUN, VALIDATION_RUN, TEST_RUN, CROSS_VALIDATION_RUN = RUNS = (
-    *("train", "validation", "test", "cross_validation"),
+# Marks this tool's files, so that a later run replaces these and nothing else.
+FILE_MARK = ".retrain"
+# The one file whose name TensorBoard decides, and its first line where it is this tool's.
+PROJECTOR_CONFIG, CONFIG_MARK = "projector_config.pbtxt", "# Written by retrain.py."
+# Folders of TensorBoard's runs: the steps of a training, what its head does on test photos, what
+# heads like it do on all, what came of it all, and the photos.
+TRAINING_RUN, VALIDATION_RUN, TEST_RUN, CROSS_VALIDATION_RUN, OUTCOME_RUN, PHOTOS_RUN = RUNS = (
+    *("train", "validation", "test", "cross_validation", "outcome", "photos"),
 )
 _FORMAT = "brain.Event:2"
 # TensorBoard reads the files of a run in the order of their names: time, and then this.
@@ -43,7 +45,7 @@ class EventFile:
             run: folder in it.
         """
         maker = f"{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        name = f"events.out.tfevents.{int(time.time()):010d}.{maker}{_FILE_MARK}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{maker}{FILE_MARK}"
         self._path = Path(summaries_dir, run, name)
         with _told(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,24 +104,42 @@ def write_summaries(
             file.add(Event(step=step, summary=summary))
 
 
-def image_value(tag: str, png: bytes, size: tuple[int, int]) -> Summary.Value:
-    """Returns a picture under a name.
+def scalars_of(scalars: Mapping[str, float]) -> Summary:
+    """Returns figures under their names."""
+    return Summary(value=[Summary.Value(tag=tag, simple_value=one) for tag, one in scalars.items()])
+
+
+def image_value(tag: str, picture: bytes, size: tuple[int, int], *, about: str = "") -> Any:
+    """Returns a picture under a name, a Summary.Value.
 
     Args:
         tag: the name.
-        png: the picture's file.
+        picture: its file, a PNG or JPEG in RGB.
         size: its width and height, in pixels.
+        about: what is to be said of it, in Markdown.
     """
     width, height = size
     return Summary.Value(
         tag=tag,
-        image=Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=png),
+        metadata=SummaryMetadata(summary_description=about),
+        image=Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=picture),
     )
 
 
 def remove_earlier(summaries_dir: str, runs: Iterable[str]) -> None:
-    """Removes this tool's event files, and nothing else, from the folders of some runs."""
+    """Removes this tool's files, and nothing else, from the folders of some runs."""
     for run in runs:
-        for earlier in Path(summaries_dir, run).glob(f"*tfevents*{_FILE_MARK}"):
+        folder = Path(summaries_dir, run)
+        # What TensorBoard finds the others by goes first.
+        config = [folder / PROJECTOR_CONFIG] if has_own_config(folder) else []
+        files = folder.glob(f"*tfevents*{FILE_MARK}"), folder.glob(f"*{FILE_MARK}.*")
+        for earlier in itertools.chain(config, *files):
             with _told(earlier):
                 earlier.unlink()
+
+
+def has_own_config(folder: Path) -> bool:
+    """Whether the projector_config.pbtxt in the folder of a run is this tool's."""
+    config = folder / PROJECTOR_CONFIG
+    with _told(config):
+        return config.is_file() and config.read_bytes().startswith(CONFIG_MARK.encode())

@@ -15,6 +15,7 @@ from image_retraining.reports.event_files import (
     TEST_RUN,
     image_value,
     remove_earlier,
+    scalars_of,
     write_summaries,
 )
 from image_retraining.reports.markdown import escaped, table
@@ -48,8 +49,7 @@ def write_curve(summaries_dir: str, curve: LearningCurve) -> None:
     for point in curve.points:
         scalars = {"learning_curve/accuracy": point.accuracy}
         scalars |= interval_scalars("learning_curve/accuracy", point.interval)
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        summaries = [Summary(value=values)]
+        summaries = [scalars_of(scalars)]
         write_summaries(summaries_dir, CROSS_VALIDATION_RUN, summaries, step=point.photo_count)
 
 
@@ -75,9 +75,7 @@ def _summaries(metrics: Metrics) -> Iterator[Summary]:
         scalars |= interval_scalars("top_5_accuracy", metrics.top_5_accuracy_interval)
     # A curve of what is undefined would be an empty picture.
     scalars = {tag: value for tag, value in scalars.items() if not math.isnan(value)}
-    yield Summary(
-        value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-    )
+    yield scalars_of(scalars)
     yield text_pb("classes", _markdown(metrics))
     # Of many classes there is one picture, of pairs with their shares.
     is_matrix = len(metrics.labels) <= confusion_picture.MOST_IN_MATRIX

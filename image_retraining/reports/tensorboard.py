@@ -1,28 +1,48 @@
 """Findings → TensorBoard."""
 
+import contextlib
+from collections.abc import Iterator
 from functools import singledispatchmethod
 
+from absl import logging
+
 from image_retraining.evaluation.learning_curve import LearningCurve
+from image_retraining.foundation.errors import OutputError
 from image_retraining.foundation.records import TrainingReport
 from image_retraining.head.softmax import softmax
-from image_retraining.reports import calibration_board, metrics_board, pr_curves_board
+from image_retraining.reports import (
+    calibration_board,
+    metrics_board,
+    outcome_board,
+    photos_board,
+    pr_curves_board,
+)
 from image_retraining.reports.event_files import CROSS_VALIDATION_RUN
 from image_retraining.reports.findings import (
     Calibrated,
     CrossValidated,
+    Ended,
     Judged,
     Trained,
     TrainingStarted,
 )
+from image_retraining.reports.html.choice import Illustrated
+from image_retraining.reports.outcome_board import Asked
 from image_retraining.reports.training_board import TensorBoardWriter
 
 
 class TensorBoard:
     """Tells findings to TensorBoard, in the runs of a folder: event_files.RUNS."""
 
-    def __init__(self, summaries_dir: str) -> None:
-        """Names the folder that `tensorboard --logdir` is given; nothing is written yet."""
-        self._summaries_dir = summaries_dir
+    def __init__(self, summaries_dir: str, asked: Asked) -> None:
+        """Takes what to tell besides findings; nothing is written yet.
+
+        Args:
+            summaries_dir: folder that `tensorboard --logdir` is given.
+            asked: what was asked for.
+        """
+        self._summaries_dir, self._asked = summaries_dir, asked
+        self._step = 0
         self._writer: TensorBoardWriter | None = None
 
     def close(self) -> None:
@@ -76,6 +96,7 @@ class TensorBoard:
 
     @tell.register
     def _(self, finding: Judged) -> None:
+        self._step = finding.step
         evaluation, metrics = finding.evaluation, finding.metrics
         if metrics is not None and evaluation is not None:
             probabilities = softmax(evaluation.logits)
@@ -83,3 +104,22 @@ class TensorBoard:
             metrics_board.write_to_tensorboard(
                 self._summaries_dir, metrics, step=finding.step, curves=curves
             )
+
+    @tell.register
+    def _(self, finding: Illustrated) -> None:
+        with _a_warning_at_most():
+            photos_board.write_to_tensorboard(self._summaries_dir, finding, step=self._step)
+
+    @tell.register
+    def _(self, finding: Ended) -> None:
+        with _a_warning_at_most():
+            outcome_board.write_to_tensorboard(self._summaries_dir, finding, self._asked)
+
+
+@contextlib.contextmanager
+def _a_warning_at_most() -> Iterator[None]:
+    """Goes on without what cannot be written: the exports are there, which a run is for."""
+    try:
+        yield
+    except OutputError as error:
+        logging.warning("WARNING: TensorBoard shows less: %s", error)

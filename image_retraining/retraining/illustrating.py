@@ -1,10 +1,12 @@
-"""The stage that makes the pictures of the report: photos, and where the evidence in them is."""
+"""The stage that makes pictures for people: photos, and where the evidence in them is."""
 
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.evaluation.projection import NONE, project
@@ -20,20 +22,24 @@ from image_retraining.photos.preparation import APPLY
 from image_retraining.photos.thumbnails import as_jpeg, thumbnail
 from image_retraining.reports.findings import Copies, CrossValidated, Judged, WrongLabels
 from image_retraining.reports.html.choice import Answer, Illustrated, PhotoMap, Spot, choose
+from image_retraining.reports.photo_points import PhotoPoints
+from image_retraining.reports.photos_board import MOST_WRONG
 
 Sets = Mapping[Split, FeatureSet]
 
 # Pixels of a picture's longer side: three lie side by side on a phone.
 _SIDE = 240
 _BATCH_SIZE = 8
-# Photos on the map, and the pixels of their pictures there: 4 MB in all.
+# Photos on the map, and the pixels of their pictures there: 4 MB in all. TensorBoard has more.
 _FEWEST_SPOTS, _MOST_SPOTS, _SPOT_SIDE = 4, 3000, 48
+_MOST_POINTS = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IllustrationSettings:
     """How to make the pictures; each field as the setting of that name."""
 
+    report_file: str
     report_map: str
     seed: int
     exif_orientation: str
@@ -77,18 +83,17 @@ def illustrate(
         settings: how.
         found: what is known of the photos.
     """
-    choice, upright = choose(found.judged, found.wrong, found.copies), settings.upright
+    upright = settings.upright
+    choice = choose(found.judged, found.wrong, found.copies)
+    points = some_points(sets, found.judged.labels, upright=upright)
+    if not settings.report_file:
+        wrong = choice.wrong[:MOST_WRONG]
+        photos = _pictures((answer.path for answer in wrong), upright=upright)
+        return Illustrated(choice=choice, photos=_as_jpegs(photos), heatmaps={}, points=points)
     judging = found.crossed.found if found.crossed else found.judged
-    mistakes = judging.misclassified()
-    photo_map = draw_map(sets, settings, wrong={path for path, _ in mistakes})
-    small = {}
-    for path in dict.fromkeys(choice.paths()):
-        raise_if_interrupted()
-        try:
-            small[path] = thumbnail(path, _SIDE, upright=upright)
-        except OSError:
-            continue
-    asked = [answer for answer in choice.with_evidence if answer.path in small]
+    photo_map = draw_map(points, settings, wrong={path for path, _ in judging.misclassified()})
+    photos = _pictures(choice.paths(), upright=upright)
+    asked = [answer for answer in choice.with_evidence if answer.path in photos]
     maps, problem = {}, ""
     if asked:
         try:
@@ -98,48 +103,87 @@ def illustrate(
             problem = str(error)
         except tf.errors.OpError as error:
             problem = short_line(error)
-    heatmaps = {
-        path: as_jpeg(blended(np.asarray(small[path]), evidence)) for path, evidence in maps.items()
-    }
-    photos = {path: as_jpeg(picture) for path, picture in small.items()}
+    glowing = {path: blended(np.asarray(photos[path]), found) for path, found in maps.items()}
     return Illustrated(
-        choice=choice, photos=photos, heatmaps=heatmaps, problem=problem, photo_map=photo_map
+        choice=choice,
+        photos=_as_jpegs(photos),
+        heatmaps=_as_jpegs(glowing),
+        points=points,
+        problem=problem,
+        photo_map=photo_map,
+    )
+
+
+def some_points(sets: Sets, labels: tuple[str, ...], *, upright: bool) -> PhotoPoints:
+    """Returns up to 5000 photos, evenly over the classes, with their vectors and small pictures.
+
+    Args:
+        sets: the photos.
+        labels: C class names.
+        upright: whether they are turned as their EXIF orientation says.
+    """
+    given = [(split, row) for split, part in sets.items() for row in range(len(part))]
+    label_ids = np.concatenate([part.label_ids for part in sets.values()])
+    by_label = np.argsort(label_ids, kind="stable")
+    rows = by_label[evenly(label_ids[by_label], _MOST_POINTS)].tolist()
+    chosen = [given[row] for row in rows]
+    paths = tuple(sets[split].paths[row] for split, row in chosen)
+    pictures = []
+    for path in paths:
+        raise_if_interrupted()
+        pictures.append(_small(path, upright=upright))
+    return PhotoPoints(
+        labels=labels,
+        paths=paths,
+        label_ids=label_ids[rows],
+        splits=tuple(split.value for split, _ in chosen),
+        vectors=np.stack([sets[split].features[row] for split, row in chosen]),
+        pictures=tuple(pictures),
+        side=_SPOT_SIDE,
+        count=len(given),
     )
 
 
 def draw_map(
-    sets: Sets, settings: IllustrationSettings, *, wrong: Collection[str]
+    points: PhotoPoints, settings: IllustrationSettings, *, wrong: Collection[str]
 ) -> PhotoMap | None:
     """Returns the photos in two dimensions, evenly over the classes; None where nobody wants it.
 
     Args:
-        sets: the photos.
+        points: the photos.
         settings: how.
         wrong: paths of those that a head which has not met them answers wrongly.
     """
-    photos = [(split, part) for split, part in sets.items() if len(part)]
-    paths = [path for _, part in photos for path in part.paths]
-    if settings.report_map == NONE or len(paths) < _FEWEST_SPOTS:
+    if settings.report_map == NONE or len(points.paths) < _FEWEST_SPOTS:
         return None
-    label_ids = np.concatenate([part.label_ids for _, part in photos])
-    splits = [split.value for split, part in photos for _ in range(len(part))]
-    rows = evenly(label_ids, _MOST_SPOTS)
-    vectors = np.concatenate([part.features for _, part in photos])[rows]
-    places = project(vectors, settings.report_map, seed=settings.seed)
-    spots = []
-    for row, place in zip(rows, places.tolist(), strict=True):
-        raise_if_interrupted()
-        spots.append(
-            Spot(
-                path=paths[row],
-                place=(place[0], place[1]),
-                label_id=int(label_ids[row]),
-                split=splits[row],
-                is_wrong=paths[row] in wrong,
-                picture=_small(paths[row], upright=settings.upright),
-            )
+    rows = evenly(points.label_ids, _MOST_SPOTS)
+    places = project(points.vectors[rows], settings.report_map, seed=settings.seed)
+    spots = [
+        Spot(
+            path=points.paths[row],
+            place=(place[0], place[1]),
+            label_id=int(points.label_ids[row]),
+            split=points.splits[row],
+            is_wrong=points.paths[row] in wrong,
+            picture=points.pictures[row],
         )
-    return PhotoMap(tuple(spots), len(paths), settings.report_map)
+        for row, place in zip(rows, places.tolist(), strict=True)
+    ]
+    return PhotoMap(tuple(spots), points.count, settings.report_map)
+
+
+def _pictures(paths: Iterable[str], *, upright: bool) -> dict[str, Image.Image]:
+    """Returns path → picture of photos that can be read."""
+    pictures = {}
+    for path in dict.fromkeys(paths):
+        raise_if_interrupted()
+        with contextlib.suppress(OSError):
+            pictures[path] = thumbnail(path, _SIDE, upright=upright)
+    return pictures
+
+
+def _as_jpegs(pictures: Mapping[str, Image.Image]) -> dict[str, bytes]:
+    return {path: as_jpeg(picture) for path, picture in pictures.items()}
 
 
 def _small(path: str, *, upright: bool) -> bytes:

@@ -136,9 +136,8 @@ def _told(
     proven = exporting.export(calibrated, backbone, sets, facts, wishes, results)
     _place(results, stages.done("exports", proven), tell)
     stages.done("advised", found(judged=judged, wrong=wrong))
-    if config.report_file:
-        known = (judged, wrong, seen.copies, by_all)
-        stages.done("illustrated", _illustrated(config, backbone, head, sets, known))
+    known = (judged, wrong, seen.copies, by_all)
+    stages.done("illustrated", _illustrated(config, backbone, head, sets, known))
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
     photo = _example([(judged.paths, judged.evaluation), validated])
     example = (*label_image.split(), *run_folder.graph_to_name(config), f"--image={photo}")
@@ -152,7 +151,7 @@ def _illustrated(
     sets: Mapping[Split, FeatureSet],
     known: tuple[Any, ...],
 ) -> Illustrated:
-    """Returns the pictures of the report."""
+    """Returns the pictures of the report and of TensorBoard."""
     from image_retraining.retraining import illustrating  # noqa: PLC0415 - as above
 
     how = part_of(config, illustrating.IllustrationSettings)

@@ -14,6 +14,7 @@ from image_retraining.reports.findings import Ended
 from image_retraining.reports.html.report import HtmlReport
 from image_retraining.reports.log import Log
 from image_retraining.reports.misclassified_log import MisclassifiedLog
+from image_retraining.reports.outcome_board import Asked
 from image_retraining.reports.reporter import Reporter, Reporters, StageEnded
 from image_retraining.reports.run_log import RunLog
 from image_retraining.reports.settings_file import SettingsFile, versions
@@ -35,12 +36,14 @@ def reporters(
         results: takes the files that reporters write.
         also: others, who are told before the log is.
     """
+    named = {name: value for name, value in config.settings.items() if name in config.named}
     if config.report_file:
-        named = {name: value for name, value in config.settings.items() if name in config.named}
         yield HtmlReport(config.report_file, named, versions())
     yield from also
     yield Log(expects_metrics=bool(config.metrics_file), max_accuracy_drop=config.max_accuracy_drop)
-    yield TensorBoard(config.summaries_dir)
+    name = config.output_dir or config.summaries_dir
+    asked = Asked(name=name, named=named, shaping=config.shaping)
+    yield TensorBoard(config.summaries_dir, asked)
     if config.metrics_file:
         yield MetricsFile(config.metrics_file, results)
     if config.compare_file:

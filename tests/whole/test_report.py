@@ -206,9 +206,14 @@ def test_none_is_written_where_nobody_wants_one(
         "how_many_training_steps": 5,
         "cross_validate": -1,
     }
-    ended = run(RetrainConfig(**settings), label_image="label_image")
+    kept = Kept()
+    run(RetrainConfig(**settings), label_image="label_image", also=[kept])
     assert not list(tmp_path.rglob("*.html"))
-    assert "illustrated" not in ended.seconds
+    (pictures,) = [one for one in kept.findings if isinstance(one, Illustrated)]
+    # TensorBoard has some all the same.
+    assert pictures.photo_map is None
+    assert not pictures.heatmaps
+    assert set(pictures.photos) == {one.path for one in pictures.choice.wrong[:20]}
     assert not [one for one in logged.messages if one.startswith("Report")]
 
 

@@ -9,6 +9,7 @@ from image_retraining.evaluation.copies import DuplicateGroup
 from image_retraining.evaluation.wrong_labels import LabelIssue
 from image_retraining.head.softmax import softmax
 from image_retraining.reports.findings import Copies, Judged, WrongLabels
+from image_retraining.reports.photo_points import PhotoPoints
 
 # Examples of right answers; wrong ones, and photos whose label looks wrong.
 _EXAMPLES, _MOST_WRONG, _MOST_ISSUES = 8, 120, 60
@@ -112,12 +113,13 @@ class PhotoMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Illustrated:
-    """Pictures of some photos, for the report.
+    """Pictures of some photos, for the report and TensorBoard.
 
     Attributes:
         choice: which photos are shown.
         photos: path → JPEG of the photo.
         heatmaps: path → JPEG of it with the evidence for its answer.
+        points: some thousands of all photos, with small pictures.
         problem: why there are no heat maps, '' where there are.
         photo_map: the photos in two dimensions; None where nobody wants them.
     """
@@ -125,6 +127,7 @@ class Illustrated:
     choice: Choice
     photos: Mapping[str, bytes]
     heatmaps: Mapping[str, bytes]
+    points: PhotoPoints
     problem: str = ""
     photo_map: PhotoMap | None = None
 
