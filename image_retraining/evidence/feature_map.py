@@ -62,7 +62,7 @@ def last_map(photos: Any, logits: Any) -> Any:
     Raises:
         GraphError: there is none that is more than sums of pixels, or no gradient reaches it.
     """
-    way = _way(photos, logits)
+    way = ops_between(photos, logits)
     places = [place for place in _passed_by_all(way) if place and _is_map(way[place].outputs[0])]
     if not places:
         raise no_map("there is none, or several side by side")
@@ -83,7 +83,7 @@ def no_map(reason: str) -> GraphError:
     return GraphError(f"{_RULE} {reason}. {_ADVICE}")
 
 
-def _way(photos: Any, logits: Any) -> list[Any]:
+def ops_between(photos: Any, logits: Any) -> list[Any]:
     """Returns the ops by which numbers get from photos to logits, each after its inputs.
 
     Whole numbers, such as shapes, are not evidence.

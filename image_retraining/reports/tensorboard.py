@@ -11,12 +11,14 @@ from image_retraining.foundation.errors import OutputError
 from image_retraining.foundation.records import TrainingReport
 from image_retraining.head.softmax import softmax
 from image_retraining.reports import (
+    activations_board,
     calibration_board,
     metrics_board,
     outcome_board,
     photos_board,
     pr_curves_board,
 )
+from image_retraining.reports.activations import Activations
 from image_retraining.reports.event_files import CROSS_VALIDATION_RUN
 from image_retraining.reports.findings import (
     Calibrated,
@@ -28,6 +30,7 @@ from image_retraining.reports.findings import (
 )
 from image_retraining.reports.html.choice import Illustrated
 from image_retraining.reports.outcome_board import Asked
+from image_retraining.reports.photo_points import PhotoPoints
 from image_retraining.reports.training_board import TensorBoardWriter
 
 
@@ -43,6 +46,7 @@ class TensorBoard:
         """
         self._summaries_dir, self._asked = summaries_dir, asked
         self._step = 0
+        self._points: PhotoPoints | None = None
         self._writer: TensorBoardWriter | None = None
 
     def close(self) -> None:
@@ -107,8 +111,19 @@ class TensorBoard:
 
     @tell.register
     def _(self, finding: Illustrated) -> None:
+        self._points = finding.points
         with _a_warning_at_most():
             photos_board.write_to_tensorboard(self._summaries_dir, finding, step=self._step)
+
+    @tell.register
+    def _(self, finding: Activations) -> None:
+        if finding.problem:
+            logging.warning("WARNING: --summarize_activations shows no layers. %s", finding.problem)
+        if self._points is not None:
+            with _a_warning_at_most():
+                activations_board.write_to_tensorboard(
+                    self._summaries_dir, finding, self._points, step=self._step
+                )
 
     @tell.register
     def _(self, finding: Ended) -> None:

@@ -23,12 +23,6 @@ from image_retraining.retraining.rules import check
 
 # Where finished classifiers are to be written, a flag a format.
 EXPORT_FLAGS = ("output_graph", "tflite_output_file", "saved_model_dir", "onnx_output_file")
-# Settings of photos, modules and training that change no classifier.
-_NO_SHAPE = (
-    *("image_dir", "on_bad_image", "compare_modules", "compare_only", "bottleneck_dir"),
-    *("bottleneck_engine", "tfhub_cache_dir", "tfhub_model_load_format"),
-    *("checkpoint_path", "resume"),
-)
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
@@ -404,6 +398,12 @@ class RetrainConfig:
         "Folder for TensorBoard logs.",
         group="Results",
     )
+    summarize_activations: bool = setting(
+        default=False,
+        meaning="Show in TensorBoard what the layers of the module make of a photo a class, and "
+        "what excites them; takes some ten seconds and more.",
+        group="Results",
+    )
     logging_verbosity: str = setting(
         "INFO",
         "Least severe messages to show. At a terminal INFO is a summary in plain words, WARN its "
@@ -433,13 +433,6 @@ class RetrainConfig:
     def settings(self) -> dict[str, Any]:
         """All settings by their names."""
         return {one.name: getattr(self, one.name) for one in settings_of(self)}
-
-    @property
-    def shaping(self) -> dict[str, Any]:
-        """The settings by which classifiers differ, without the files and folders they name."""
-        groups = ("Photos", "Module", "Training", "Distortions")
-        names = [one.name for one in settings_of(self) if one.metadata["group"] in groups]
-        return {name: getattr(self, name) for name in names if name not in _NO_SHAPE}
 
     @property
     def open_image_size(self) -> tuple[int, int] | None:
@@ -481,6 +474,7 @@ class RetrainConfig:
         names = (
             *("saved_model_dir", "onnx_output_file", "metrics_file", "label_issues_file"),
             *("label_next", "learning_curve", "print_misclassified_test_images"),
+            "summarize_activations",
         )
         is_float = self.tflite_output_file and self.tflite_quantize != "int8"
         return (

@@ -35,7 +35,6 @@ from image_retraining.reports.findings import (
     Exported,
     Proven,
 )
-from image_retraining.reports.html.choice import Illustrated
 from image_retraining.reports.odd_photos import left_out_lines, warn_of_photos
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.retraining import advising, cross_validating, ranking, run_folder
@@ -137,25 +136,31 @@ def _told(
     _place(results, stages.done("exports", proven), tell)
     stages.done("advised", found(judged=judged, wrong=wrong))
     known = (judged, wrong, seen.copies, by_all)
-    stages.done("illustrated", _illustrated(config, backbone, head, sets, known))
+    _illustrate(config, stages, backbone, head, sets, known)
     validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
     photo = _example([(judged.paths, judged.evaluation), validated])
     example = (*label_image.split(), *run_folder.graph_to_name(config), f"--image={photo}")
     return tell(stages.told(example=example, left_over=left_over, **_of_settings(config, backbone)))
 
 
-def _illustrated(
+def _illustrate(
     config: RetrainConfig,
+    stages: Stages,
     backbone: Any,
     head: Head,
     sets: Mapping[Split, FeatureSet],
     known: tuple[Any, ...],
-) -> Illustrated:
-    """Returns the pictures of the report and of TensorBoard."""
-    from image_retraining.retraining import illustrating  # noqa: PLC0415 - as above
+) -> None:
+    """Makes the pictures of the report and of TensorBoard, which are told."""
+    from image_retraining.retraining import activating, illustrating  # noqa: PLC0415 - as above
 
     how = part_of(config, illustrating.IllustrationSettings)
-    return illustrating.illustrate(sets, backbone, head, how, illustrating.Found(*known))
+    found = illustrating.illustrate(sets, backbone, head, how, illustrating.Found(*known))
+    points = stages.done("illustrated", found).points
+    if config.summarize_activations:
+        how_inside = part_of(config, activating.ActivationSettings)
+        seen = activating.look_inside(points, backbone, head, how_inside)
+        stages.done("activations", seen)
 
 
 def _of_settings(config: RetrainConfig, backbone: Any) -> dict[str, str]:

@@ -21,6 +21,7 @@ from image_retraining.reports.settings_file import SettingsFile, versions
 from image_retraining.reports.tensorboard import TensorBoard
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.shaping import shaping
 
 _Finding = TypeVar("_Finding")
 _FIELDS = {field.name for field in fields(Ended)}
@@ -42,7 +43,7 @@ def reporters(
     yield from also
     yield Log(expects_metrics=bool(config.metrics_file), max_accuracy_drop=config.max_accuracy_drop)
     name = config.output_dir or config.summaries_dir
-    asked = Asked(name=name, named=named, shaping=config.shaping)
+    asked = Asked(name=name, named=named, shaping=shaping(config))
     yield TensorBoard(config.summaries_dir, asked)
     if config.metrics_file:
         yield MetricsFile(config.metrics_file, results)

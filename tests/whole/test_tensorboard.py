@@ -1,6 +1,7 @@
 """What TensorBoard shows of whole runs: read by its own reader, and opened in a browser."""
 
 import html
+import io
 import json
 import re
 import socket
@@ -16,6 +17,7 @@ import pytest
 import tensorflow as tf
 from browsers import chromium
 from conftest import encoded, save_module, solid
+from PIL import Image
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.support.ui import WebDriverWait
@@ -93,7 +95,11 @@ def runs(server: str, photos: Path, conv_module: Path) -> tuple[Path, dict[str, 
         "report_file": "",
     }
     each: dict[str, dict[str, Any]] = {
-        "steps": {"how_many_training_steps": 60, "cross_validate": 3},
+        "steps": {
+            "how_many_training_steps": 60,
+            "cross_validate": 3,
+            "summarize_activations": True,
+        },
         "solved": {"optimizer": "lbfgs", "label_smoothing": 0.1, "cross_validate": -1},
     }
     ended = {}
@@ -210,6 +216,69 @@ def test_curves_are_of_the_test_and_of_the_cross_validation(runs: Runs) -> None:
         tags = found(folder, run_name).Tags()["tensors"]
         curves = sorted(tag for tag in tags if tag.startswith("classes/"))
         assert curves == [f"classes/{place} {label}" for place, label in enumerate(sorted(COLOURS))]
+
+
+def test_layers_are_shown_of_a_photo_a_class(runs: Runs) -> None:
+    folder, _ = runs
+    of_layers = found(folder, "activations")
+    tags = set(of_layers.Tags()["tensors"])
+    sizes = {}
+    for tag in tags:
+        width, height, png = of_layers.Tensors(tag)[0].tensor_proto.string_val
+        with Image.open(io.BytesIO(png)) as picture:
+            assert picture.size == (int(width), int(height))
+            sizes[tag] = picture.size
+    features = {tag for tag in tags if tag.startswith("photos with most of a feature/")}
+    assert tags - features == {
+        "filters of the first convolution",
+        *(f"activations/layer {n} of 2 of {label}" for n in (1, 2) for label in COLOURS),
+        *(f"what excites filters/layer {n} of 2" for n in (1, 2)),
+    }
+    assert sorted(tag.split("speaks for ")[1] for tag in features) == sorted(COLOURS)
+    # Filters of 3 x 3 as squares of 11, 3 beside each other; six pictures of 32 as of 64.
+    assert sizes["filters of the first convolution"] == (3 * (33 + 2) + 2, 2 * (33 + 2) + 2)
+    assert sizes["what excites filters/layer 1 of 2"] == (3 * (64 + 2) + 2, 2 * (64 + 2) + 2)
+    # The folder of the other run was looked at, whether it can be written to.
+    assert not list((folder / "solved" / "logs" / "activations").iterdir())
+
+
+def test_the_photos_of_a_feature_are_those_with_most_of_it(runs: Runs) -> None:
+    folder, ended = runs
+    of_layers = found(folder, "activations")
+    extraction, head = ended["steps"].extraction, ended["steps"].calibrated.head
+    vectors = np.concatenate([part.features for part in extraction.sets.values()])
+    label_ids = np.concatenate([part.label_ids for part in extraction.sets.values()])
+    for label_id, label in enumerate(ended["steps"].catalog.labels):
+        feature = int((head.weights[:, label_id] * vectors.std(axis=0)).argmax())
+        tag = f"photos with most of a feature/feature {feature}, which speaks for {label}"
+        about = html.unescape(of_layers.SummaryMetadata(tag).summary_description)
+        most = label_ids[np.argsort(-vectors[:, feature])[:12]]
+        named = [about.count(one) for one in ended["steps"].catalog.labels]
+        assert named == np.bincount(most, minlength=3).tolist()
+
+
+def test_a_module_without_convolutions_is_told(
+    runs: Runs, colour_module: Path, photos: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    out = photos.parent / "flat"
+    given: dict[str, Any] = {
+        "image_dir": str(photos),
+        "tfhub_module": str(colour_module),
+        "bottleneck_dir": str(photos.parent / "cache"),
+        "output_dir": str(out),
+        "optimizer": "lbfgs",
+        "summarize_activations": True,
+        "report_file": "",
+    }
+    assert runs
+    run(RetrainConfig(**given, named=frozenset(given)), label_image="label_image")
+    (line,) = [one for one in logged.messages if "--summarize_activations" in one]
+    assert line == (
+        "WARNING: --summarize_activations shows no layers. The module has no convolution."
+    )
+    tags = found(photos.parent, "activations", "flat").Tags()["tensors"]
+    assert "activations" in tags
+    assert len(tags) == 1 + len(COLOURS)
 
 
 # In a browser
