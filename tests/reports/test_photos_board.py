@@ -17,7 +17,9 @@ from image_retraining.photos.thumbnails import as_jpeg
 from image_retraining.reports import photos_board
 from image_retraining.reports.event_files import remove_earlier
 from image_retraining.reports.html.choice import Answer, Choice, Illustrated
+from image_retraining.reports.outcome_board import Asked
 from image_retraining.reports.photo_points import PhotoPoints
+from image_retraining.reports.tensorboard import TensorBoard
 
 LABELS = ("玫瑰", "<script>alert(1)</script>", "a\tb\nc|")
 SHOWN = ("玫瑰", "<script>alert(1)</script>", "a\\tb\\nc|")
@@ -165,3 +167,15 @@ def test_a_config_of_others_stays(tmp_path: Path) -> None:
         photos_board.write_to_tensorboard(str(tmp_path), illustrated(np.eye(7)), step=3)
     remove_earlier(str(tmp_path), ["photos"])
     assert config.read_text() == "# mine\n"
+
+
+def test_what_cannot_be_written_by_then_is_a_warning(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # A file where the folder should be.
+    (tmp_path / "photos").write_text("no folder")
+    asked = Asked(name="runs/a", named={}, shaping={})
+    TensorBoard(str(tmp_path), asked).tell(illustrated(np.eye(7)))
+    (line,) = logged.messages
+    assert line.startswith("WARNING: TensorBoard shows less: ")
+    assert str(tmp_path / "photos") in line

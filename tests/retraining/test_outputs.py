@@ -37,7 +37,8 @@ def test_missing_folders_of_outputs_are_made(tmp_path: Path) -> None:
     assert made == {
         *("graphs", "labels", "checkpoints", "logs", "logs/today"),
         *("logs/today/train", "logs/today/validation", "logs/today/test"),
-        "logs/today/cross_validation",
+        *("logs/today/cross_validation", "logs/today/outcome", "logs/today/photos"),
+        "logs/today/activations",
         *("saved", "saved/model"),
     }
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
