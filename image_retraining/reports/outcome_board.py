@@ -78,7 +78,8 @@ def _summaries(ended: Ended, asked: Asked) -> Iterator[Summary]:
     tag = metadata.SESSION_END_INFO_TAG
     yield Summary(value=[Summary.Value(tag=tag, metadata=content, tensor=metadata.NULL_TENSOR)])
     yield scalars_of({f"outcome/{name}": value for name, value in _figures(ended).items()})
-    yield text_pb("run", _page(ended, asked))
+    # TensorBoard opens the first of its groups of texts, by their names.
+    yield text_pb("about", _page(ended, asked))
 
 
 def _chosen(ended: Ended, asked: Asked) -> Iterator[tuple[str, Any]]:

@@ -173,7 +173,7 @@ def test_the_page_of_a_run_has_its_command_its_figures_and_its_photos(runs: Runs
     from tensorboard import plugin_util  # noqa: PLC0415 - it warns when it is imported
 
     folder, ended = runs
-    (text,) = found(folder, "outcome").Tensors("run")[0].tensor_proto.string_val
+    (text,) = found(folder, "outcome").Tensors("about")[0].tensor_proto.string_val
     page = plugin_util.markdown_to_safe_html(text)
     (command,) = re.findall(r"<code>(.*?)</code>", page, re.DOTALL)
     words = html.unescape(command).replace("\\\n", " ").split()
