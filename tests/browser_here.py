@@ -48,14 +48,18 @@ class Page(HTMLParser):
 
 
 @contextlib.contextmanager
-def started() -> Iterator[Chrome]:
-    """Gives Chromium, without a window and a network; where there is none, the test is skipped."""
+def started(*flags: str) -> Iterator[Chrome]:
+    """Gives Chromium, without a window and a network; where there is none, the test is skipped.
+
+    Args:
+        flags: more for its command line, without their dashes.
+    """
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if not all(programs):
         pytest.skip("needs Chromium and its driver: apt install chromium chromium-driver")
     options = Options()
     options.binary_location = str(programs[0])
-    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
+    for flag in ("headless", "no-sandbox", "disable-dev-shm-usage", *flags):
         options.add_argument(f"--{flag}")
     for flag in ("background-networking", "component-update", "sync"):
         options.add_argument(f"--disable-{flag}")

@@ -177,7 +177,7 @@ def browser() -> Iterator[Any]:
     """Chromium, without a window and without a network."""
     from browser_here import started  # noqa: PLC0415 - as above
 
-    with started() as driver:
+    with started("disable-gpu") as driver:
         yield driver
 
 

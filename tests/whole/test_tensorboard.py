@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from browsers import chromium
+from browser_here import started
 from conftest import encoded, save_module, solid
 from PIL import Image
 from selenium.common.exceptions import WebDriverException
@@ -286,7 +286,7 @@ def test_a_module_without_convolutions_is_told(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
-    with chromium(*DRAWS_POINTS, "window-size=1400,1000") as driver:
+    with started(*DRAWS_POINTS, "window-size=1400,1000") as driver:
         yield driver
 
 
