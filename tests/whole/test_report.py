@@ -354,3 +354,26 @@ def test_the_map_shows_a_class_and_a_photo(opened: Chrome) -> None:
     )
     (pointed,) = seen(opened, "#pointed")
     assert (pointed.get_attribute("src") or "").startswith("data:image/jpeg")
+
+
+def test_a_table_of_many_classes_scrolls_in_itself_and_finds_them(
+    browser: Chrome, told: tuple[Page, Ended, list[Any]], tmp_path: Path
+) -> None:
+    _, ended, findings = told
+    labels = (*ended.catalog.labels, *(f"Class {number}" for number in range(997)))
+    reporter = HtmlReport(str(tmp_path / "report.html"), {}, {})
+    for finding in findings:
+        if isinstance(finding, Illustrated):
+            reporter.tell(finding)
+    reporter.tell(replace(ended, catalog=replace(ended.catalog, labels=labels)))
+    browser.get((tmp_path / "report.html").as_uri())
+    # A thousand rows of 25 pixels and more would push all else away.
+    assert seen(browser, "#photos .long")[0].size["height"] < 600
+    assert not seen(browser, "#classes .long")
+    (field,) = seen(browser, "#photos [data-find]")
+    field.send_keys("class 99")
+    assert [
+        row.text.split("\n")[0].partition(" 0")[0] for row in seen(browser, "#photos tbody tr")
+    ] == [*(f"Class {number}" for number in (99, *range(990, 997)))]
+    check_readable(browser, width=390, scheme="dark")
+    check_quiet(browser)

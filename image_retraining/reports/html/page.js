@@ -32,3 +32,9 @@ for (const table of all("table[data-sortable]"))
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
     });
   });
+for (const field of all("[data-find]"))
+  field.addEventListener("input", () => {
+    const rows = all("tbody tr", field.closest("p").nextElementSibling);
+    const wanted = field.value.toLowerCase();
+    for (const row of rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
+  });
