@@ -19,7 +19,7 @@ _IS_NOTICE = "is_notice"
 @absl_logging.skip_log_prefix
 def notice(text: str, *values: Any) -> None:
     """Logs a line of INFO that a terminal shows as well: what is waited for, or was asked for."""
-    absl_logging.get_absl_logger().info(text, *values, extra={_IS_NOTICE: True})
+    absl_logging.info(text, *values, extra={_IS_NOTICE: True})
 
 
 def is_for_people(record: logging.LogRecord) -> bool:

@@ -15,8 +15,6 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from tqdm import tqdm
-
 from image_retraining.foundation.interruption import held_back
 from image_retraining.foundation.log_lines import is_for_people
 from image_retraining.foundation.streams import another_stderr
@@ -58,6 +56,8 @@ class Screen:
             text: its lines go on below each other, two columns to the right of their beginning.
             to_copy: whether it stands as it is, which a command has to that is to be copied.
         """
+        from tqdm import tqdm  # noqa: PLC0415 - --help does without
+
         with held_back():
             for line in [text] if to_copy else wrapped(text, self.width):
                 tqdm.write(line, file=self.stream)
@@ -79,6 +79,8 @@ class _Now:
     """A line that says what is going on, and for how long already."""
 
     def __init__(self, what: str, stream: TextIO) -> None:
+        from tqdm import tqdm  # noqa: PLC0415 - as above
+
         self._what, self._started = what, time.monotonic()
         self._bar: Any = tqdm(file=stream, bar_format="{desc}", leave=False, dynamic_ncols=True)
         self._ended = threading.Event()
