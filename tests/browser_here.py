@@ -15,6 +15,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 
 class Page(HTMLParser):
@@ -80,6 +81,19 @@ def seen(browser: Chrome, selector: str) -> list[WebElement]:
 def press(browser: Chrome, selector: str, place: int = 0) -> None:
     """Clicks on one of what is seen."""
     browser.execute_script("arguments[0].click()", seen(browser, selector)[place])
+
+
+def copied(browser: Chrome, selector: str) -> str:
+    """Returns what a button copies."""
+    # It is asked for where a page may not copy, as one from a disk.
+    browser.execute_script("window.prompt = (_, words) => { window.copied = words; }")
+    press(browser, selector)
+    done = (
+        "return window.copied !== undefined"
+        " || document.querySelector(arguments[0]).textContent === 'Copied'"
+    )
+    WebDriverWait(browser, 10).until(lambda page: page.execute_script(done, selector))
+    return str(browser.execute_script("return window.copied || navigator.clipboard.readText()"))
 
 
 def check_readable(browser: Chrome, *, width: int, scheme: str) -> None:

@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -127,6 +127,35 @@ def draw_colours(folder: Path) -> Path:
         for number in range(30):
             contents = encoded(solid(colour, noise=9, seed=number))
             (folder / label / f"{label}_{number:02}.png").write_bytes(contents)
+    return folder
+
+
+def draw_misfiled(
+    folder: Path,
+    colours: Mapping[str, Colour],
+    *,
+    count: int,
+    wrong: Container[int],
+    noise: int,
+    size: int = 12,
+) -> Path:
+    """Makes a folder of classes of one colour each, some photos of which have that of another.
+
+    Args:
+        folder: to make.
+        colours: label → colour.
+        count: photos a class.
+        wrong: their numbers that have the colour of the class before.
+        noise: how far pixels are from the colour.
+        size: of a photo, in pixels.
+    """
+    names = list(colours)
+    for place, label in enumerate(names):
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            colour = colours[names[place - 1] if number in wrong else label]
+            contents = encoded(solid(colour, noise=noise, seed=100 * place + number, size=size))
+            (folder / label / f"{place}_{number:02}.png").write_bytes(contents)
     return folder
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from image_retraining.evidence.heatmap import Pixels, blended, glowing
-from image_retraining.foundation.fonts import Font, font_for
+from image_retraining.foundation.fonts import Font, font_for, own_font
 from image_retraining.foundation.records import Floats
 from image_retraining.foundation.text import shown
 
@@ -87,22 +87,15 @@ def _of_a_size(photo: Image.Image) -> Image.Image:
 
 def _lines(caption: Caption, width: int) -> list[tuple[str, Font, tuple[int, int, int]]]:
     """Returns what is written above: the words, their font and colour."""
-    words = _plain(_WORDS_SIZE)
+    words = own_font(_WORDS_SIZE)
     label = shown(caption.label)
     font = font_for(label + _CUT, _TITLE_SIZE)
     score = (caption.words, words, _SOFT)
     if font is not None:
         return [(_cut(label, font, width), font, _INK), score]
-    title = (f"label_id {caption.label_id}", _plain(_TITLE_SIZE), _INK)
+    title = (f"label_id {caption.label_id}", own_font(_TITLE_SIZE), _INK)
     why = "No font here has its letters; Title in this file has its name."
     return [title, score, (why, words, _SOFT)]
-
-
-def _plain(size: int) -> Font:
-    """Returns the font of what is written in ASCII."""
-    font = font_for("", size)
-    assert font is not None, "Pillow has a font of its own"  # noqa: S101 - of ours, not of input
-    return font
 
 
 def _cut(label: str, font: Font, width: int) -> str:
@@ -117,7 +110,7 @@ def _cut(label: str, font: Font, width: int) -> str:
 
 
 def _draw_legend(plate: Image.Image, top: int, *, has_evidence: bool) -> None:
-    pen, font = ImageDraw.Draw(plate), _plain(_WORDS_SIZE)
+    pen, font = ImageDraw.Draw(plate), own_font(_WORDS_SIZE)
     if not has_evidence:
         pen.text((_MARGIN, top), "Nothing in the photo speaks for this label.", _SOFT, font)
         return

@@ -5,6 +5,7 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from PIL import ImageFont, features
 
@@ -45,15 +46,22 @@ def font_for(text: str, size: int, *, folders: tuple[str, ...] = FOLDERS) -> Fon
     """
     if not features.check("raqm") and any(map(_needs_shaping, text)):
         return None
-    own = ImageFont.load_default(size)
+    own = own_font(size)
     # Fonts have é as one letter; macOS names folders in parts of letters, which are joined when
     # they are drawn.
     letters = frozenset(unicodedata.normalize("NFC", text)) - _VARIANTS
     letters = frozenset(one for one in letters if unicodedata.category(one) not in _SHAPELESS)
-    if isinstance(own, Font) and _has(own.font_variant(layout_engine=_PLAIN), letters):
+    if _has(own.font_variant(layout_engine=_PLAIN), letters):
         return own
     path = _found(letters, folders)
     return ImageFont.truetype(path, size) if path else None
+
+
+@functools.cache
+def own_font(size: int) -> Font:
+    """Returns Pillow's own font, in pixels, for what is written in ASCII; opened once."""
+    # The other kind that it may be is for who names no size.
+    return cast("Font", ImageFont.load_default(size))
 
 
 def _needs_shaping(letter: str) -> bool:

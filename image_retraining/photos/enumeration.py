@@ -7,10 +7,10 @@ from image_retraining.foundation.text import shown
 _NAMED_AT_MOST = 5
 
 
-def some_of(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str], at_most: int = _NAMED_AT_MOST) -> str:
     """Returns the first few names, and how many more there are."""
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
 
 
 def by_label(counts: Mapping[str, int]) -> str:

@@ -1,10 +1,8 @@
 """What the layers of a network look at → TensorBoard's images."""
 
-import io
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
@@ -20,7 +18,7 @@ from image_retraining.reports.event_files import (
 )
 from image_retraining.reports.markdown import escaped
 from image_retraining.reports.photo_points import PhotoPoints
-from image_retraining.reports.tiles import Pixels, tiled
+from image_retraining.reports.tiles import Pixels, squared, tiled
 
 _COLOURS = 3
 
@@ -77,7 +75,7 @@ def _of_layer(
 
 
 def _of_feature(one: FeaturePhotos, points: PhotoPoints) -> Iterator[Summary]:
-    pictures = [_square(points.pictures[row], points.side) for row in one.rows]
+    pictures = [np.asarray(squared(points.pictures[row], points.side)) for row in one.rows]
     label = shown(points.labels[one.label_id])
     labels = ", ".join(shown(points.labels[points.label_ids[row]]) for row in one.rows)
     about = f"The photos with most of feature {one.feature} are of: {escaped(labels)}"
@@ -105,12 +103,3 @@ def _pixels(shares: Floats) -> Pixels:
     """Returns shares of 0 to 1 as uint8."""
     pixels: Pixels = (shares * 255).round().clip(0, 255).astype(np.uint8)
     return pixels
-
-
-def _square(jpeg: bytes, side: int) -> Pixels:
-    """Returns a small picture in the middle of a white square."""
-    square = Image.new("RGB", (side, side), (255, 255, 255))
-    if jpeg:
-        with Image.open(io.BytesIO(jpeg)) as small:
-            square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
-    return np.asarray(square)

@@ -2,14 +2,14 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from image_retraining.evaluation.metrics import Counts, most_confused
-from image_retraining.foundation.fonts import FOLDERS, Font, font_for
+from image_retraining.foundation.fonts import FOLDERS, Font, font_for, own_font
 from image_retraining.foundation.text import clipped, shown
 
 # Up to so many classes, names and counts have room.
@@ -94,17 +94,14 @@ def _names(labels: Sequence[str], folders: tuple[str, ...]) -> list[_Name]:
     names = []
     for label_id, text in enumerate(texts):
         font = of_all or font_for(text, _FONT_SIZE, folders=folders)
-        number = replace(_plain(f"#{label_id}"), is_number=True)
+        number = _Name(f"#{label_id}", own_font(_FONT_SIZE), is_number=True)
         names.append(_Name(text, font) if font else number)
     return names
 
 
 def _plain(text: str) -> _Name:
-    """Returns a text that Pillow's own font can draw."""
-    font = font_for(text, _FONT_SIZE)
-    if font is None:
-        raise ValueError(text)
-    return _Name(text, font)
+    """Returns a text in ASCII."""
+    return _Name(text, own_font(_FONT_SIZE))
 
 
 def _matrix(confusion: Counts, names: Sequence[_Name], *, normalized: bool) -> Image.Image:

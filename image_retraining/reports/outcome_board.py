@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
@@ -20,6 +19,7 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.records import Split
 from image_retraining.foundation.text import shown
+from image_retraining.photos.counts import counts
 from image_retraining.reports.event_files import (
     OUTCOME_RUN,
     remove_earlier,
@@ -162,13 +162,8 @@ def _of(name: str, metrics: Metrics) -> Iterator[tuple[str, ...]]:
 
 def _counts(ended: Ended) -> str:
     """Returns a table of one row a class, and one of all: how many photos are in each set."""
-    labels, sets = ended.catalog.labels, ended.extraction.sets
-    counts = np.stack(
-        [np.bincount(sets[split].label_ids, minlength=len(labels)) for split in Split], axis=1
-    )
-    counts = np.column_stack([counts, counts.sum(axis=1)])
-    rows = [
-        (escaped(label), *map(str, row)) for label, row in zip(labels, counts.tolist(), strict=True)
-    ]
-    rows.append(("all classes", *map(str, counts.sum(axis=0).tolist())))
+    labels = ended.catalog.labels
+    figures = [[*row.values(), sum(row.values())] for row in counts(ended.catalog)]
+    rows = [(escaped(label), *map(str, row)) for label, row in zip(labels, figures, strict=True)]
+    rows.append(("all classes", *(str(sum(column)) for column in zip(*figures, strict=True))))
     return table(("label", *(split.value for split in Split), "all"), rows)

@@ -26,6 +26,7 @@ from image_retraining.reports.event_files import (
     has_own_config,
 )
 from image_retraining.reports.photo_points import PhotoPoints
+from image_retraining.reports.tiles import squared
 
 _VECTORS, _TABLE, _SHEET = (
     f"{name}{FILE_MARK}.{kind}"
@@ -97,11 +98,7 @@ def _sheet(points: PhotoPoints) -> bytes:
     down = math.ceil(len(points.pictures) / across)
     sheet = Image.new("RGB", (across * side, down * side), _BEHIND)
     for place, picture in enumerate(points.pictures):
-        if picture:
-            with Image.open(io.BytesIO(picture)) as small:
-                left, top = place % across * side, place // across * side
-                width, height = small.size
-                sheet.paste(small, (left + (side - width) // 2, top + (side - height) // 2))
+        sheet.paste(squared(picture, side), (place % across * side, place // across * side))
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()

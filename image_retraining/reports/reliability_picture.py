@@ -3,9 +3,10 @@
 import io
 from collections.abc import Mapping
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from image_retraining.evaluation.calibration import Reliability
+from image_retraining.foundation.fonts import own_font
 from image_retraining.reports.confusion_picture import Picture
 
 _SIDE = 300
@@ -21,7 +22,7 @@ def draw(panels: Mapping[str, Reliability]) -> Picture:
     Args:
         panels: by their captions, left to right.
     """
-    font = ImageFont.load_default(_FONT_SIZE)
+    font = own_font(_FONT_SIZE)
     # Of one diagram the caption is wider.
     width = max(_GAP + len(panels) * (_SIDE + _GAP), int(font.getlength(_CAPTION)) + 2 * _GAP)
     size = (width, _SIDE + 3 * _GAP)

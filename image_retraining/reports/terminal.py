@@ -27,7 +27,6 @@ from image_retraining.reports.reporter import StageEnded
 # What goes on when a stage has ended, where no bar tells it.
 _NEXT = {
     "catalog": "Starting TensorFlow",
-    "start": "Loading the module",
     "compared": "Loading the module",
     "backbone": "Looking for vectors in the cache",
     "extraction": "Looking for copies",

@@ -13,6 +13,15 @@ Pixels = npt.NDArray[np.uint8]
 _GAP, _BETWEEN = 2, 255
 
 
+def squared(jpeg: bytes, side: int) -> Image.Image:
+    """Returns a picture of at most `side` pixels a side in the middle of a square; b"" is blank."""
+    square = Image.new("RGB", (side, side), (_BETWEEN,) * 3)
+    if jpeg:
+        with Image.open(io.BytesIO(jpeg)) as small:
+            square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
+    return square
+
+
 def tiled(
     pictures: Sequence[Pixels], *, least_side: int, across: int = 0
 ) -> tuple[bytes, tuple[int, int]]:

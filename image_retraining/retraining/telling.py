@@ -37,7 +37,7 @@ def reporters(
         results: takes the files that reporters write.
         also: others, who are told before the log is.
     """
-    named = {name: value for name, value in config.settings.items() if name in config.named}
+    named = _named(config)
     if config.report_file:
         yield HtmlReport(config.report_file, named, versions())
     yield from also
@@ -69,8 +69,13 @@ def reporters(
 
 def log_of(config: RetrainConfig) -> RunLog:
     """Returns what keeps all lines of the run, with what was asked for at their beginning."""
-    named = [f"--{name}={value}" for name, value in config.settings.items() if name in config.named]
+    named = [f"--{name}={value}" for name, value in _named(config).items()]
     return RunLog(run_folder.log_path(config), named)
+
+
+def _named(config: RetrainConfig) -> dict[str, Any]:
+    """Returns the settings that somebody gave."""
+    return {name: value for name, value in config.settings.items() if name in config.named}
 
 
 class Stages:

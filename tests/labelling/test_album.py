@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from browser_here import Page, check_quiet, check_readable, press, seen
+from browser_here import Page, check_quiet, check_readable, copied, press, seen
 from conftest import COLOURS, encoded, save_module, solid
 from PIL import Image
 from selenium.webdriver import Chrome
-from selenium.webdriver.support.ui import WebDriverWait
 
 from image_retraining.backbone.loading import load_backbone
 from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
@@ -491,18 +490,9 @@ def test_a_photo_and_its_evidence_are_enlarged(opened: Chrome) -> None:
 
 
 def test_the_paths_of_what_is_shown_are_copied(opened: Chrome, photos: Path) -> None:
-    # What would be copied is asked for where a page may not copy, as one from a disk.
-    opened.execute_script("window.prompt = (_, words) => { window.copied = words; }")
     choose(opened, "[data-label]", "1")
-    press(opened, "[data-copy-shown]")
-    WebDriverWait(opened, 10).until(
-        lambda page: page.execute_script(
-            "return window.copied !== undefined"
-            " || document.querySelector('[data-copy-shown]').textContent === 'Copied'"
-        )
-    )
-    copied = opened.execute_script("return window.copied || navigator.clipboard.readText()")
-    assert sorted(copied.split("\n")) == sorted(map(str, (photos / "green").iterdir()))
+    paths = copied(opened, "[data-copy-shown]").split("\n")
+    assert sorted(paths) == sorted(map(str, (photos / "green").iterdir()))
 
 
 def test_a_thousand_labels_stay_usable(browser: Chrome, tmp_path: Path) -> None:

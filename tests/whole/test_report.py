@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from browser_here import Page, check_quiet, check_readable, press, seen
-from conftest import encoded, save_module, solid
+from browser_here import Page, check_quiet, check_readable, copied, press, seen
+from conftest import draw_misfiled, save_module
 from selenium.webdriver import Chrome
-from selenium.webdriver.support.ui import WebDriverWait
 
 from image_retraining.reports.findings import Ended
 from image_retraining.reports.html.choice import Illustrated
@@ -28,13 +27,7 @@ COLOURS = {EVIL: (200, 40, 30), ARABIC: (40, 190, 60), CHINESE: (50, 60, 210)}
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos of three colours, of which some lie in a wrong folder, one twice, one is broken."""
     folder = tmp_path_factory.mktemp("report") / "photos"
-    names = list(COLOURS)
-    for place, label in enumerate(names):
-        (folder / label).mkdir(parents=True)
-        for number in range(40):
-            colour = COLOURS[names[place - 1] if number in (6, 13, 21) else label]
-            contents = encoded(solid(colour, noise=40, seed=100 * place + number, size=64))
-            (folder / label / f"{place}_{number:02}.png").write_bytes(contents)
+    draw_misfiled(folder, COLOURS, count=40, wrong=(6, 13, 21), noise=40, size=64)
     for number in range(12):
         copy = folder / EVIL / f"copy{number}.png"
         copy.write_bytes((folder / EVIL / "0_00.png").read_bytes())
@@ -322,20 +315,10 @@ def test_a_photo_is_enlarged_and_closed(opened: Chrome) -> None:
 def test_ticked_paths_are_copied(opened: Chrome, told: tuple[Page, Ended, list[Any]]) -> None:
     _, ended, _ = told
     assert ended.wrong_labels
-    # What would be copied is asked for where a page may not copy, as one from a disk.
-    opened.execute_script("window.prompt = (_, words) => { window.copied = words; }")
     for place in (0, 2):
         press(opened, "#issues input", place)
-    press(opened, "[data-copy-ticked]")
-    WebDriverWait(opened, 10).until(
-        lambda page: page.execute_script(
-            "return window.copied !== undefined"
-            " || document.querySelector('[data-copy-ticked]').textContent === 'Copied'"
-        )
-    )
-    copied = opened.execute_script("return window.copied || navigator.clipboard.readText()")
     issues = ended.wrong_labels.issues
-    assert copied.split("\n") == [issues[0].path, issues[2].path]
+    assert copied(opened, "[data-copy-ticked]").split("\n") == [issues[0].path, issues[2].path]
 
 
 def test_the_map_shows_a_class_and_a_photo(opened: Chrome) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from browser_here import started
-from conftest import encoded, save_module, solid
+from conftest import draw_misfiled, save_module
 from PIL import Image
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
@@ -39,14 +39,7 @@ DRAWS_POINTS = ("use-gl=angle", "use-angle=swiftshader", "enable-unsafe-swiftsha
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos of three colours, of which some lie in a wrong folder."""
     folder = tmp_path_factory.mktemp("board") / "photos"
-    names = list(COLOURS)
-    for place, label in enumerate(names):
-        (folder / label).mkdir(parents=True)
-        for number in range(30):
-            colour = COLOURS[names[place - 1] if number in (6, 13, 21) else label]
-            contents = encoded(solid(colour, noise=40, seed=100 * place + number, size=64))
-            (folder / label / f"{place}_{number:02}.png").write_bytes(contents)
-    return folder
+    return draw_misfiled(folder, COLOURS, count=30, wrong=(6, 13, 21), noise=40, size=64)
 
 
 @pytest.fixture(scope="module")

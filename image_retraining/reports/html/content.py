@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from image_retraining.evaluation.metrics import Metrics
 from image_retraining.foundation.records import Split
 from image_retraining.foundation.text import shown
+from image_retraining.photos.counts import counts
 from image_retraining.reports.advice_lines import sentences
 from image_retraining.reports.findings import Ended
 from image_retraining.reports.html import figures
@@ -96,18 +95,11 @@ def _of(metrics: Metrics, photos: str) -> dict[str, str]:
 def _photos(story: Story) -> dict[str, Any]:
     ended = story.ended
     labels = ended.catalog.labels
-    counts = {
-        split: np.bincount(photos.label_ids, minlength=len(labels)).tolist()
-        for split, photos in ended.extraction.sets.items()
-    }
-    most = max(sum(counts[split][place] for split in counts) for place in range(len(labels)))
+    table = [list(row.values()) for row in counts(ended.catalog)]
+    most = max(map(sum, table))
     rows = [
-        {
-            "label": shown(label),
-            "counts": [counts[split][place] for split in Split],
-            "shares": [100 * counts[split][place] / most for split in Split],
-        }
-        for place, label in enumerate(labels)
+        {"label": shown(label), "counts": row, "shares": [100 * count / most for count in row]}
+        for label, row in zip(labels, table, strict=True)
     ]
     left_out = ended.extraction.unreadable
     return {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from image_retraining.foundation.text import shown
+from image_retraining.photos.enumeration import some_of
 from image_retraining.reports.html.page import address
 from image_retraining.reports.metrics_tables import percent
 
@@ -115,13 +116,13 @@ def content(gallery: Gallery) -> dict[str, Any]:
         "about": [shown(sentence) for sentence in gallery.about],
         "rows": sorted(rows, key=lambda row: -int(row["count"])),
         "is_short": len(rows) <= _FEW_LABELS,
-        "missing": _some([shown(gallery.labels[label_id]) for label_id in missing]),
+        "missing": some_of([shown(gallery.labels[one]) for one in missing], _FEW_LABELS),
         "levels": _LEVELS,
         "base": shown(base),
         "groups": [
             {
                 **row,
-                "cards": _cards(gallery, places, base),
+                "cards": [_card(gallery, one, base) for one in places if one in gallery.pictures],
             }
             for row, (_, places) in zip(rows, groups, strict=True)
         ],
@@ -132,10 +133,6 @@ def content(gallery: Gallery) -> dict[str, Any]:
         "has_heatmaps": gallery.has_heatmaps,
         "knows_unknown": gallery.knows_unknown,
     }
-
-
-def _is_shown(gallery: Gallery, place: int) -> bool:
-    return place in gallery.pictures
 
 
 def _grouped(shots: Sequence[Shot]) -> list[tuple[tuple[bool, int], list[int]]]:
@@ -153,7 +150,7 @@ def _row(gallery: Gallery, places: Sequence[int], most: int) -> dict[str, Any]:
         "is_unknown": first.is_unknown,
         "label": _UNKNOWN if first.is_unknown else shown(gallery.labels[first.label_id]),
         "count": len(places),
-        "shown_count": sum(_is_shown(gallery, place) for place in places),
+        "shown_count": sum(place in gallery.pictures for place in places),
         "length": 100 * len(places) / most,
         "least": _said(first.sureness),
         "middle": _said(gallery.shots[places[len(places) // 2]].sureness),
@@ -172,10 +169,6 @@ def _summary(gallery: Gallery, rows: Sequence[Mapping[str, Any]]) -> str:
     if gallery.unreadable:
         parts.append(f"{len(gallery.unreadable)} that could not be read")
     return ", ".join(parts)
-
-
-def _cards(gallery: Gallery, places: Sequence[int], base: str) -> list[dict[str, Any]]:
-    return [_card(gallery, place, base) for place in places if _is_shown(gallery, place)]
 
 
 def _card(gallery: Gallery, place: int, base: str) -> dict[str, Any]:
@@ -203,12 +196,6 @@ def _base(paths: Sequence[str]) -> str:
     # As people wrote it; `commonpath` would tidy it, and then it would begin no path.
     prefix = os.path.commonprefix(paths)  # noqa: RUF071 - cut below at a separator
     return prefix[: prefix.rfind(os.sep) + 1]
-
-
-def _some(names: Sequence[str]) -> str:
-    """Returns some names, and how many more there are."""
-    more = len(names) - _FEW_LABELS
-    return ", ".join(names[:_FEW_LABELS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _listed(photos: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
