@@ -85,7 +85,7 @@ def run_script(
         sys.exit(status)
 
     _define_flags(config_class)
-    app.run(main, flags_parser=parse)
+    _guarded(lambda: app.run(main, flags_parser=parse))
 
 
 @contextlib.contextmanager
@@ -247,7 +247,16 @@ def _parse(config_class: type[Any], arguments: Sequence[str], positional: str) -
     config = config_class(**values, named=named)
     if "logging_verbosity" in values:
         logging.set_verbosity(values["logging_verbosity"])
+        _keep_libraries_quiet()
     return config
+
+
+def _keep_libraries_quiet() -> None:
+    """Keeps what libraries say of themselves for their makers from those who ask for DEBUG."""
+    root = python_logging.getLogger()
+    if root.level < python_logging.INFO:
+        logging.get_absl_logger().setLevel(root.level)
+        root.setLevel(python_logging.INFO)
 
 
 def _asks_for_help(arguments: Sequence[str]) -> bool:

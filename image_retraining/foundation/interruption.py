@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from image_retraining.foundation.door import leave_at_once
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM."""
@@ -115,7 +117,7 @@ def last_words(interruption: KeyboardInterrupt) -> tuple[str, int]:
 def _is_nobodys(number: int) -> bool:
     """Whether nobody has said what a signal is to do, besides this module."""
     default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-    return signal.getsignal(number) in (default, _note_and_raise)
+    return signal.getsignal(number) in (default, leave_at_once, _note_and_raise)
 
 
 def _note_and_raise(number: int, _: object) -> None:

@@ -317,7 +317,9 @@ def test_a_reader_that_has_had_enough_is_no_crash() -> None:
 def test_verbosity(verbosity: str, shown: list[str]) -> None:
     process = retrain_with(
         "from absl import logging as l; "
-        "l.debug('debug'); l.info('info'); l.warning('warning'); l.error('error')",
+        "l.debug('debug'); l.info('info'); l.warning('warning'); l.error('error'); "
+        # What libraries tell their makers.
+        "import logging; logging.getLogger('PIL.Image').debug('importing plugins')",
         f"--logging_verbosity={verbosity}",
     )
     assert [line.rpartition("] ")[2] for line in process.stderr.splitlines()] == shown

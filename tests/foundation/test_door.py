@@ -63,3 +63,24 @@ with needing_packages():
     )
     assert process.returncode == 1
     assert "Traceback" in process.stderr
+
+
+@pytest.mark.parametrize("script", ["retrain.py", "label_image.py"])
+@pytest.mark.parametrize("imported", ["absl", "psutil"])
+def test_ctrl_c_before_the_script_has_begun_is_told_in_one_line(script: str, imported: str) -> None:
+    # Once: a KeyboardInterrupt with the traceback of an import.
+    code = f"""
+import os, runpy, signal, sys
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == {imported!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder)
+sys.argv = [{script!r}, "--image_dir=nowhere"]
+runpy.run_path({script!r}, run_name="__main__")
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert (process.returncode, process.stderr) == (130, "ERROR: Interrupted.\n")
