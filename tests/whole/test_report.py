@@ -18,8 +18,9 @@ from image_retraining.reports.html.report import HtmlReport
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
 
-# Of class folders; one would be a tag, and one is written from right to left.
-EVIL, ARABIC, CHINESE = "<script>alert(1)<", "وردة", "玫瑰 🌹"
+# Of class folders; one would be a tag and is wider than a phone, one goes from right to left.
+EVIL = "<script>alert(1)< and so many words that no phone is wide enough for all of them at once"
+ARABIC, CHINESE = "وردة", "玫瑰 🌹"
 COLOURS = {EVIL: (200, 40, 30), ARABIC: (40, 190, 60), CHINESE: (50, 60, 210)}
 
 

@@ -11,6 +11,9 @@ const apply = () => {
       some += !one.hidden;
     }
     group.hidden = !some; count += some;
+    const part = group.querySelector("[data-of]");
+    part.dataset.of ||= part.textContent || "-";
+    part.textContent = level.value ? `${some} of ` : part.dataset.of.replace("-", "");
   }
   document.querySelector("[data-count]").textContent = count === 1 ? "1 photo" : `${count} photos`;
   document.getElementById("none").hidden = count > 0;
