@@ -11,6 +11,10 @@ from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.screen import current_screen
 
 _SECONDS_BETWEEN_LINES = 10.0
+_COUNTED = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
+_BAR = f"{_COUNTED} [{{rate_fmt}}, {{remaining}} left]"
+# Both the speed and a note would leave no room for the bar.
+_BAR_WITH_NOTE = f"{_COUNTED} [{{remaining}} left{{postfix}}]"
 
 
 class Progress:
@@ -41,6 +45,7 @@ class Progress:
             unit=f" {unit}",
             disable=not has_bar,
             dynamic_ncols=True,
+            bar_format=_BAR,
             file=screen.stream if screen else None,
             # What came of it is told there.
             leave=screen is None,
@@ -69,6 +74,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Shows a text beside the bar, the next time that it moves."""
+        self._bar.bar_format = _BAR_WITH_NOTE
         self._bar.set_postfix_str(text, refresh=False)
 
     def _advance(self, count: int) -> None:

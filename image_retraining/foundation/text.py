@@ -5,6 +5,8 @@ from collections.abc import Container, Sequence
 
 # These have no shape of their own, but join the letters and emoji of some labels.
 _JOINERS = "\u200c\u200d"
+# Not the one character, which not every terminal has.
+_CUT = "..."
 
 
 def shown(text: str) -> str:
@@ -28,10 +30,10 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Container[int] = (0,)) -> li
         rows: of equally many cells.
         left: which columns are left-aligned; the others are right-aligned.
     """
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        gaps = [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        gaps = [" " * (width - width_of(cell)) for cell, width in zip(row, widths, strict=True)]
         cells = [
             cell + gap if place in left else gap + cell
             for place, (cell, gap) in enumerate(zip(row, gaps, strict=True))
@@ -51,7 +53,7 @@ def wrapped(text: str, width: int) -> list[str]:
     inset = len(text) - len(text.lstrip(" "))
     line, lines = " " * inset + words[inset], []
     for word in words[inset + 1 :]:
-        if _width(line) + 1 + _width(word) <= width:
+        if width_of(line) + 1 + width_of(word) <= width:
             line += f" {word}"
         else:
             lines.append(line)
@@ -61,14 +63,14 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def clipped(text: str, width: int) -> str:
     """Returns the beginning of a text that is no wider than so many columns of a terminal."""
-    if _width(text) <= width:
+    if width_of(text) <= width:
         return text
-    while text and _width(text) > width - 1:
+    while text and width_of(text) > width - len(_CUT):
         text = text[:-1]
-    return f"{text}…"
+    return f"{text}{_CUT}"
 
 
-def _width(text: str) -> int:
+def width_of(text: str) -> int:
     """Returns how many columns of a terminal a text takes."""
     width = 0
     # Composed, because macOS names files in parts of letters, and each part of 글 counts as wide.

@@ -1,16 +1,25 @@
 """Compared modules → lines for the log."""
 
+import math
+
 from image_retraining.evaluation.comparison import MARGIN, Comparison, Contender
 from image_retraining.evaluation.metrics import Metrics
-from image_retraining.foundation.text import aligned, shown
+from image_retraining.foundation.text import aligned, shown, width_of
 from image_retraining.photos.enumeration import some_of
 from image_retraining.reports.metrics_tables import interval, percent
 
+# Columns of the table that are shown where not all fit, most first; -1 is the verdict.
+_NARROWER = ((0, 3, 4, 7, 8, -1), (0, 3, 7, -1), (0, 3, -1))
 _FEW = "the photos are too few to tell whether that is chance"
 
 
-def comparison_lines(found: Comparison) -> list[str]:
-    """Returns lines: the modules, the best first, and which of them to take."""
+def comparison_lines(found: Comparison, *, width: float = math.inf) -> list[str]:
+    """Returns lines: the modules, the best first, and which of them to take.
+
+    Args:
+        found: the comparison.
+        width: of the terminal, in columns; a narrow one gets fewer figures.
+    """
     contenders = found.contenders
     folds = contenders[0].crossed.fold_count
     counts = sorted({one.crossed.metrics.count for one in contenders})
@@ -22,13 +31,23 @@ def comparison_lines(found: Comparison) -> list[str]:
     many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     lines = [
         f"Modules compared on {many} photos in {folds} folds, the best first:",
-        *(f"  {line}" for line in aligned(rows, left=(0, len(rows[0]) - 1))),
+        *_table(rows, width),
         *(f"  {shown(one.module)}: {one.reason}" for one in found.failures),
     ]
     if left_out:
         labels = some_of(list(map(shown, left_out)))
         lines.append(f"Left out, for each is a single photo, or copies of one: {labels}")
     return [*lines, recommendation(found)]
+
+
+def _table(rows: list[tuple[str, ...]], width: float) -> list[str]:
+    """Returns lines of as many columns as fit, or of the fewest."""
+    for places in (range(len(rows[0])), *_NARROWER):
+        part = [[row[place] for place in places] for row in rows]
+        lines = [f"  {line}" for line in aligned(part, left=(0, len(part[0]) - 1))]
+        if max(map(width_of, lines)) <= width:
+            break
+    return lines
 
 
 def recommendation(found: Comparison) -> str:

@@ -85,7 +85,7 @@ class Terminal:
 
     @tell.register
     def _(self, finding: Comparison) -> None:
-        self._say(*comparison_lines(finding))
+        self._say(*comparison_lines(finding, width=self._screen.width))
 
     @tell.register
     def _(self, finding: CrossValidated) -> None:
