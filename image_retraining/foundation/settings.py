@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import tempfile
 from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -179,6 +180,9 @@ def check_writable_folder(name: str, path: str, *, is_own: bool = False) -> None
     try:
         # A link may lead to a folder that is still to be made.
         Path(followed(path)).mkdir(parents=True, exist_ok=True)
+        if os.access(path, os.W_OK | os.X_OK):
+            # To whom everything is allowed it is said of /proc as well.
+            tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise SettingError(
             f"--{name} must lie in a folder that can be made and written to. "

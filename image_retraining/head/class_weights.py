@@ -34,6 +34,26 @@ def class_weights(choice: str, labels: Sequence[str], label_ids: Ints) -> Floats
         return np.asarray(max(1, len(label_ids)) / (present * np.maximum(counts, 1)), np.float32)
     if choice == NONE:
         return np.ones([len(labels)], np.float32)
+    weights = _given(choice, labels)
+    return np.array([weights[label] for label in labels], np.float32)
+
+
+def check_class_weights(choice: str, labels: Sequence[str]) -> None:
+    """Checks a file of weights before it is needed.
+
+    Args:
+        choice: as of `class_weights`.
+        labels: C names.
+
+    Raises:
+        SettingError: as of `class_weights`.
+    """
+    if choice not in (BALANCED, NONE):
+        _given(choice, labels)
+
+
+def _given(choice: str, labels: Sequence[str]) -> dict[str, float]:
+    """Returns label → weight, of all labels and no other."""
     weights = _read(choice)
     for label in labels:
         if label not in weights:
@@ -46,7 +66,7 @@ def class_weights(choice: str, labels: Sequence[str], label_ids: Ints) -> Floats
             raise SettingError(
                 f"--class_weight must name classes of --image_dir. {choice} names '{label}'."
             )
-    return np.array([weights[label] for label in labels], np.float32)
+    return weights
 
 
 def _read(path: str) -> dict[str, float]:

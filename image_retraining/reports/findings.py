@@ -64,14 +64,16 @@ class Trained:
         head: the one to use.
         kept: of all heads the one that validated best, if it is that one; None for the last.
         validation_count: how many photos it was validated on.
-        stopped_after: the last step, if the training stopped early because it got no better.
+        last_step: from 0; of a head that is solved, the last of the path to it.
+        stopped_early: whether that came before its time, because the head got no better.
         waited: how many evaluations found nothing better before that.
     """
 
     head: Head
     kept: HeadChoice | None
     validation_count: int
-    stopped_after: int | None = None
+    last_step: int
+    stopped_early: bool = False
     waited: int = 0
 
 
@@ -86,7 +88,6 @@ class Calibrated:
         unknown: what tells unknown photos by their feature vectors too; None if nothing can.
         problem: why nobody can tell, '' if that needs no words.
         in_graph: whether the head has the temperature in it.
-        step: the step that TensorBoard is to show it at, the last that was asked for.
     """
 
     head: Head
@@ -95,7 +96,6 @@ class Calibrated:
     unknown: FeatureRule | None
     problem: str
     in_graph: bool
-    step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +106,10 @@ class CrossValidated:
         found: the answers, and what they say of each class.
         few_to_judge_by: whether it was not asked for: fewer validation or testing photos than 5
             are of some class.
-        step: the step that TensorBoard is to show it at, the last that was asked for.
     """
 
     found: CrossValidation
     few_to_judge_by: bool
-    step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,14 +121,12 @@ class Judged:
         paths: N photos, which may be 0.
         evaluation: of the head on them; None without photos.
         metrics: the same class by class.
-        step: the step that TensorBoard is to show it at, the last that was asked for.
     """
 
     labels: tuple[str, ...]
     paths: tuple[str, ...]
     evaluation: Evaluation | None
     metrics: Metrics | None
-    step: int
 
     def misclassified(self) -> Iterator[tuple[str, str]]:
         """Yields path and predicted label of each photo that was answered wrongly."""

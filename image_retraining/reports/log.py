@@ -128,10 +128,10 @@ class Log:
 
     @tell.register
     def _(self, finding: Trained) -> None:
-        if finding.stopped_after is not None:
+        if finding.stopped_early:
             logging.info(
                 "Stopped after step %d: no evaluation was better in %d.",
-                finding.stopped_after,
+                finding.last_step,
                 finding.waited,
             )
         if finding.kept is not None:

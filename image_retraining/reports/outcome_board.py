@@ -58,7 +58,8 @@ def write_to_tensorboard(summaries_dir: str, ended: Ended, asked: Asked) -> None
         OutputError: it cannot be written.
     """
     remove_earlier(summaries_dir, [OUTCOME_RUN])
-    write_summaries(summaries_dir, OUTCOME_RUN, _summaries(ended, asked), step=ended.judged.step)
+    step = ended.trained.last_step
+    write_summaries(summaries_dir, OUTCOME_RUN, _summaries(ended, asked), step=step)
 
 
 def _summaries(ended: Ended, asked: Asked) -> Iterator[Summary]:

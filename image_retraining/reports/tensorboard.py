@@ -35,7 +35,10 @@ from image_retraining.reports.training_board import TensorBoardWriter
 
 
 class TensorBoard:
-    """Tells findings to TensorBoard, in the runs of a folder: event_files.RUNS."""
+    """Tells findings to TensorBoard, in the runs of a folder: event_files.RUNS.
+
+    What cannot be written costs a warning, and no training.
+    """
 
     def __init__(self, summaries_dir: str, asked: Asked) -> None:
         """Takes what to tell besides findings; nothing is written yet.
@@ -51,38 +54,59 @@ class TensorBoard:
 
     def close(self) -> None:
         """Closes the event files of the training."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        with self._a_warning_at_most():
+            self._end_training()
 
-    @singledispatchmethod
     def tell(self, finding: object) -> None:
         """Writes a finding that TensorBoard has a place for."""
+        with self._a_warning_at_most():
+            self._write(finding)
 
-    @tell.register
+    @contextlib.contextmanager
+    def _a_warning_at_most(self) -> Iterator[None]:
+        """Goes on without what cannot be written, and without the rest of the curves."""
+        try:
+            yield
+        except OutputError as error:
+            logging.warning("WARNING: TensorBoard shows less: %s", error)
+            # What it would say of the same is said.
+            with contextlib.suppress(OutputError):
+                self._end_training()
+
+    def _end_training(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    @singledispatchmethod
+    def _write(self, finding: object) -> None:
+        """Writes a finding; others are passed over."""
+
+    @_write.register
     def _(self, finding: TrainingStarted) -> None:
         self._writer = TensorBoardWriter(
             self._summaries_dir, step_count=finding.step_count, keep_earlier=finding.goes_on
         )
         self._writer.write_graph(finding.graph_def)
 
-    @tell.register
+    @_write.register
     def _(self, finding: TrainingReport) -> None:
         if self._writer is not None:
             self._writer.write(finding)
 
-    @tell.register
-    def _(self, finding: Trained) -> None:  # noqa: ARG002 - that it has ended is enough
-        self.close()
+    @_write.register
+    def _(self, finding: Trained) -> None:
+        self._step = finding.last_step
+        self._end_training()
 
-    @tell.register
+    @_write.register
     def _(self, finding: Calibrated) -> None:
         if finding.calibration is not None and finding.evaluation is not None:
             calibration_board.write_to_tensorboard(
-                self._summaries_dir, finding.calibration, finding.evaluation, step=finding.step
+                self._summaries_dir, finding.calibration, finding.evaluation, step=self._step
             )
 
-    @tell.register
+    @_write.register
     def _(self, finding: CrossValidated) -> None:
         found = finding.found
         curves = pr_curves_board.summaries(found.metrics, found.probabilities, found.label_ids)
@@ -90,51 +114,38 @@ class TensorBoard:
             self._summaries_dir,
             found.metrics,
             run=CROSS_VALIDATION_RUN,
-            step=finding.step,
+            step=self._step,
             curves=curves,
         )
 
-    @tell.register
+    @_write.register
     def _(self, finding: LearningCurve) -> None:
         metrics_board.write_curve(self._summaries_dir, finding)
 
-    @tell.register
+    @_write.register
     def _(self, finding: Judged) -> None:
-        self._step = finding.step
         evaluation, metrics = finding.evaluation, finding.metrics
         if metrics is not None and evaluation is not None:
             probabilities = softmax(evaluation.logits)
             curves = pr_curves_board.summaries(metrics, probabilities, evaluation.label_ids)
             metrics_board.write_to_tensorboard(
-                self._summaries_dir, metrics, step=finding.step, curves=curves
+                self._summaries_dir, metrics, step=self._step, curves=curves
             )
 
-    @tell.register
+    @_write.register
     def _(self, finding: Illustrated) -> None:
         self._points = finding.points
-        with _a_warning_at_most():
-            photos_board.write_to_tensorboard(self._summaries_dir, finding, step=self._step)
+        photos_board.write_to_tensorboard(self._summaries_dir, finding, step=self._step)
 
-    @tell.register
+    @_write.register
     def _(self, finding: Activations) -> None:
         if finding.problem:
             logging.warning("WARNING: --summarize_activations shows no layers. %s", finding.problem)
         if self._points is not None:
-            with _a_warning_at_most():
-                activations_board.write_to_tensorboard(
-                    self._summaries_dir, finding, self._points, step=self._step
-                )
+            activations_board.write_to_tensorboard(
+                self._summaries_dir, finding, self._points, step=self._step
+            )
 
-    @tell.register
+    @_write.register
     def _(self, finding: Ended) -> None:
-        with _a_warning_at_most():
-            outcome_board.write_to_tensorboard(self._summaries_dir, finding, self._asked)
-
-
-@contextlib.contextmanager
-def _a_warning_at_most() -> Iterator[None]:
-    """Goes on without what cannot be written: the exports are there, which a run is for."""
-    try:
-        yield
-    except OutputError as error:
-        logging.warning("WARNING: TensorBoard shows less: %s", error)
+        outcome_board.write_to_tensorboard(self._summaries_dir, finding, self._asked)

@@ -121,8 +121,8 @@ def saved(finding: Exported) -> str:
 
 def _trained(found: Trained, seconds: float) -> str:
     text = f"Trained in {seconds:.1f} s"
-    if found.stopped_after is not None:
-        text += f"; stopped after step {found.stopped_after}, for it got no better"
+    if found.stopped_early:
+        text += f"; stopped after step {found.last_step}, for it got no better"
     if found.kept is not None:
         text += (
             f"; kept the head of step {found.kept.step}, the best on {found.validation_count} "

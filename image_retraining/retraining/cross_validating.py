@@ -37,7 +37,6 @@ class CrossValidationSettings:
     class_weight: str
     l2: float
     label_smoothing: float
-    how_many_training_steps: int
     seed: int
 
     def head_wishes(self, labels: tuple[str, ...]) -> HeadWishes:
@@ -72,8 +71,7 @@ def judge_by_all(
     found = _crossed(photos, labels, settings)
     if found is None:
         return None
-    step = settings.how_many_training_steps - 1
-    return CrossValidated(found=found, few_to_judge_by=not is_asked_for, step=step)
+    return CrossValidated(found=found, few_to_judge_by=not is_asked_for)
 
 
 def learn_from_fewer(

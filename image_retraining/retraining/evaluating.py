@@ -32,13 +32,7 @@ class JudgingSettings:
     test_batch_size: int
     label_issues_file: str
     label_issues_below: float
-    how_many_training_steps: int
     seed: int
-
-    @property
-    def last_step(self) -> int:
-        """The last training step that was asked for, from 0."""
-        return self.how_many_training_steps - 1
 
 
 def find_copies(
@@ -108,15 +102,14 @@ def look_how_sure(head: Head, sets: Sets, settings: JudgingSettings) -> Calibrat
         unknown=rule,
         problem=problem,
         in_graph=in_graph,
-        step=settings.last_step,
     )
 
 
 def judge(head: Head, sets: Sets, labels: tuple[str, ...], settings: JudgingSettings) -> Judged:
     """Returns how a head does on the test photos, which it has never met."""
-    photos, step = sets[Split.TESTING], settings.last_step
+    photos = sets[Split.TESTING]
     if not len(photos):
-        return Judged(labels=labels, paths=(), evaluation=None, metrics=None, step=step)
+        return Judged(labels=labels, paths=(), evaluation=None, metrics=None)
     chosen = np.arange(len(photos))
     if -1 < settings.test_batch_size < len(photos):
         chosen = without_replacement(
@@ -128,7 +121,6 @@ def judge(head: Head, sets: Sets, labels: tuple[str, ...], settings: JudgingSett
         paths=tuple(photos.paths[row] for row in chosen),
         evaluation=evaluation,
         metrics=measure(evaluation, labels),
-        step=step,
     )
 
 

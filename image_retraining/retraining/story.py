@@ -2,35 +2,31 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from absl import logging
 
 from image_retraining.backbone.handles import check_handle
-from image_retraining.cache.found import FoundFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.evaluation.comparison import Comparison
-from image_retraining.features.readable import of_readable
 from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.hub_settings import tell_tensorflow_hub
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
 from image_retraining.foundation.records import (
     Catalog,
     Evaluation,
-    Extraction,
     FeatureSet,
-    Floats,
     Head,
     Split,
 )
 from image_retraining.foundation.settings import part_of
+from image_retraining.head.class_weights import check_class_weights
 from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
 from image_retraining.reports.findings import (
-    Copies,
     Ended,
     Exported,
     Proven,
@@ -65,7 +61,7 @@ def compare(config: RetrainConfig, *, also: Sequence[Reporter] = ()) -> Comparis
         also: who else is told what is found.
     """
     with _telling(config, also) as (placed, tell, _):
-        catalog = tell(scan(placed.image_dir, **placed.splitting))
+        catalog = tell(_photos(placed))
         with open_cache(placed.bottleneck_dir) as cache:
             _start_tensorflow(placed)
             from image_retraining.retraining import comparing, exporting  # noqa: PLC0415
@@ -83,7 +79,8 @@ def _telling(
 ) -> Iterator[tuple[RetrainConfig, Reporters, contextlib.ExitStack]]:
     """Gives the settings `placed`, who is told, and what takes the results, when all is checked."""
     config = run_folder.going_on(run_folder.placed(config))
-    check_handle(config.tfhub_module)
+    for module in config.modules_to_compare or (config.tfhub_module,):
+        check_handle(module)
     check_output_names(config)
     with run_folder.held(config):
         check_outputs(config)
@@ -96,23 +93,30 @@ def _telling(
             yield config, tell, results
 
 
+def _photos(config: RetrainConfig) -> Catalog:
+    """Returns the photos, of whose classes what else was given may speak."""
+    catalog = scan(config.image_dir, **config.splitting)
+    check_class_weights(config.class_weight, catalog.labels)
+    return catalog
+
+
 def _told(
     config: RetrainConfig, label_image: str, tell: Reporters, results: contextlib.ExitStack
 ) -> Ended:
     """Returns what came of all stages, each of which is told."""
     stages = Stages(tell)
     left_over, may_replace = run_folder.left_over(config), run_folder.may_replace(config)
-    catalog = stages.done("catalog", scan(config.image_dir, **config.splitting))
+    catalog = stages.done("catalog", _photos(config))
     waiting = ranking.find(config.label_next, config.image_dir)
     with open_cache(config.bottleneck_dir) as cache:
         _start_tensorflow(config)
         stages.done("start", None)
-        from image_retraining.retraining import evaluating, exporting, training  # noqa: PLC0415
+        from image_retraining.retraining import evaluating, exporting, looking, training  # noqa: PLC0415
 
         wishes = replace(part_of(config, exporting.ExportSettings), overwrite=may_replace)
         exporting.check(wishes)
         config = _compared(config, catalog, cache, stages)
-        seen = _seen(config, catalog, waiting, cache, stages)
+        seen = looking.look(config, catalog, waiting, cache, stages)
     labels, backbone, wanted = seen.catalog.labels, seen.backbone, partial(part_of, config)
     judging, task = wanted(evaluating.JudgingSettings), wanted(training.TrainingSettings)
     sets = evaluating.without_copies(seen.extraction.sets, seen.copies)
@@ -183,66 +187,6 @@ def _compared(
         return config
     found = stages.done("compared", comparing.compare_modules(config, catalog, cache))
     return config.with_module(found.recommended.module)
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is known of the photos before the training.
-
-    Attributes:
-        catalog: those that can be read.
-        backbone: the module that looked at them, frozen.
-        extraction: their feature vectors.
-        copies: which of them are one and the same.
-        others: what other modules have of them.
-        unlabelled: the photos without labels that are to be ranked; None without.
-    """
-
-    catalog: Catalog
-    backbone: Any
-    extraction: Extraction
-    copies: Copies
-    others: Sequence[Mapping[bytes, Floats]]
-    unlabelled: Extraction | None
-
-
-def _seen(
-    config: RetrainConfig,
-    catalog: Catalog,
-    waiting: Catalog | None,
-    cache: BottleneckCache,
-    stages: Stages,
-) -> _Seen:
-    """Returns what the stages before the training found, which are told."""
-    from image_retraining.retraining import evaluating, extracting  # noqa: PLC0415 - as above
-
-    backbone = extracting.load(cache, part_of(config, extracting.ModuleSettings))
-    stages.done("backbone", backbone)
-    how = part_of(config, extracting.ExtractionSettings)
-    extraction = extracting.extract(catalog, backbone, cache, how)
-    stages.done("extraction", extraction)
-    catalog, extraction = _readable(catalog, extraction, stages)
-    judging = part_of(config, evaluating.JudgingSettings)
-    kept = FoundFiles(cache.folder)
-    found = evaluating.find_copies(extraction.sets, catalog.labels, judging, kept)
-    copies = stages.done("copies", found)
-    asked = evaluating.other_vectors if config.label_issues_file else lambda *_: ()
-    others = asked(extraction.sets, backbone.fingerprint, cache)
-    unlabelled = None
-    if waiting is not None:
-        plain = replace(how, views=replace(how.views, count=0))
-        unlabelled = extracting.extract(waiting, backbone, cache, plain)
-    return _Seen(catalog, backbone, extraction, copies, others, unlabelled)
-
-
-def _readable(
-    catalog: Catalog, extraction: Extraction, stages: Stages
-) -> tuple[Catalog, Extraction]:
-    """Returns both without what cannot be read, which is told."""
-    if extraction.unreadable:
-        catalog, extraction = of_readable(catalog, extraction)
-        stages.mend(catalog=catalog, extraction=extraction)
-    return catalog, extraction
 
 
 def _place(results: contextlib.ExitStack, exports: tuple[Exported, ...], tell: Reporters) -> None:

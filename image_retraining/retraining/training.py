@@ -109,18 +109,20 @@ def fit(
         head=kept.head if kept else ended.head,
         kept=kept,
         validation_count=len(validation),
-        stopped_after=ended.stopped_after,
+        last_step=ended.last_step,
+        stopped_early=ended.stopped_early,
         waited=ended.choice.waited if ended.choice else 0,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """The last head, the best one, and the last step if that came early."""
+    """The last head, the best one, and the last step."""
 
     head: Head
     choice: HeadChoice | None
-    stopped_after: int | None = None
+    last_step: int
+    stopped_early: bool = False
 
 
 def _solve(task: _Task, tell: Tell) -> _Ended:
@@ -146,7 +148,7 @@ def _solve(task: _Task, tell: Tell) -> _Ended:
             tell(_started(task, head, len(STRENGTHS)))
         tell(point)
         tell(point.report)
-    return _Ended(head, choice)
+    return _Ended(head, choice, point.report.steps[-1])
 
 
 def _train(task: _Task, tell: Tell) -> _Ended:
@@ -154,7 +156,7 @@ def _train(task: _Task, tell: Tell) -> _Ended:
     settings = task.settings
     checkpoints = CheckpointFile(settings.checkpoint_path, _inputs(task))
     start = _start(checkpoints, task)
-    head, choice, stopped_after = start.state.head, start.choice, None
+    head, choice, step = start.state.head, start.choice, start.state.step - 1
     batches = descent.TrainingBatches(
         task.training,
         batch_size=settings.train_batch_size,
@@ -166,7 +168,7 @@ def _train(task: _Task, tell: Tell) -> _Ended:
         tell(_started(task, head, settings.how_many_training_steps, goes_on=start.state.step > 0))
         if _has_waited(choice, settings):
             # What was interrupted had ended already, but for its exports.
-            return _Ended(head, choice, start.state.step - 1)
+            return _Ended(head, choice, step, stopped_early=True)
         for report, state in descent.train(
             batches,
             task.validation,
@@ -174,14 +176,13 @@ def _train(task: _Task, tell: Tell) -> _Ended:
             start=start.state,
             validation_weights=task.validation_weights,
         ):
-            head, choice = report.head, chosen(choice, report)
+            head, choice, step = report.head, chosen(choice, report), report.steps[-1]
             tell(report)
             checkpoints.update(Checkpoint(state, choice))
             _store_intermediate(task, report)
             if _has_waited(choice, settings):
-                stopped_after = report.steps[-1]
-                break
-    return _Ended(head, choice, stopped_after)
+                return _Ended(head, choice, step, stopped_early=True)
+    return _Ended(head, choice, step)
 
 
 def _started(task: _Task, head: Head, steps: int, *, goes_on: bool = False) -> TrainingStarted:

@@ -266,7 +266,6 @@ def export_of(
         unknown=None,
         problem="",
         in_graph=False,
-        step=0,
     )
     places = dict.fromkeys(EXPORT_FLAGS, "") | {"output_graph": str(folder / "out/g.pb")}
     (folder / "out").mkdir(exist_ok=True)

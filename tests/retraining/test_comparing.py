@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,21 @@ def grey_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(photos: Path, colour_module: Path, grey_module: Path) -> dict[str, Any]:
+def broken_module(photos: Path) -> Path:
+    """The folder of a module whose file is none."""
+    folder = photos.parent / "broken"
+    folder.mkdir(exist_ok=True)
+    (folder / "saved_model.pb").write_bytes(b"no module")
+    return folder
+
+
+@pytest.fixture
+def settings(
+    photos: Path, colour_module: Path, grey_module: Path, broken_module: Path
+) -> dict[str, Any]:
     return {
         "image_dir": str(photos),
-        "compare_modules": f"{grey_module}, {colour_module} ,/no/where",
+        "compare_modules": f"{grey_module}, {colour_module} ,{broken_module}",
         "bottleneck_dir": str(photos.parent / "cache"),
         "how_many_training_steps": 5,
         "cross_validate": -1,
@@ -45,7 +57,7 @@ def settings(photos: Path, colour_module: Path, grey_module: Path) -> dict[str, 
 
 
 def test_the_best_is_trained_on(
-    settings: dict[str, Any], colour_module: Path, tmp_path: Path
+    settings: dict[str, Any], colour_module: Path, broken_module: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     settings |= {"compare_file": "c.json", "compare_plot_file": "c.svg", "output_dir": str(out)}
@@ -67,8 +79,8 @@ def test_the_best_is_trained_on(
         assert one.costs.milliseconds > 0
         assert one.costs.int8_megabytes is None
     (failure,) = found.compared.failures
-    assert failure.module == "/no/where"
-    assert "does not exist" in failure.reason
+    assert failure.module == str(broken_module)
+    assert failure.reason.startswith("--tfhub_module must be ")
     # The run is that of the recommended module.
     facts = read_facts(str(out / "model.pb"))
     assert facts
@@ -84,7 +96,10 @@ def test_the_best_is_trained_on(
 
 
 def test_comparing_alone_trains_nothing_and_computes_nothing_twice(
-    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+    settings: dict[str, Any],
+    broken_module: Path,
+    tmp_path: Path,
+    logged: pytest.LogCaptureFixture,
 ) -> None:
     settings |= {"compare_only": True, "bottleneck_dir": str(tmp_path / "cache")}
     out = tmp_path / "run"
@@ -95,8 +110,8 @@ def test_comparing_alone_trains_nothing_and_computes_nothing_twice(
     assert sorted(path.name for path in out.iterdir()) == ["run.log"]
     text = "\n".join(logged.messages)
     assert text.count(" 0 computed, 0 copies of others, 90 from the cache") == 2
-    assert "Comparing modules, 3 of 3: /no/where" in text
-    assert "WARNING: /no/where cannot be compared: " in text
+    assert f"Comparing modules, 3 of 3: {broken_module}" in text
+    assert f"WARNING: {broken_module} cannot be compared: " in text
     (title,) = [line for line in logged.messages if "int8 MB" in line]
     assert "test (N=" in title
     assert "Final test accuracy" not in text
@@ -135,10 +150,24 @@ def test_a_program_gets_a_table(
         image_retraining.compare(photos, ["a,b", grey_module], **settings)
 
 
-def test_no_module_at_all_is_an_error(settings: dict[str, Any]) -> None:
-    settings["compare_modules"] = "/no/where,/nor/there"
-    with pytest.raises(ModuleError, match="Of 2 none can; /no/where: --tfhub_module must be"):
+def test_no_module_at_all_is_an_error(settings: dict[str, Any], broken_module: Path) -> None:
+    another = shutil.copytree(broken_module, f"{broken_module}2", dirs_exist_ok=True)
+    settings["compare_modules"] = f"{broken_module},{another}"
+    with pytest.raises(ModuleError, match=r"Of 2 none can; .*broken: --tfhub_module must be"):
         story.compare(RetrainConfig(**settings))
+
+
+def test_a_name_of_nothing_is_told_before_any_module_is_looked_at(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once: when those before it had been compared.
+    settings |= {"compare_modules": settings["compare_modules"] + ",efficientnet_lite7"}
+    settings |= {"bottleneck_dir": str(tmp_path / "cache")}
+    for tell in (story.compare, partial(story.run, label_image="label_image")):
+        with pytest.raises(ModuleError, match=r"Got efficientnet_lite7, .* Did you mean"):
+            tell(RetrainConfig(**settings))
+    assert "Comparing" not in logged.text
+    assert not (tmp_path / "cache").exists()
 
 
 def test_photos_that_no_module_can_be_judged_by_are_an_error(

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import shutil
 import signal
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from absl import logging
 from forks import run_script
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import image_retraining
 from image_retraining.exports.facts import read_facts
@@ -198,6 +200,52 @@ def test_what_was_not_asked_for_is_none(settings: dict[str, Any]) -> None:
     assert graph.split is None
 
 
+class FullDisk:
+    """Has no room left for TensorBoard when the training has begun."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def tell(self, finding: object) -> None:
+        if isinstance(finding, TrainingReport) and self._folder.is_dir():
+            shutil.rmtree(self._folder)
+            self._folder.write_text("no folder")
+
+    def close(self) -> None: ...
+
+
+def test_what_tensorboard_cannot_be_told_costs_no_training(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    # Once: the run ended with neither graph nor checkpoint.
+    config = RetrainConfig(**settings | {"output_dir": str(tmp_path / "run")})
+    found = run(config, label_image="label_image", also=[FullDisk(config.summaries_dir)])
+    assert found.exports
+    assert open_classifier(settings["output_graph"])
+    lines = [one for one in logged.messages if one.startswith("WARNING: TensorBoard shows less: ")]
+    assert lines
+    assert all(str(Path(settings["summaries_dir"])) in line for line in lines)
+
+
+def test_a_file_of_class_weights_is_looked_at_before_the_photos(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    # Once: when all their vectors had been computed.
+    (tmp_path / "weights.txt").write_text("red 2\nblue 1\n")
+    settings |= {"class_weight": str(tmp_path / "weights.txt")}
+    with pytest.raises(SettingError, match="has none for 'green'"):
+        told(**settings)
+    assert not Path(settings["bottleneck_dir"]).exists()
+
+
+def test_a_solved_head_has_the_last_step_of_its_path(settings: dict[str, Any]) -> None:
+    # Once 3999, of a training by steps: TensorBoard showed its test there.
+    found = told(**settings, optimizer="lbfgs")
+    assert found.trained.last_step == 12
+    events: Any = EventAccumulator(f"{settings['summaries_dir']}/test").Reload()
+    assert {one.step for one in events.Scalars("accuracy")} == {12}
+
+
 def test_a_training_that_stops_early_says_when(settings: dict[str, Any]) -> None:
     found = told(
         **settings | {"how_many_training_steps": 4000},
@@ -205,11 +253,11 @@ def test_a_training_that_stops_early_says_when(settings: dict[str, Any]) -> None
         early_stopping_patience=3,
         eval_step_interval=5,
     )
-    assert found.trained.stopped_after is not None
-    assert found.trained.stopped_after < 3999
+    assert found.trained.stopped_early
+    assert found.trained.last_step < 3999
     assert found.trained.waited == 3
     assert found.trained.kept
-    assert found.trained.kept.step == found.trained.stopped_after - 3 * 5
+    assert found.trained.kept.step == found.trained.last_step - 3 * 5
 
 
 def test_a_training_that_has_stopped_early_is_not_resumed(settings: dict[str, Any]) -> None:
@@ -224,15 +272,14 @@ def test_a_training_that_has_stopped_early_is_not_resumed(settings: dict[str, An
     # Once: each resuming trained one evaluation on, and wrote another graph.
     for _ in range(2):
         again = told(**settings | early, resume=True)
-        assert again.trained.stopped_after == found.trained.stopped_after
+        assert again.trained.stopped_early
+        assert again.trained.last_step == found.trained.last_step
         assert again.trained.waited == 3
         assert Path(settings["output_graph"]).read_bytes() == graph
     # Who has more patience goes on.
     more = told(**settings | early | {"early_stopping_patience": 4}, resume=True)
-    assert found.trained.stopped_after
-    assert more.trained.stopped_after is None or (
-        more.trained.stopped_after > found.trained.stopped_after
-    )
+    assert found.trained.last_step > 0
+    assert more.trained.last_step > found.trained.last_step
 
 
 def test_steps_that_are_done_cannot_be_undone(settings: dict[str, Any]) -> None:
