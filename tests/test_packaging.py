@@ -63,8 +63,8 @@ def test_what_the_code_imports_is_among_what_it_needs() -> None:
         names |= {match[1] for match in found if match} & set(providers)
     distributions = {providers[name][0].lower().replace("_", "-") for name in names}
     extras = needed([line for extra in PROJECT["optional-dependencies"].values() for line in extra])
-    # TensorFlow brings these along, in the release that it needs itself.
-    brought_along = {"keras", "protobuf", "flatbuffers"}
+    # TensorFlow and Jinja2 bring these along, in the releases that they need themselves.
+    brought_along = {"keras", "protobuf", "flatbuffers", "markupsafe"}
     assert distributions <= {*needed(PROJECT["dependencies"]), *extras, *brought_along}
     assert {"tensorflow", "pillow", "platformdirs"} <= distributions
 
