@@ -24,8 +24,16 @@ def check_outputs(config: LabelConfig) -> None:
         places = {os.path.realpath(place) for place in _places(config.output)}
         is_one = os.path.realpath(followed(config.report)) in places
         require(not is_one, "--report must be another file than --output", config.report)
-    if config.heatmap_dir and os.path.lexists(config.heatmap_dir):
-        check_writable_folder("heatmap_dir", config.heatmap_dir)
+    if config.heatmap_dir:
+        # It is made for the first picture, if there is one.
+        check_writable_folder("heatmap_dir", _nearest(config.heatmap_dir))
+
+
+def _nearest(folder: str) -> str:
+    """Returns the folder, or the first above it that exists."""
+    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(os.path.abspath(folder))
+    return folder
 
 
 def check_are_no_photos(config: LabelConfig, paths: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from image_retraining.reports.metrics_tables import interval, percent
 
 # Columns of the table that are shown where not all fit, most first; -1 is the verdict.
 _NARROWER = ((0, 3, 4, 7, 8, -1), (0, 3, 7, -1), (0, 3, -1))
+_LONG_NAME = 28
 _FEW = "the photos are too few to tell whether that is chance"
 
 
@@ -44,10 +45,17 @@ def _table(rows: list[tuple[str, ...]], width: float) -> list[str]:
     """Returns lines of as many columns as fit, or of the fewest."""
     for places in (range(len(rows[0])), *_NARROWER):
         part = [[row[place] for place in places] for row in rows]
+        if places in _NARROWER:
+            part = [[_end_of(name), *cells] for name, *cells in part]
         lines = [f"  {line}" for line in aligned(part, left=(0, len(part[0]) - 1))]
         if max(map(width_of, lines)) <= width:
             break
     return lines
+
+
+def _end_of(name: str) -> str:
+    """Returns the end of a long name, by which paths and addresses are told apart."""
+    return name if width_of(name) <= _LONG_NAME else f"...{name[3 - _LONG_NAME :]}"
 
 
 def recommendation(found: Comparison) -> str:

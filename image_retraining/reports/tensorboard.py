@@ -51,6 +51,7 @@ class TensorBoard:
         self._step = 0
         self._points: PhotoPoints | None = None
         self._writer: TensorBoardWriter | None = None
+        self._has_warned = False
 
     def close(self) -> None:
         """Closes the event files of the training."""
@@ -68,7 +69,10 @@ class TensorBoard:
         try:
             yield
         except OutputError as error:
-            logging.warning("WARNING: TensorBoard shows less: %s", error)
+            # One says enough: what follows mostly has the same reason.
+            tell = logging.info if self._has_warned else logging.warning
+            tell("WARNING: TensorBoard shows less: %s", error)
+            self._has_warned = True
             # What it would say of the same is said.
             with contextlib.suppress(OutputError):
                 self._end_training()

@@ -13,6 +13,7 @@ from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.evaluation.comparison import Comparison
 from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.hub_settings import tell_tensorflow_hub
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
 from image_retraining.foundation.records import (
@@ -79,8 +80,14 @@ def _telling(
 ) -> Iterator[tuple[RetrainConfig, Reporters, contextlib.ExitStack]]:
     """Gives the settings `placed`, who is told, and what takes the results, when all is checked."""
     config = run_folder.going_on(run_folder.placed(config))
-    for module in config.modules_to_compare or (config.tfhub_module,):
-        check_handle(module)
+    check_handle(config.tfhub_module)
+    for module in config.modules_to_compare:
+        try:
+            check_handle(module)
+        except ModuleError as error:
+            raise ModuleError(
+                f"--compare_modules takes names as --tfhub_module does: {error}"
+            ) from error
     check_output_names(config)
     with run_folder.held(config):
         check_outputs(config)

@@ -161,6 +161,10 @@ def test_photos_stand_by_label_the_least_sure_first(
     assert {key: sorted(photos) for key, photos in found.items()} == {
         key: sorted(photos) for key, photos in wanted.items()
     }
+    # Once the figure stood within, and came before an Arabic name, or after its sign.
+    nexts = re.findall(r"or <bdi>([^<]*)</bdi> ([\d.]+%)</span>", path.read_text("utf-8"))
+    assert nexts
+    assert {name for name, _ in nexts} == {LABELS[1]}
     # One that is given twice is there twice.
     assert [name for _, name in parts(path)["0"]].count("red/0.png") == 2
 

@@ -63,6 +63,22 @@ def test_the_log_has_a_table(logged: pytest.LogCaptureFixture) -> None:
     ]
 
 
+@pytest.mark.parametrize("width", [76, 80, 100])
+def test_the_table_fits_a_narrow_terminal(width: int) -> None:
+    long = "/data/modules/of/many/people/mobilenet_v2_035_224"
+    found = compared()
+    first = replace(found.contenders[0], module=long)
+    found = replace(found, contenders=(first, *found.contenders[1:]))
+    # The last two are sentences, which are wrapped.
+    *table, _, _ = comparison_lines(found, width=width)
+    assert max(map(len, table)) <= width
+    assert len(table) == 5
+    assert table[1].split()[:2] == ["Module", "cross-validated"]
+    assert "...s/of/many" not in table[2]
+    assert table[2].split()[0].endswith("mobilenet_v2_035_224")
+    assert ("ms a photo" in table[1]) == (width == 100)
+
+
 def test_integers_have_a_column_where_they_are_asked_for() -> None:
     title, first, second, *_ = comparison_lines(compared(int8=4.61))[1:]
     assert "    MB  int8 MB  against the best" in title

@@ -17,6 +17,7 @@ const apply = () => {
   }
   document.querySelector("[data-count]").textContent = count === 1 ? "1 photo" : `${count} photos`;
   document.getElementById("none").hidden = count > 0;
+  for (const button of all("[data-copy-shown]")) button.disabled = !count;
 };
 if (label) {
   for (const one of [label, level]) one.addEventListener("change", apply);

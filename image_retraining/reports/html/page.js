@@ -8,6 +8,7 @@ const copy = async (button, words) => {
 };
 for (const button of all("[data-copy]"))
   button.addEventListener("click", () => copy(button, button.dataset.copy));
+addEventListener("beforeprint", () => { for (const part of all("details")) part.open = true; });
 const large = document.getElementById("large");
 for (const button of all("[data-enlarge]"))
   button.addEventListener("click", () => {
