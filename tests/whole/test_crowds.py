@@ -671,7 +671,9 @@ def test_a_run_that_is_interrupted_reads_no_more_photos(
     monkeypatch.setattr(reading, "read", read_and_interrupt)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        check_that_a_run_ends(photos, module, cache, reads, KeyboardInterrupt)
+        # As scripts and Python programs have it: what Python drops at its end is noted.
+        with interruptions_noted():
+            check_that_a_run_ends(photos, module, cache, reads, KeyboardInterrupt)
     finally:
         signal.signal(signal.SIGINT, before)
 
