@@ -63,8 +63,8 @@ def main() -> None:
 
 def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, Any]:
     """Returns the figures: photos a second, but for seconds where the name says so."""
-    from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415
-    from image_retraining.backbone.sources import library  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.backbone.loading import load_backbone
+    from image_retraining.backbone.sources import library
 
     backbone = load_backbone(handle)
     module = library.load(handle)
@@ -91,8 +91,8 @@ def measure(image_dir: str, handle: str, *, rounds: int) -> dict[str, Any]:
 
 def choices() -> list[Any]:
     """Returns the engines and precisions that this machine has."""
-    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415 - after TensorFlow
-    from image_retraining.foundation.errors import EngineError  # noqa: PLC0415
+    from image_retraining.features.engines.choice import choose_engine
+    from image_retraining.foundation.errors import EngineError
 
     found = []
     names = ["tensorflow"] + ["openvino"] * (importlib.util.find_spec("openvino") is not None)
@@ -124,7 +124,7 @@ def best_batch_size(choice: Any, backbone: Any) -> int:
 
 def forward_seconds(choice: Any, backbone: Any, size: int) -> float:
     """Returns the seconds a photo of the frozen module alone."""
-    import numpy as np  # noqa: PLC0415 - after TensorFlow
+    import numpy as np
 
     engine = choice.make(backbone)
     shape = [size, *backbone.image_size, 3]
@@ -138,7 +138,7 @@ def forward_seconds(choice: Any, backbone: Any, size: int) -> float:
 
 def decode(paths: list[str], image_size: tuple[int, int]) -> None:
     """Reads, decodes and resizes photos, and does nothing with them."""
-    from image_retraining.photos.batches import (  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.photos.batches import (
         photo_batches,
         plain_photos,
     )
@@ -149,7 +149,7 @@ def decode(paths: list[str], image_size: tuple[int, int]) -> None:
 
 def ancestor(paths: list[str], module: Any, folder: str) -> None:
     """Writes photos' feature vectors as TensorFlow Hub's example did, one after the other."""
-    import tensorflow as tf  # noqa: PLC0415 - after its chatter is caught
+    import tensorflow as tf
 
     signature = module.signatures.get("serving_default") or module.signatures["default"]
     ((name, photos),) = signature.structured_input_signature[1].items()
@@ -181,8 +181,8 @@ def cached_seconds(catalog: Catalog, backbone: Any, choice: Any, folder: str) ->
 
 def extract(catalog: Catalog, *, backbone: Any, choice: Any, folder: str | None) -> Any:
     """Returns what the stage gives, run as retrain.py does; without a folder nothing is kept."""
-    from image_retraining.cache.vectors import BottleneckCache  # noqa: PLC0415
-    from image_retraining.features import extraction  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.cache.vectors import BottleneckCache
+    from image_retraining.features import extraction
 
     with BottleneckCache(folder) as cache:
         return extraction.extract(catalog, backbone, cache, engine=choice, fail_on_bad_image=False)

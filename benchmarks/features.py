@@ -57,7 +57,7 @@ def main() -> None:
     parser = parser_of_modules(__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="the median of so many counts")
     arguments, catalog = begun(parser)
-    from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.backbone.loading import load_backbone
 
     rows, backbones = {}, {}
     for handle in arguments.modules:
@@ -92,9 +92,9 @@ def main() -> None:
 
 def features(catalog: Any, backbone: Any, folder: str | None) -> tuple[Any, Any]:
     """Returns float32 [N, D], the vectors of all photos by path, and int32 [N], their label_ids."""
-    import numpy as np  # noqa: PLC0415 - after TensorFlow
+    import numpy as np
 
-    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415
+    from image_retraining.features.engines.choice import choose_engine
 
     choice = choose_engine("tensorflow", "float32")
     sets = extract(catalog, backbone=backbone, choice=choice, folder=folder).sets.values()
@@ -107,10 +107,10 @@ def features(catalog: Any, backbone: Any, folder: str | None) -> tuple[Any, Any]
 
 def probe(vectors: Any, labels: Any) -> float:
     """Returns the accuracy of the best linear probe."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second
-    from sklearn.model_selection import StratifiedKFold, cross_val_score  # noqa: PLC0415
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     folds = StratifiedKFold(FOLDS)
     return max(
@@ -128,10 +128,10 @@ def probe(vectors: Any, labels: Any) -> float:
 
 def forward_seconds(backbone: Any) -> float:
     """Returns the seconds a photo of the frozen module alone."""
-    import numpy as np  # noqa: PLC0415 - after TensorFlow
+    import numpy as np
 
-    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415
-    from image_retraining.features.engines.engine import BATCH_SIZE  # noqa: PLC0415
+    from image_retraining.features.engines.choice import choose_engine
+    from image_retraining.features.engines.engine import BATCH_SIZE
 
     engine = choose_engine("tensorflow", "float32").make(backbone)
     shape = [BATCH_SIZE, *backbone.image_size, 3]

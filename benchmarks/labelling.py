@@ -69,17 +69,17 @@ def prepare(
     catalog: Any, handle: str, folder: str
 ) -> tuple[Callable[[], None], dict[str, Callable[[Any], Any]]]:
     """Returns what runs the stage once, and what gives predictions, of each kind of model."""
-    import numpy as np  # noqa: PLC0415 - after TensorFlow
+    import numpy as np
 
-    from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415
-    from image_retraining.exports.frozen_graph.writer import build_graph, write_graph  # noqa: PLC0415
-    from image_retraining.exports.labels_file import write_labels  # noqa: PLC0415
-    from image_retraining.exports.saved_model import writing_saved_model  # noqa: PLC0415
-    from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite  # noqa: PLC0415
-    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415
-    from image_retraining.foundation.records import Head  # noqa: PLC0415
-    from image_retraining.labelling.config import LabelConfig  # noqa: PLC0415
-    from image_retraining.labelling.labeller import Labeller  # noqa: PLC0415
+    from image_retraining.backbone.loading import load_backbone
+    from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
+    from image_retraining.exports.labels_file import write_labels
+    from image_retraining.exports.saved_model import writing_saved_model
+    from image_retraining.exports.tflite.writer import Enclosed, Quantization, write_tflite
+    from image_retraining.features.engines.choice import choose_engine
+    from image_retraining.foundation.records import Head
+    from image_retraining.labelling.config import LabelConfig
+    from image_retraining.labelling.labeller import Labeller
 
     backbone = load_backbone(handle)
     rng = np.random.default_rng(0)

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--foreign_dir", required=True, help="folder of photos of other things")
     parser.add_argument("--seeds", type=int, default=5, help="random splits of each class left out")
     arguments, catalog = begun(parser)
-    from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.backbone.loading import load_backbone
 
     for handle in arguments.modules:
         backbone = load_backbone(handle)
@@ -67,7 +67,7 @@ def main() -> None:
 
 def vectors_below(folder: str, backbone: Any, vectors_dir: str | None) -> Floats:
     """Returns float32 [N, D], the vectors of all photos in a folder."""
-    from image_retraining.features.engines.choice import choose_engine  # noqa: PLC0415
+    from image_retraining.features.engines.choice import choose_engine
 
     records = tuple(ImageRecord(path, 0, Split.TESTING) for path in photos_below(folder))
     choice = choose_engine("tensorflow", "float32")

@@ -31,9 +31,9 @@ def main() -> None:
     arguments = parser.parse_args()
     flags.FLAGS(sys.argv[:1])
     import_tensorflow()
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
-    from image_retraining.photos import batches  # noqa: PLC0415
+    from image_retraining.photos import batches
 
     paths = photos_below(arguments.image_dir)[: arguments.photos]
     ways: dict[str, Callable[[], tf.data.Options]] = {
@@ -55,7 +55,7 @@ def main() -> None:
 
 def reading(paths: list[str]) -> tuple[float, float, float]:
     """Returns the seconds that reading takes, those of the processor, and those of its end."""
-    from image_retraining.photos.batches import photo_batches, plain_photos  # noqa: PLC0415
+    from image_retraining.photos.batches import photo_batches, plain_photos
 
     begun, computed = time.monotonic(), time.process_time()
     last = begun

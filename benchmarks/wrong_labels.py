@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=0, help="more photos near each")
     parser.add_argument("--draws", type=int, default=5, help="how often it is tried")
     arguments, catalog = begun(parser)
-    from image_retraining.backbone.loading import load_backbone  # noqa: PLC0415 - after TensorFlow
+    from image_retraining.backbone.loading import load_backbone
 
     modules = []
     for handle in arguments.modules:

@@ -67,6 +67,26 @@ def freeze(
     )
 
 
+def tried_out(
+    graph_def: Any, input_name: str, output_name: str, image_size: tuple[int, int]
+) -> Floats:
+    """Returns float32 [2, D], what a frozen graph answers to the sample photos.
+
+    Args:
+        graph_def: a GraphDef.
+        input_name: tensor name of the photos.
+        output_name: tensor name of the answers, one row a photo.
+        image_size: (H, W).
+    """
+
+    def imported() -> None:
+        tf.graph_util.import_graph_def(graph_def, name="")
+
+    function = tf.compat.v1.wrap_function(imported, []).prune(input_name, output_name)
+    answers: Floats = function(tf.constant(sample_photos(image_size))).numpy()
+    return answers
+
+
 def frozen_function(function: Any) -> tuple[Any, str, str]:
     """Returns the frozen graph of a function, and the tensor names of its input and output.
 

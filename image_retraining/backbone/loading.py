@@ -1,12 +1,13 @@
 """Module → Backbone: checked, frozen, ready to run on batches of photos."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import tensorflow as tf
 from absl import logging
 
-from image_retraining.backbone.freezing import FREEZING_VERSION, freeze
+from image_retraining.backbone.freezing import FREEZING_VERSION, freeze, tried_out
 from image_retraining.backbone.graphs import parsed_graph, photo_shape
 from image_retraining.backbone.handles import MODULE_RULE, OFFLINE_MODULE
 from image_retraining.backbone.keras_names import AVERAGE
@@ -40,6 +41,23 @@ class Backbone(FrozenModule):
     def graph_def(self) -> Any:
         """A GraphDef of the graph; a new one each time, for TensorFlow changes those it imports."""
         return parsed_graph(self.graph)
+
+    def with_graph(self, graph: bytes, output_name: str, *, key: bytes) -> "Backbone":
+        """Returns the backbone with another graph, of the same photos.
+
+        Args:
+            graph: the bytes of a GraphDef.
+            output_name: of the tensor that it answers with, float32 [None, D].
+            key: what, with this backbone, decides what it answers.
+        """
+        samples = tried_out(parsed_graph(graph), self.input_name, output_name, self.image_size)
+        return replace(
+            self,
+            graph=graph,
+            output_name=output_name,
+            fingerprint=hashlib.sha256(self.fingerprint.encode() + b"\n" + key).hexdigest(),
+            sample_vectors=samples,
+        )
 
 
 def load_backbone(

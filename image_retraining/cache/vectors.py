@@ -27,6 +27,10 @@ from image_retraining.foundation.records import Floats
 
 FILE_NAME = "bottlenecks.sqlite3"
 
+# End of the precision of what is kept in float16: activations are many, and rounded they train as
+# well (measured: docs/training.md).
+IN_HALVES = ", kept as float16"
+
 _SECONDS_A_DAY = 86400
 
 
@@ -39,7 +43,7 @@ class Recipe:
         height: pixels.
         width: pixels.
         pixels: version of the pixel pipeline.
-        precision: of the computation, as "float32".
+        precision: of the computation, as "float32"; what is kept in halves, says so at its end.
         view: the distortion of the photo, '' for the photo itself.
     """
 
@@ -49,6 +53,11 @@ class Recipe:
     pixels: int
     precision: str = "float32"
     view: str = ""
+
+    @property
+    def number_type(self) -> str:
+        """In which numbers vectors are kept, little-endian, as NumPy names them."""
+        return "<f2" if self.precision.endswith(IN_HALVES) else "<f4"
 
 
 def imported_recipe(fingerprint: str, image_size: tuple[int, int]) -> Recipe:
@@ -108,7 +117,8 @@ class BottleneckCache:
                 if not _is_sound(recipe, digest, crc, stored, size):
                     damaged.append(digest)
                     continue
-                found[digest] = np.frombuffer(stored, "<f4").astype(np.float32, copy=False)
+                numbers = np.frombuffer(stored, recipe.number_type)
+                found[digest] = numbers.astype(np.float32, copy=False)
                 if used_day != today:
                     long_unused.append(digest)
             if long_unused:
@@ -126,7 +136,7 @@ class BottleneckCache:
             recipe_id = _recipe_id(database, recipe)
             rows = []
             for digest, vector in vectors.items():
-                stored = vector.astype("<f4").tobytes()
+                stored = vector.astype(recipe.number_type).tobytes()
                 crc = checksum(*astuple(recipe), digest, stored)
                 rows.append((recipe_id, digest, crc, stored, today))
             database.executemany(
@@ -150,10 +160,10 @@ class BottleneckCache:
             "SELECT path, bottlenecks.photo, vector FROM files JOIN bottlenecks "
             "ON bottlenecks.photo = files.photo WHERE recipe_id = ? ORDER BY random() LIMIT ?"
         )
-        number = self.number(recipe)
+        number, kind = self.number(recipe), recipe.number_type
         rows = self.file.read(lambda database: database.execute(query, [number, count]).fetchall())
         return {
-            os.fsdecode(path): (digest, np.frombuffer(vector, "<f4").astype(np.float32))
+            os.fsdecode(path): (digest, np.frombuffer(vector, kind).astype(np.float32))
             for path, digest, vector in rows
         }
 
@@ -223,7 +233,9 @@ def _stored(
 
 def _is_sound(recipe: Recipe, digest: object, crc: object, stored: object, size: int) -> bool:
     # In a damaged file a value may even be of another type.
-    if not (isinstance(digest, bytes) and isinstance(stored, bytes) and len(stored) == 4 * size):
+    if not (isinstance(digest, bytes) and isinstance(stored, bytes)):
+        return False
+    if len(stored) != size * np.dtype(recipe.number_type).itemsize:
         return False
     return checksum(*astuple(recipe), digest, stored) == crc
 

@@ -45,7 +45,8 @@ def extract(
         catalog: the photos.
         backbone: the module.
         cache: where vectors are looked up and stored.
-        engine: computes those that are not cached.
+        engine: computes those that are not cached; where it keeps them in halves, what is returned
+            has none.
         views: the distorted views that each training photo gets, and whether all are upright.
         fail_on_bad_image: stop at the first photo that cannot be read, instead of leaving it out.
 
@@ -58,21 +59,25 @@ def extract(
         backbone.feature_size,
         view_count=views.count,
         fail_on_bad_image=fail_on_bad_image,
+        holds_vectors=not engine.in_halves,
     )
     work = _Work(catalog, table, cache, backbone, engine, views)
+    what = "activations" if engine.in_halves else "bottlenecks"
     started = time.monotonic()
     try:
-        work.fill_table()
+        work.fill_table(what)
     except KeyboardInterrupt:
         notice(
-            "The bottlenecks of %d of %d %s are kept; the same command goes on from there.",
+            "The %s of %d of %d %s are kept; the same command goes on from there.",
+            what,
             table.done_count,
             len(table.positions),
             _unit(views),
         )
         raise
     notice(
-        "Bottlenecks of %d %s: %d computed, %d copies of others, %d from the cache, in %.1f s",
+        "%s of %d %s: %d computed, %d copies of others, %d from the cache, in %.1f s",
+        what.capitalize(),
         table.done_count,
         _unit(views),
         table.computed_count,
@@ -81,6 +86,13 @@ def extract(
         time.monotonic() - started,
     )
     return table.extraction()
+
+
+def recipe_of(backbone: Backbone, engine: EngineChoice) -> Recipe:
+    """Returns what decides the vectors of photos themselves."""
+    size, version = backbone.image_size, pixels.PIPELINE_VERSION
+    precision = engine.recipe_precision
+    return Recipe(backbone.fingerprint, *size, pixels=version, precision=precision)
 
 
 def _unit(views: Views) -> str:
@@ -103,14 +115,9 @@ class _Work:
         self._backbone = backbone
         self._engine = engine
         self._views = views
-        recipe = Recipe(
-            backbone.fingerprint,
-            *backbone.image_size,
-            pixels=pixels.PIPELINE_VERSION,
-            precision=engine.recipe_precision,
-        )
+        recipe = recipe_of(backbone, engine)
         imported = imported_recipe(backbone.fingerprint, backbone.image_size)
-        stand_in = imported if engine.precision == "float32" else None
+        stand_in = imported if engine.recipe_precision == "float32" else None
         anew = partial(
             computed_anew,
             image_size=backbone.image_size,
@@ -121,13 +128,13 @@ class _Work:
         self._cache = RowCache(cache, table, recipe, views=views, stand_in=stand_in, trust=trust)
         self._alone = computing_alone(cache.folder, catalog.image_dir, recipe)
 
-    def fill_table(self) -> None:
+    def fill_table(self, what: str) -> None:
         """Looks up all vectors; computes and stores what is missing, if no other run does."""
         self._cache.look_up()
         count = self._table.missing_count
         if not count:
             return
-        with Progress("Computing bottlenecks", count, unit=_unit(self._views)) as progress:
+        with Progress(f"Computing {what}", count, unit=_unit(self._views)) as progress:
             groups = self._groups(progress)
             for group in groups:
                 if self._must_compute(group):

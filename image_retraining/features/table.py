@@ -46,6 +46,7 @@ class FeatureTable:
         *,
         view_count: int = 0,
         fail_on_bad_image: bool,
+        holds_vectors: bool = True,
     ) -> None:
         """Begins with no vector.
 
@@ -54,7 +55,9 @@ class FeatureTable:
             feature_size: D.
             view_count: K, distorted views of each training photo.
             fail_on_bad_image: whether a photo that cannot be read is to raise.
+            holds_vectors: whether they are wanted here, or in the cache alone.
         """
+        self._holds_vectors = holds_vectors
         self.unreadable: dict[int, Unreadable] = {}
         self.doubtful: dict[int, Doubtful] = {}
         self.computed_count = self.copied_count = 0
@@ -79,7 +82,8 @@ class FeatureTable:
         in_memory = np.argsort(self._splits, kind="stable")
         self._places: Rows = np.arange(len(self.positions))
         self._places[in_memory] = np.arange(len(records))
-        self._vectors = np.empty([len(self.positions), feature_size], np.float32)
+        row_size = feature_size if holds_vectors else 0
+        self._vectors = np.empty([len(self.positions), row_size], np.float32)
         self._done = np.zeros([len(self.positions)], np.bool_)
         self._missing = np.ones([len(self.positions)], np.bool_)
         # (Digest, view's name) → the first row of it.
@@ -125,15 +129,17 @@ class FeatureTable:
             vectors: SHA-256 → float32 [D].
         """
         found = [row for row, digest in digests.items() if digest in vectors]
-        for row in found:
-            self._vectors[self._places[row]] = vectors[digests[row]]
+        if self._holds_vectors:
+            for row in found:
+                self._vectors[self._places[row]] = vectors[digests[row]]
         self._done[found] = True
         self._missing[found] = False
         return found
 
     def take_computed(self, rows: list[int], vectors: Floats) -> None:
         """Fills in some rows with float32 [n, D]."""
-        self._vectors[self._places[rows]] = vectors
+        if self._holds_vectors:
+            self._vectors[self._places[rows]] = vectors
         self._done[rows] = True
         self._missing[rows] = False
         self.computed_count += len(rows)
@@ -209,7 +215,7 @@ class FeatureTable:
             shape = [len(self._viewed), self._view_count]
             has_views = self._done[len(self._records) :].reshape(shape).all(axis=1)
             is_done[self._viewed] &= has_views
-            views = self._vectors[len(self._records) :].reshape([*shape, self.feature_size])
+            views = self._vectors[len(self._records) :].reshape([*shape, -1])
             kept = is_done[self._viewed]
             views = _only(views, np.flatnonzero(kept))
         sets = {

@@ -1,7 +1,6 @@
-"""State of the training ↔ one file, so that an interrupted training can go on.
+"""State of the training ↔ the arrays of a file, so that an interrupted training can go on.
 
-The file is NumPy's .npz format: `weights` and `bias` (float32), `step` (the steps done) and
-`inputs` (JSON: what the training learnt from, which must be equal to go on). With Adam there are
+They are `weights` and `bias` (float32) and `step` (the steps done). With Adam there are
 `mean_weights`, `mean_bias`, `square_weights` and `square_bias` (float32), its moments. With
 validation photos there are `best_weights` and `best_bias` (float32), the head chosen so far, and
 `best` (float64: after which step, its cross entropy, how many evaluations since).
@@ -9,29 +8,15 @@ validation photos there are `best_weights` and `best_bias` (float32), the head c
 
 import hashlib
 import json
-import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from absl import logging
 
-from image_retraining.foundation.errors import CheckpointError
-from image_retraining.foundation.files import replacing
-from image_retraining.foundation.places import is_null
 from image_retraining.foundation.records import FeatureSet, Head, TrainingState
-from image_retraining.foundation.text import shown
+from image_retraining.foundation.state_file import StateFile
 from image_retraining.head.best_head import HeadChoice
-
-# The input that is told apart: which classes there are.
-LABELS = "labels"
-
-_SECONDS_BETWEEN_SAVES = 10.0
-_NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +32,8 @@ class Checkpoint:
     choice: HeadChoice | None = None
 
 
-class CheckpointFile:
-    """Keeps the state of a training in a file: every few seconds, and when it is left."""
+class CheckpointFile(StateFile[Checkpoint]):
+    """Keeps the state of a training."""
 
     def __init__(self, path: str, inputs: Mapping[str, Any]) -> None:
         """Names the file.
@@ -57,72 +42,11 @@ class CheckpointFile:
             path: the file; replaced by the first `update`.
             inputs: what the training learns from, by name; JSON values.
         """
-        self._path = Path(path)
-        self._inputs = dict(inputs)
-        self._unsaved: Checkpoint | None = None
-        self._saved_at = time.monotonic()
+        super().__init__(path, inputs, arrays_of=_arrays, state_of=_checkpoint, done=_done)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        step = self._unsaved.state.step if self._unsaved else 0
-        self._save()
-        if kind is not None and issubclass(kind, KeyboardInterrupt) and step:
-            # Notebooks show warnings only.
-            logging.warning(
-                "The first %d steps are kept in %s; the same command with --resume goes on.",
-                step,
-                self._path,
-            )
-
-    def load(self) -> Checkpoint | None:
-        """Returns the state in the file, None when there is no such file.
-
-        Raises:
-            CheckpointError: the file is no checkpoint, or one of a training with other inputs.
-        """
-        if is_null(self._path):
-            return None
-        try:
-            # np.load leaves a file that it opened itself open when that is no archive.
-            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                checkpoint = _checkpoint(stored)
-                inputs = json.loads(str(stored["inputs"]))
-        except FileNotFoundError:
-            return None
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise CheckpointError(
-                f"--resume must find the state of a training. Got {self._path}, which is none "
-                f"({error}). Run without --resume to start anew."
-            ) from error
-        for name, now in self._inputs.items():
-            # Checkpoints of earlier versions have the digest alone.
-            then = inputs.get(name, now if name == LABELS else None)
-            if then != now:
-                raise CheckpointError(
-                    "--resume must be given the inputs of the interrupted run. "
-                    f"{_difference(name, then, now)} Run without --resume to start anew."
-                )
-        return checkpoint
-
-    def update(self, checkpoint: Checkpoint) -> None:
-        """Takes a newer state, to be written with the next save."""
-        self._unsaved = checkpoint
-        if time.monotonic() - self._saved_at >= _SECONDS_BETWEEN_SAVES:
-            self._save()
-
-    def _save(self) -> None:
-        if self._unsaved is None:
-            return
-        with replacing(self._path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **_arrays(self._unsaved), inputs=np.str_(json.dumps(self._inputs)))
-        self._saved_at = time.monotonic()
+def _done(checkpoint: Checkpoint) -> str:
+    return f"The first {checkpoint.state.step} steps" if checkpoint.state.step else ""
 
 
 def _arrays(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -152,23 +76,6 @@ def _checkpoint(stored: Any) -> Checkpoint:
         step, cross_entropy, waited = stored["best"].tolist()
         choice = HeadChoice(head("best_"), int(step), cross_entropy, int(waited))
     return Checkpoint(TrainingState(head(""), int(stored["step"]), moments), choice)
-
-
-def _difference(name: str, then: Any, now: Any) -> str:
-    """Returns in a sentence what has become of an input."""
-    if name != LABELS:
-        return f"{name} was {then}, and is {now}."
-    changes = {
-        "new": [label for label in now if label not in then],
-        "missing": [label for label in then if label not in now],
-    }
-    said = [f"{what}: {_some_of(labels)}" for what, labels in changes.items() if labels]
-    return f"Its classes were others ({'; '.join(said) or 'in another order'})."
-
-
-def _some_of(labels: Sequence[str]) -> str:
-    more = [f"and {len(labels) - _NAMED_AT_MOST} more"] if len(labels) > _NAMED_AT_MOST else []
-    return ", ".join([*map(shown, labels[:_NAMED_AT_MOST]), *more])
 
 
 def photos_digest(labels: Sequence[str], *sets: FeatureSet) -> str:

@@ -6,9 +6,12 @@ itself. Changing how it is drawn gives cached views that no longer are what they
 """
 
 import hashlib
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
+
+_FLIP = "flip_left_right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,48 @@ class Distortion:
         random_crop: margin to crop from, percent of the size.
         random_scale: largest enlargement, percent.
         random_brightness: largest change of brightness, percent, at most 100.
+        random_rotation: largest turn to either side, degrees, at most 180.
+        random_shift: largest way in each direction, percent of the size, at most 100.
+        random_shear: largest angle by which upright lines lean, degrees, at most 60.
+        random_contrast: largest change of contrast, percent, at most 100.
+        random_saturation: largest change of saturation, percent, at most 100.
     """
 
     flip_left_right: bool = False
     random_crop: int = 0
     random_scale: int = 0
     random_brightness: int = 0
+    random_rotation: int = 0
+    random_shift: int = 0
+    random_shear: int = 0
+    random_contrast: int = 0
+    random_saturation: int = 0
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """Those that are a number and not 0, by name, in the order of the fields."""
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in found.items() if name != _FLIP and value}
+
+
+# Sets of distortions that go well together, by name; measured (docs/training.md).
+NO_SET = "none"
+SETS = {
+    "light": Distortion(
+        flip_left_right=True, random_crop=10, random_brightness=10, random_rotation=5
+    ),
+    "strong": Distortion(
+        flip_left_right=True,
+        random_crop=20,
+        random_scale=20,
+        random_brightness=25,
+        random_rotation=15,
+        random_shift=5,
+        random_shear=5,
+        random_contrast=25,
+        random_saturation=25,
+    ),
+}
 
 
 class Variation(NamedTuple):
@@ -37,6 +76,12 @@ class Variation(NamedTuple):
         left: the same from left to right.
         mirrored: 1 if it is mirrored left to right, else 0.
         brightness: what it is multiplied by, 0 to 2.
+        turn: clockwise, radians.
+        down: how far it is moved, as a share of its height.
+        right: likewise of its width.
+        shear: tangent of the angle by which upright lines lean.
+        contrast: what is left of the difference from the mean of its colour, 0 to 2.
+        saturation: what is left of the difference from its grey, 0 to 2.
     """
 
     enlargement: float = 1.0
@@ -44,6 +89,12 @@ class Variation(NamedTuple):
     left: float = 0.0
     mirrored: float = 0.0
     brightness: float = 1.0
+    turn: float = 0.0
+    down: float = 0.0
+    right: float = 0.0
+    shear: float = 0.0
+    contrast: float = 1.0
+    saturation: float = 1.0
 
 
 # The photo itself, and its mirror image.
@@ -84,13 +135,8 @@ class Views:
 
     def _drawn_from(self, number: int) -> str:
         """Returns what, with the photo, decides what is drawn for a view."""
-        amounts = {
-            "random_crop": self.distortion.random_crop,
-            "random_scale": self.distortion.random_scale,
-            "random_brightness": self.distortion.random_brightness,
-        }
-        parts = ["flip_left_right"] * self.distortion.flip_left_right
-        parts += [f"{name}={amount}" for name, amount in amounts.items() if amount]
+        parts = [_FLIP] * self.distortion.flip_left_right
+        parts += [f"{name}={amount}" for name, amount in self.distortion.amounts.items()]
         return " ".join([*parts, f"seed={self.seed}", f"view={number}"])
 
     def variation(self, number: int, digest: bytes) -> Variation:
@@ -106,9 +152,11 @@ NO_VIEWS = Views()
 def _drawn(distortion: Distortion, key: bytes) -> Variation:
     """Returns a random variation; equal keys give equal ones.
 
-    The distributions are those of TensorFlow Hub's image_retraining example.
+    The distributions of the first five are those of TensorFlow Hub's image_retraining example; the
+    others are even around no change.
     """
-    scale, top, left, side, brightness = _uniform(key)
+    scale, top, left, side, brightness, *others = _uniform(key)
+    turn, down, right, shear, contrast, saturation = (2 * one - 1 for one in others)
     margin = 1 + distortion.random_crop / 100
     strength = distortion.random_brightness / 100
     enlargement = margin * (1 + scale * distortion.random_scale / 100)
@@ -120,11 +168,19 @@ def _drawn(distortion: Distortion, key: bytes) -> Variation:
         left=0.0 if is_whole else left,
         mirrored=float(distortion.flip_left_right and side < 0.5),
         brightness=1 - strength + 2 * strength * brightness,
+        turn=turn * math.radians(distortion.random_rotation),
+        down=down * distortion.random_shift / 100,
+        right=right * distortion.random_shift / 100,
+        shear=math.tan(shear * math.radians(distortion.random_shear)),
+        contrast=1 + contrast * distortion.random_contrast / 100,
+        saturation=1 + saturation * distortion.random_saturation / 100,
     )
 
 
 def _uniform(key: bytes) -> Iterator[float]:
-    """Yields five numbers from 0 to below 1, in steps of 2^-53."""
-    digest = hashlib.sha512(key).digest()
-    for start in range(0, 40, 8):
-        yield (int.from_bytes(digest[start : start + 8], "little") >> 11) * 2.0**-53
+    """Yields eleven numbers from 0 to below 1, in steps of 2^-53."""
+    # Five of the first, which were all once, and six of the next.
+    for digest, count in ((hashlib.sha512(key), 5), (hashlib.sha512(key + b" more"), 6)):
+        contents = digest.digest()
+        for start in range(0, 8 * count, 8):
+            yield (int.from_bytes(contents[start : start + 8], "little") >> 11) * 2.0**-53

@@ -18,6 +18,7 @@ from image_retraining.photos.decoder_warnings import listened
 from image_retraining.photos.decoding_room import check_room_for
 from image_retraining.photos.distortions import PLAIN, Variation
 from image_retraining.photos.turning import MIRRORED, TRANSPOSED, UPSIDE_DOWN
+from image_retraining.photos.varying import coloured, moved
 
 PIPELINE_VERSION = 1
 
@@ -54,13 +55,14 @@ def variations(contents: Any, image_size: tuple[int, int], rows: Any, orientatio
     """Returns float32 [n, H, W, 3], RGB, from 0 up: variations of a photo, decoded once.
 
     The photo is resized to a multiple of the wanted size, cropped, mirrored, and multiplied by a
-    brightness, without clipping: the maths of TensorFlow Hub's image_retraining example. What
-    `PLAIN` gives is what `pixels` gives, bit for bit.
+    brightness, without clipping: the maths of TensorFlow Hub's image_retraining example. Then it is
+    sheared, turned and moved, and its contrast and saturation are changed. What `PLAIN` gives is
+    what `pixels` gives, bit for bit.
 
     Args:
         contents: string scalar, as for `pixels`.
         image_size: (H, W).
-        rows: float32 [n, 5], fields of Variations.
+        rows: float32 [n, 11], fields of Variations.
         orientation: as for `pixels`.
     """
     image = _decode(contents, orientation)
@@ -77,7 +79,7 @@ def variations(contents: Any, image_size: tuple[int, int], rows: Any, orientatio
 
 def _varied(image: Any, image_size: tuple[int, int], row: Any) -> Any:
     """Returns float32 [H, W, 3]: float32 [h, w, 3] as the fields of a Variation say."""
-    enlargement, top, left, mirrored, brightness = tf.unstack(row, len(Variation._fields))
+    enlargement, top, left, mirrored, brightness, *others = tf.unstack(row, len(Variation._fields))
     large_size = tf.cast(enlargement * tf.constant(image_size, tf.float32), tf.int32)
     large = _resize(image, large_size)
     room = large_size - tf.constant(image_size)
@@ -86,7 +88,12 @@ def _varied(image: Any, image_size: tuple[int, int], row: Any) -> Any:
         tf.cast(tf.stack([top, left]) * tf.cast(room + 1, tf.float32), tf.int32), room
     )
     crop = tf.slice(large, [offset[0], offset[1], 0], [*image_size, _RGB])
-    return tf.cond(mirrored > 0, lambda: crop[:, ::-1], lambda: crop) * brightness
+    bright = tf.cond(mirrored > 0, lambda: crop[:, ::-1], lambda: crop) * brightness
+    # What is new changes no bit of what was before.
+    is_as_before = tf.reduce_all(tf.equal(others, PLAIN[-len(others) :]))
+    return tf.cond(
+        is_as_before, lambda: bright, lambda: coloured(moved(bright, *others[:4]), *others[4:])
+    )
 
 
 def of_array(photo: Any, image_size: tuple[int, int]) -> Any:

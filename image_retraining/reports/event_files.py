@@ -25,11 +25,13 @@ FILE_MARK = ".retrain"
 # The one file whose name TensorBoard decides, and its first line where it is this tool's.
 PROJECTOR_CONFIG, CONFIG_MARK = "projector_config.pbtxt", "# Written by retrain.py."
 # Folders of TensorBoard's runs: the steps of a training, what its head does on test photos, what
-# heads like it do on all; what came of it all, the photos, and what the network's layers look at.
+# heads like it do on all; what came of it all, the photos, what the network's layers look at, and
+# the epochs of its fine-tuning.
 TRAINING_RUN, VALIDATION_RUN, TEST_RUN, CROSS_VALIDATION_RUN, *_ = RUNS = (
     *("train", "validation", "test", "cross_validation", "outcome", "photos", "activations"),
+    "fine_tuning",
 )
-OUTCOME_RUN, PHOTOS_RUN, ACTIVATIONS_RUN = RUNS[4:]
+OUTCOME_RUN, PHOTOS_RUN, ACTIVATIONS_RUN, FINE_TUNING_RUN = RUNS[4:]
 _FORMAT = "brain.Event:2"
 # TensorBoard reads the files of a run in the order of their names: time, and then this.
 _numbers = itertools.count()

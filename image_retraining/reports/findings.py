@@ -24,6 +24,7 @@ from image_retraining.foundation.records import (
     Unreadable,
 )
 from image_retraining.head.best_head import HeadChoice
+from image_retraining.reports.tuning_findings import Tuned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +226,8 @@ class Ended:
         backbone: the module that looked at them, frozen.
         extraction: their feature vectors.
         copies: which of them are one and the same.
-        trained: what the training ended with.
+        trained: what the training of the head ended with.
+        tuned: what the fine-tuning came to; None unless that was asked for.
         calibrated: how sure that may be.
         cross_validated: how heads like it do on all photos; None unless that was worked out.
         learning_curve: how they grow with the photos; None unless it was asked for.
@@ -247,6 +249,7 @@ class Ended:
     extraction: Extraction
     copies: Copies
     trained: Trained
+    tuned: Tuned | None
     calibrated: Calibrated
     cross_validated: CrossValidated | None
     learning_curve: LearningCurve | None

@@ -17,6 +17,7 @@ from image_retraining.reports import (
     outcome_board,
     photos_board,
     pr_curves_board,
+    tuning_board,
 )
 from image_retraining.reports.activations import Activations
 from image_retraining.reports.event_files import CROSS_VALIDATION_RUN
@@ -32,6 +33,7 @@ from image_retraining.reports.html.choice import Illustrated
 from image_retraining.reports.outcome_board import Asked
 from image_retraining.reports.photo_points import PhotoPoints
 from image_retraining.reports.training_board import TensorBoardWriter
+from image_retraining.reports.tuning_findings import Tuned
 
 
 class TensorBoard:
@@ -102,6 +104,10 @@ class TensorBoard:
     def _(self, finding: Trained) -> None:
         self._step = finding.last_step
         self._end_training()
+
+    @_write.register
+    def _(self, finding: Tuned) -> None:
+        tuning_board.write_to_tensorboard(self._summaries_dir, finding)
 
     @_write.register
     def _(self, finding: Calibrated) -> None:

@@ -23,6 +23,8 @@ from image_retraining.reports.findings import (
 from image_retraining.reports.label_next_lines import label_next_lines
 from image_retraining.reports.odd_photos import wrong_labels_lines
 from image_retraining.reports.reporter import StageEnded
+from image_retraining.reports.tuning_findings import Tuned
+from image_retraining.reports.tuning_lines import tuned_lines
 
 # What goes on when a stage has ended, where no bar tells it.
 _NEXT = {
@@ -31,7 +33,7 @@ _NEXT = {
     "backbone": "Looking for vectors in the cache",
     "extraction": "Looking for copies",
     "copies": "Beginning the training",
-    "trained": "Judging by photos that it has not learnt from",
+    "tuned": "Judging by photos that it has not learnt from",
     "judged": "Writing the graph, and asking it as it lies on disk",
     "exports": "Making the report",
 }
@@ -86,6 +88,10 @@ class Terminal:
     @tell.register
     def _(self, finding: Comparison) -> None:
         self._say(*comparison_lines(finding, width=self._screen.width))
+
+    @tell.register
+    def _(self, finding: Tuned) -> None:
+        self._say(*tuned_lines(finding))
 
     @tell.register
     def _(self, finding: CrossValidated) -> None:

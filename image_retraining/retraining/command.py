@@ -1,5 +1,6 @@
 """The command that trains: its settings come from the command line, its result is a status."""
 
+import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 from image_retraining.cache.upkeep import care
 from image_retraining.foundation.command_line import run_script
 from image_retraining.foundation.screen import Screen, on_screen
-from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.config import LIST, RetrainConfig
 
 if TYPE_CHECKING:
     from image_retraining.reports.reporter import Reporter
@@ -57,6 +58,9 @@ def run(config: RetrainConfig, *, label_image: str = "label-image") -> int:
     from image_retraining.retraining import story  # noqa: PLC0415
 
     with on_screen(whole_log=config.logging_verbosity == "DEBUG") as screen:
+        if config.fine_tune == LIST:
+            sys.stdout.write(story.cuts(config))
+            return 0
         also = list(_for_people(config, screen)) if screen else []
         if config.compare_only:
             story.compare(config, also=also)

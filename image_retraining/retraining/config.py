@@ -3,7 +3,7 @@
 The script makes one flag of each field marked with `setting`; nothing else repeats a default.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,12 +17,16 @@ from image_retraining.foundation.settings import (
     setting,
     settings_of,
 )
-from image_retraining.photos.distortions import Distortion, Views
+from image_retraining.photos.distortions import NO_SET, SETS, Distortion, Views
 from image_retraining.photos.preparation import APPLY, EXIF_CHOICES
 from image_retraining.retraining.rules import check
 
 # Where finished classifiers are to be written, a flag a format.
 EXPORT_FLAGS = ("output_graph", "tflite_output_file", "saved_model_dir", "onnx_output_file")
+# Of --fine_tune: shows where it can be done, and ends.
+LIST = "list"
+# Of the checkpoint of the head → that of the fine-tuning.
+FINE_TUNE_ENDING = ".fine_tune"
 VERBOSITIES = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
@@ -255,11 +259,60 @@ class RetrainConfig:
     random_brightness: int = setting(
         0, "How much, in percent, to brighten or darken at random.", group="Distortions"
     )
-
+    random_rotation: int = setting(
+        0, "How far, in degrees, to turn to either side at random.", group="Distortions"
+    )
+    random_shift: int = setting(
+        0, "How far, in percent of the size, to move at random.", group="Distortions"
+    )
+    random_shear: int = setting(
+        0, "How far, in degrees, upright lines are to lean at random.", group="Distortions"
+    )
+    random_contrast: int = setting(
+        0, "How much, in percent, to change the contrast at random.", group="Distortions"
+    )
+    random_saturation: int = setting(
+        0, "How much, in percent, to change the saturation at random.", group="Distortions"
+    )
+    augment: str = setting(
+        NO_SET,
+        "A good set of distortions, light or strong; each that is given as well goes before it.",
+        group="Distortions",
+        choices=(NO_SET, *SETS),
+    )
     distortion_views: int = setting(
         8,
         "Distorted views of each training photo, computed once and cached.",
         group="Distortions",
+    )
+
+    fine_tune: str = setting(
+        "",
+        "Train the network's upper layers too, for photos unlike those it knows: auto; the share "
+        "of its nodes that stay as they are, 0 to below 1; the name of the tensor above which to "
+        "train; all, from the photos on; or list, which shows such tensors and ends. Empty trains "
+        "the softmax layer alone.",
+        group="Fine-tuning",
+    )
+    fine_tune_epochs: int = setting(
+        20, "How often each photo is learnt from, at most.", group="Fine-tuning"
+    )
+    fine_tune_learning_rate: float = setting(
+        1e-4, "Highest learning rate of Adam, which decays to 0.", group="Fine-tuning"
+    )
+    fine_tune_weight_decay: float = setting(
+        0.01,
+        "How strongly weights are drawn back to where they started, times the rate.",
+        group="Fine-tuning",
+    )
+    fine_tune_batch_size: int = setting(8, "Photos a training step.", group="Fine-tuning")
+    fine_tune_patience: int = setting(
+        8, "Stop after so many epochs without a better network; 0 never does.", group="Fine-tuning"
+    )
+    fine_tune_max_gb: float = setting(
+        10.0,
+        "Most that activations may take of the disk, in GB of 10^9 bytes.",
+        group="Fine-tuning",
     )
 
     output_dir: str = setting(
@@ -474,7 +527,7 @@ class RetrainConfig:
         names = (
             *("saved_model_dir", "onnx_output_file", "metrics_file", "label_issues_file"),
             *("label_next", "learning_curve", "print_misclassified_test_images"),
-            "summarize_activations",
+            *("summarize_activations", "fine_tune"),
         )
         is_float = self.tflite_output_file and self.tflite_quantize != "int8"
         return (
@@ -490,12 +543,16 @@ class RetrainConfig:
     @property
     def distortion(self) -> Distortion:
         """How training photos are to be distorted."""
-        return Distortion(
-            flip_left_right=self.flip_left_right,
-            random_crop=self.random_crop,
-            random_scale=self.random_scale,
-            random_brightness=self.random_brightness,
-        )
+        found = SETS.get(self.augment, Distortion())
+        names = {one.name for one in fields(found)}
+        # Who calls this from Python may name none.
+        default = {one.name: one.default for one in fields(self)}
+        given = {
+            name: getattr(self, name)
+            for name in names
+            if name in self.named or getattr(self, name) != default[name]
+        }
+        return replace(found, **given)
 
     @property
     def distorts(self) -> bool:

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from image_retraining.retraining.config import RetrainConfig
 
 
+# Distortions of which more makes no sense, in percent and degrees.
+_MOST = {
+    "random_brightness": 100,
+    "random_rotation": 180,
+    "random_shift": 100,
+    "random_shear": 60,
+    "random_contrast": 100,
+    "random_saturation": 100,
+}
+
+
 def check(config: RetrainConfig) -> None:
     """Checks all settings.
 
@@ -34,7 +45,7 @@ def check(config: RetrainConfig) -> None:
     check_at_least(config, 1, "how_many_training_steps", "train_batch_size")
     check_at_least(config, 1, "eval_step_interval")
     check_at_least(config, 0, "early_stopping_patience")
-    check_at_least(config, 0, "random_crop", "random_scale", "random_brightness")
+    check_at_least(config, 0, "random_crop", "random_scale")
     check_at_least(config, 0, "intermediate_store_frequency", "verify_images", "seed")
     for name in ("validation_batch_size", "test_batch_size"):
         require(
@@ -48,12 +59,11 @@ def check(config: RetrainConfig) -> None:
         "--learning_rate must be a number above 0",
         config.learning_rate,
     )
-    require(
-        config.random_brightness <= 100,
-        "--random_brightness must be from 0 to 100",
-        config.random_brightness,
-    )
+    for name, most in _MOST.items():
+        value = getattr(config, name)
+        require(0 <= value <= most, f"--{name} must be from 0 to {most}", value)
     _check_training(config)
+    _check_fine_tuning(config)
     _check_judging(config)
     require(
         re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", config.final_tensor_name) is not None,
@@ -135,6 +145,16 @@ def _check_judging(config: RetrainConfig) -> None:
     )
     if config.metrics_file:
         check_metrics_file(config.metrics_file)
+
+
+def _check_fine_tuning(config: RetrainConfig) -> None:
+    check_at_least(config, 1, "fine_tune_epochs", "fine_tune_batch_size")
+    check_at_least(config, 0, "fine_tune_patience")
+    for name in ("fine_tune_learning_rate", "fine_tune_max_gb"):
+        value = getattr(config, name)
+        require(0 < value < float("inf"), f"--{name} must be a number above 0", value)
+    decay = config.fine_tune_weight_decay
+    require(0 <= decay <= 1, "--fine_tune_weight_decay must be from 0 to 1", decay)
 
 
 def _check_training(config: RetrainConfig) -> None:

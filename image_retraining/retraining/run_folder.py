@@ -16,7 +16,7 @@ from image_retraining.foundation.files import clear_left
 from image_retraining.foundation.lock import lock
 from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.settings import check_writable_folder, require
-from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.config import FINE_TUNE_ENDING, RetrainConfig
 
 # Setting of a result → its name in the folder; '' of what is written only if it is named.
 NAMES = {
@@ -243,6 +243,8 @@ def derived(config: RetrainConfig) -> dict[str, str]:
         "what tells unknown photos": unknown_path(config.output_graph),
         "the log of the run": log_path(config),
     }
+    if config.fine_tune:
+        places["the state of the fine-tuning"] = f"{config.checkpoint_path}{FINE_TUNE_ENDING}"
     if config.output_dir:
         places["the settings file of the run"] = settings_path(config)
         places["the lock of the run"] = os.path.join(config.output_dir, _LOCK)

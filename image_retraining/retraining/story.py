@@ -27,11 +27,7 @@ from image_retraining.foundation.settings import part_of
 from image_retraining.head.class_weights import check_class_weights
 from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
-from image_retraining.reports.findings import (
-    Ended,
-    Exported,
-    Proven,
-)
+from image_retraining.reports.findings import Ended, Exported, Proven
 from image_retraining.reports.odd_photos import left_out_lines, warn_of_photos
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.retraining import advising, cross_validating, ranking, run_folder
@@ -74,6 +70,21 @@ def compare(config: RetrainConfig, *, also: Sequence[Reporter] = ()) -> Comparis
     return found
 
 
+def cuts(config: RetrainConfig) -> str:
+    """Returns a table of where --fine_tune can cut the module; trains nothing.
+
+    Args:
+        config: the settings.
+    """
+    check_handle(config.tfhub_module)
+    with open_cache(config.bottleneck_dir) as cache:
+        _start_tensorflow(config)
+        from image_retraining.retraining import extracting, fine_tuning  # noqa: PLC0415
+
+        backbone = extracting.load(cache, part_of(config, extracting.ModuleSettings))
+        return fine_tuning.places(backbone)
+
+
 @contextlib.contextmanager
 def _telling(
     config: RetrainConfig, also: Sequence[Reporter]
@@ -112,46 +123,84 @@ def _told(
 ) -> Ended:
     """Returns what came of all stages, each of which is told."""
     stages = Stages(tell)
-    left_over, may_replace = run_folder.left_over(config), run_folder.may_replace(config)
     catalog = stages.done("catalog", _photos(config))
     waiting = ranking.find(config.label_next, config.image_dir)
     with open_cache(config.bottleneck_dir) as cache:
         _start_tensorflow(config)
         stages.done("start", None)
-        from image_retraining.retraining import evaluating, exporting, looking, training  # noqa: PLC0415
+        from image_retraining.retraining import exporting, looking  # noqa: PLC0415
 
-        wishes = replace(part_of(config, exporting.ExportSettings), overwrite=may_replace)
+        wishes = part_of(config, exporting.ExportSettings)
+        wishes = replace(wishes, overwrite=run_folder.may_replace(config))
         exporting.check(wishes)
         config = _compared(config, catalog, cache, stages)
         seen = looking.look(config, catalog, waiting, cache, stages)
-    labels, backbone, wanted = seen.catalog.labels, seen.backbone, partial(part_of, config)
+    return _learnt(config, seen, wishes, label_image, stages, results)
+
+
+def _learnt(
+    config: RetrainConfig,
+    seen: Any,
+    wishes: Any,
+    label_image: str,
+    stages: Stages,
+    results: contextlib.ExitStack,
+) -> Ended:
+    """Returns what came of the stages from the training on, by what is seen of the photos."""
+    from image_retraining.retraining import (  # noqa: PLC0415 - as above
+        cut_examples,
+        evaluating,
+        exporting,
+        fine_tuning,
+        training,
+    )
+
+    left_over = run_folder.left_over(config)
+    labels, wanted = seen.catalog.labels, partial(part_of, config)
     judging, task = wanted(evaluating.JudgingSettings), wanted(training.TrainingSettings)
     sets = evaluating.without_copies(seen.extraction.sets, seen.copies)
     crossing = wanted(cross_validating.CrossValidationSettings)
     pool = cross_validating.pool(sets, labels, crossing)
-    trained = stages.done("trained", training.fit(sets, labels, backbone, task, tell))
-    calibrated = evaluating.look_how_sure(trained.head, sets, judging)
+    trained = stages.done("trained", training.fit(sets, labels, seen.backbone, task, stages.tell))
+    alone = cut_examples.Classifier(seen.catalog, seen.backbone, sets, trained.head)
+    best = fine_tuning.better(config, alone, stages)
+    calibrated = evaluating.look_how_sure(best.head, best.sets, judging)
     head = stages.done("calibrated", calibrated).head
     by_all = cross_validating.judge_by_all(pool, sets, labels, crossing)
     stages.done("cross_validated", by_all)
     curve = cross_validating.learn_from_fewer(pool, labels, by_all, crossing)
     stages.done("learning_curve", curve)
-    judged = stages.done("judged", evaluating.judge(head, sets, labels, judging))
+    judged = stages.done("judged", evaluating.judge(head, best.sets, labels, judging))
     wrong = evaluating.look_at_labels(sets, labels, judging, seen.others)
     stages.done("wrong_labels", wrong)
-    stages.done("label_next", ranking.rank(seen.unlabelled, head, sets, labels))
+    asked = head if best is alone else alone.head
+    stages.done("label_next", ranking.rank(seen.unlabelled, asked, sets, labels))
     found = partial(advising.advise, pool, copies=seen.copies, crossed=by_all, curve=curve)
     raise_if_interrupted()
-    facts = exporting.facts(seen.catalog, backbone, judged, calibrated, wishes)
-    proven = exporting.export(calibrated, backbone, sets, facts, wishes, results)
-    _place(results, stages.done("exports", proven), tell)
+    facts = exporting.facts(seen.catalog, best.backbone, judged, calibrated, wishes)
+    proven = exporting.export(calibrated, best.backbone, best.sets, facts, wishes, results)
+    _place(results, stages.done("exports", proven), stages.tell)
     stages.done("advised", found(judged=judged, wrong=wrong))
     known = (judged, wrong, seen.copies, by_all)
-    _illustrate(config, stages, backbone, head, sets, known)
-    validated = (sets[Split.VALIDATION].paths, calibrated.evaluation)
-    photo = _example([(judged.paths, judged.evaluation), validated])
+    _illustrate(config, stages, best.backbone, head, best.sets, known)
+    return _ended(config, stages, best, (judged, calibrated), label_image, left_over)
+
+
+def _ended(
+    config: RetrainConfig,
+    stages: Stages,
+    best: Any,
+    judged: tuple[Any, Any],
+    label_image: str,
+    left_over: tuple[str, ...],
+) -> Ended:
+    """Returns what came of all stages, which is told, with the command that tries it out."""
+    tested, calibrated = judged
+    validated = (best.sets[Split.VALIDATION].paths, calibrated.evaluation)
+    photo = _example([(tested.paths, tested.evaluation), validated])
     example = (*label_image.split(), *run_folder.graph_to_name(config), f"--image={photo}")
-    return tell(stages.told(example=example, left_over=left_over, **_of_settings(config, backbone)))
+    more = _of_settings(config, best)
+    return stages.tell(stages.told(example=example, left_over=left_over, **more))
 
 
 def _illustrate(
@@ -174,9 +223,9 @@ def _illustrate(
         stages.done("activations", seen)
 
 
-def _of_settings(config: RetrainConfig, backbone: Any) -> dict[str, str]:
+def _of_settings(config: RetrainConfig, best: Any) -> dict[str, str]:
     """Returns what Ended says of the settings."""
-    is_asked_for = backbone.handle == config.tfhub_module
+    is_asked_for = best.backbone.handle == config.tfhub_module
     return {
         "summaries_dir": config.summaries_dir,
         "stands_in_for": "" if is_asked_for else config.tfhub_module,

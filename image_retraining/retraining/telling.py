@@ -19,6 +19,7 @@ from image_retraining.reports.reporter import Reporter, Reporters, StageEnded
 from image_retraining.reports.run_log import RunLog
 from image_retraining.reports.settings_file import SettingsFile, versions
 from image_retraining.reports.tensorboard import TensorBoard
+from image_retraining.reports.tuning_log import TuningLog
 from image_retraining.retraining import run_folder
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.shaping import shaping
@@ -42,6 +43,8 @@ def reporters(
         yield HtmlReport(config.report_file, named, versions())
     yield from also
     yield Log(expects_metrics=bool(config.metrics_file), max_accuracy_drop=config.max_accuracy_drop)
+    if config.fine_tune:
+        yield TuningLog()
     name = config.output_dir or config.summaries_dir
     asked = Asked(name=name, named=named, shaping=shaping(config))
     yield TensorBoard(config.summaries_dir, asked)
@@ -82,7 +85,7 @@ class Stages:
     """Has told what each stage found, and takes its time."""
 
     def __init__(self, tell: Reporters) -> None:
-        self._tell = tell
+        self.tell = tell
         self._found: dict[str, Any] = {}
         self._seconds: dict[str, float] = {}
         self._last = time.monotonic()
@@ -92,14 +95,18 @@ class Stages:
         now = time.monotonic()
         self._seconds[stage], self._last = now - self._last, now
         self._found[stage] = finding
-        self._tell(finding)
-        self._tell(StageEnded(stage, finding, self._seconds[stage]))
+        self.tell(finding)
+        self.tell(StageEnded(stage, finding, self._seconds[stage]))
         return finding
+
+    def change(self, **found: Any) -> None:
+        """Takes what stages found as it has become since."""
+        self._found |= found
 
     def mend(self, *, catalog: Catalog, extraction: Extraction) -> None:
         """Takes what the first stages found as it is known now, and has the photos told again."""
         self._found |= {"catalog": catalog, "extraction": extraction}
-        self._tell(catalog)
+        self.tell(catalog)
 
     def told(self, **more: Any) -> Ended:
         """Returns all of it: the stages are called as the fields of Ended."""

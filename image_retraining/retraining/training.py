@@ -20,9 +20,10 @@ from image_retraining.foundation.records import (
     TrainingReport,
     TrainingState,
 )
+from image_retraining.foundation.state_file import LABELS
 from image_retraining.head import descent
 from image_retraining.head.best_head import HeadChoice, chosen
-from image_retraining.head.checkpoint import LABELS, Checkpoint, CheckpointFile, photos_digest
+from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
 from image_retraining.head.class_weights import BALANCED, class_weights
 from image_retraining.head.regularization_path import STRENGTHS, regularization_path
 from image_retraining.photos.distortions import Distortion

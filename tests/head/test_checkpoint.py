@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from image_retraining.foundation import state_file
 from image_retraining.foundation.errors import CheckpointError, OutputError
 from image_retraining.foundation.records import FeatureSet, Head, TrainingState
-from image_retraining.head import checkpoint
 from image_retraining.head.best_head import HeadChoice
 from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
 
@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The clock of the checkpoint file, in seconds."""
     clock = SimpleNamespace(now=500.0)
     clocks = {**vars(time), "monotonic": lambda: clock.now}
-    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(state_file, "time", SimpleNamespace(**clocks))
     return clock
 
 

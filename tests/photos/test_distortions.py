@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from image_retraining.photos.distortions import NO_VIEWS, PLAIN, Distortion, Variation, Views
+from image_retraining.photos.distortions import NO_VIEWS, PLAIN, SETS, Distortion, Variation, Views
 
 ALL = Distortion(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
 PHOTO = hashlib.sha256(b"a photo").digest()
@@ -23,7 +23,45 @@ def test_a_variation_follows_from_the_photo_and_the_name(photo: bytes) -> None:
     name = b"flip_left_right random_crop=20 random_scale=30 random_brightness=40 seed=7 view=2"
     scale, top, left, side, brightness = numbers(photo + name)
     expected = [1.2 * (1 + 0.3 * scale), top, left, float(side < 0.5), 0.6 + 0.8 * brightness]
-    assert list(Views(ALL, 3, 7).variation(2, photo)) == pytest.approx(expected, abs=1e-15)
+    varied = Views(ALL, 3, 7).variation(2, photo)
+    assert list(varied[:5]) == pytest.approx(expected, abs=1e-15)
+    # Cached views of before stay what they are.
+    assert varied[5:] == PLAIN[5:]
+
+
+def test_later_distortions_follow_from_numbers_of_their_own() -> None:
+    later = Distortion(
+        random_rotation=30,
+        random_shift=20,
+        random_shear=45,
+        random_contrast=50,
+        random_saturation=60,
+    )
+    name = (
+        b"random_rotation=30 random_shift=20 random_shear=45 random_contrast=50 "
+        b"random_saturation=60 seed=0 view=1"
+    )
+    words = np.frombuffer(hashlib.sha512(PHOTO + name + b" more").digest()[:48], "<u8")
+    drawn = [2 * float(np.ldexp(float(word >> np.uint64(11)), -53)) - 1 for word in words]
+    turn, down, right, shear, contrast, saturation = drawn
+    views = Views(later, 1)
+    assert views.name(1, PHOTO).encode() == name
+    varied = views.variation(1, PHOTO)
+    assert varied[:5] == PLAIN[:5]
+    expected = [np.deg2rad(30) * turn, 0.2 * down, 0.2 * right, np.tan(np.deg2rad(45) * shear)]
+    expected += [1 + 0.5 * contrast, 1 + 0.6 * saturation]
+    assert list(varied[5:]) == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_sets_vary_all_that_they_name(name: str) -> None:
+    views = Views(SETS[name], 50)
+    varied = np.array([views.variation(number, PHOTO) for number in range(1, 51)])
+    moves = {"random_rotation": 5, "random_shift": 6, "random_shear": 8}
+    colours = {"random_brightness": 4, "random_contrast": 9, "random_saturation": 10}
+    for amount, column in {**moves, **colours}.items():
+        is_varied = len(set(varied[:, column].tolist())) > 1
+        assert is_varied == (amount in SETS[name].amounts)
 
 
 def test_no_distortion_leaves_the_photo() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import encoded
-from PIL import Image
+from PIL import Image, ImageEnhance
+from scipy.ndimage import affine_transform
 
 from image_retraining.photos import pixels as images
 from image_retraining.photos import reading
@@ -387,3 +388,73 @@ def test_the_distortions_are_drawn_apart_from_each_other() -> None:
     correlations = np.corrcoef(draws, rowvar=False)
     # Of 100 independent pairs, one in 10,000 has a correlation beyond 0.38; the seeds are fixed.
     assert np.abs(correlations - np.eye(4)).max() < 0.38
+
+
+PICTURE = np.random.default_rng(6).integers(0, 256, [21, 30, 3]).astype(np.uint8)
+
+
+def moved_by_scipy(picture: Any, turn: float, down: float, right: float, shear: float) -> Any:
+    """Returns a picture that is sheared, turned and moved, by SciPy's way back, row by column."""
+    height, width = picture.shape[:2]
+    # Of (x, y), y down: first the shear, then a turn clockwise.
+    cos, sin = np.cos(turn), np.sin(turn)
+    forth = np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
+    back = np.linalg.inv(forth)[::-1, ::-1]
+    middle = np.array([(height - 1) / 2, (width - 1) / 2])
+    offset = middle - back @ (middle + np.array([down * height, right * width]))
+    return np.stack(
+        [
+            affine_transform(picture[..., channel], back, offset, order=1, mode="nearest")
+            for channel in range(3)
+        ],
+        axis=2,
+    )
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        {"turn": 0.4},
+        {"turn": -2.5},
+        {"down": 0.2, "right": -0.3},
+        {"shear": 0.5},
+        {"turn": 0.3, "down": -0.1, "right": 0.25, "shear": -0.4},
+    ],
+)
+def test_photos_are_moved_as_scipy_moves_them(move: dict[str, float]) -> None:
+    row = np.array([PLAIN._replace(**move)], np.float32)
+    found = images.variations(encoded(PICTURE), PICTURE.shape[:2], row)[0].numpy()
+    whole = {"turn": 0.0, "down": 0.0, "right": 0.0, "shear": 0.0} | move
+    wanted = moved_by_scipy(PICTURE / 255, **whole)
+    np.testing.assert_allclose(found, wanted, atol=2e-4)
+    # In a graph as well, in which tf.data has them.
+    in_graph = tf.function(images.variations)(encoded(PICTURE), PICTURE.shape[:2], row)
+    np.testing.assert_allclose(in_graph[0], found, atol=1e-5)
+
+
+def test_a_turn_to_the_right_turns_to_the_right() -> None:
+    square = PICTURE[:, :21]
+    row = np.array([PLAIN._replace(turn=np.pi / 2)], np.float32)
+    found = images.variations(encoded(square), (21, 21), row)[0].numpy()
+    # NumPy turns to the left.
+    np.testing.assert_allclose(found, np.rot90(square, -1) / 255, atol=1e-4)
+
+
+def test_colours_are_changed_as_pillow_changes_them() -> None:
+    row = np.array([PLAIN._replace(contrast=0.5, saturation=1.5)], np.float32)
+    found = images.variations(encoded(PICTURE), PICTURE.shape[:2], row)[0].numpy()
+    mean = (PICTURE / 255).mean(axis=(0, 1))
+    halved = mean + 0.5 * (PICTURE / 255 - mean)
+    coloured = ImageEnhance.Color(Image.fromarray(np.uint8(np.rint(halved * 255)))).enhance(1.5)
+    np.testing.assert_allclose(found, np.asarray(coloured) / 255, atol=2.5 / 255)
+    grey = np.array([PLAIN._replace(saturation=0.0)], np.float32)
+    found = images.variations(encoded(PICTURE), PICTURE.shape[:2], grey)[0].numpy()
+    light = np.asarray(Image.fromarray(PICTURE).convert("L")) / 255
+    np.testing.assert_allclose(found, np.stack([light] * 3, 2), atol=1 / 255)
+
+
+def test_no_colour_is_below_black() -> None:
+    row = np.array([PLAIN._replace(contrast=2.0, saturation=2.0)], np.float32)
+    found = images.variations(encoded(PICTURE), PICTURE.shape[:2], row)[0].numpy()
+    assert found.min() == 0
+    assert found.max() > 1

@@ -8,6 +8,7 @@ from image_retraining.backbone.handles import DEFAULT_MODULE
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.config import LabelConfig, check_photos
+from image_retraining.photos.distortions import SETS
 from image_retraining.retraining.config import VERBOSITIES, RetrainConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -137,7 +138,7 @@ def test_defaults_can_be_used() -> None:
         ({"test_batch_size": -2}, "--test_batch_size must be at least 1, or -1", "-2"),
         ({"random_crop": -1}, "--random_crop must be at least 0", "-1"),
         ({"random_scale": -5}, "--random_scale must be at least 0", "-5"),
-        ({"random_brightness": -1}, "--random_brightness must be at least 0", "-1"),
+        ({"random_brightness": -1}, "--random_brightness must be from 0 to 100", "-1"),
         ({"random_brightness": 101}, "--random_brightness must be from 0 to 100", "101"),
         (
             {"intermediate_store_frequency": -1},
@@ -211,6 +212,23 @@ def test_defaults_can_be_used() -> None:
         ({"label_issues_below": 0.0}, "--label_issues_below must be above 0 and at most 1", "0.0"),
         ({"label_issues_below": 1.01}, "--label_issues_below must be above 0 and at most", "1.01"),
         ({"duplicate_cosine": float("nan")}, "--duplicate_cosine must be above 0", "nan"),
+        ({"random_rotation": 181}, "--random_rotation must be from 0 to 180", "181"),
+        ({"random_shift": -1}, "--random_shift must be from 0 to 100", "-1"),
+        ({"random_shear": 61}, "--random_shear must be from 0 to 60", "61"),
+        ({"random_contrast": 101}, "--random_contrast must be from 0 to 100", "101"),
+        ({"random_saturation": 101}, "--random_saturation must be from 0 to 100", "101"),
+        ({"augment": "wild"}, "--augment must be one of none, light, strong", "wild"),
+        ({"augment": "light", "distortion_views": 0}, "for many", "0"),
+        ({"fine_tune_epochs": 0}, "--fine_tune_epochs must be at least 1", "0"),
+        ({"fine_tune_batch_size": 0}, "--fine_tune_batch_size must be at least 1", "0"),
+        ({"fine_tune_patience": -1}, "--fine_tune_patience must be at least 0", "-1"),
+        ({"fine_tune_max_gb": 0.0}, "--fine_tune_max_gb must be a number above 0", "0.0"),
+        ({"fine_tune_weight_decay": 1.5}, "--fine_tune_weight_decay must be from 0 to 1", "1.5"),
+        (
+            {"fine_tune_learning_rate": float("nan")},
+            "--fine_tune_learning_rate must be a number above 0",
+            "nan",
+        ),
         ({"random_crop": 5, "distortion_views": 0}, "for many, give --distortion_views=50", "0"),
         ({"random_crop": 5, "distortion_views": -1}, "--distortion_views must be at least 1", "-1"),
         ({"distortion_views": -1}, "--distortion_views must be at least 1 when photos are", "-1"),
@@ -375,3 +393,16 @@ def test_each_distortion_counts(changes: dict[str, Any]) -> None:
 def test_the_cache_needs_a_name() -> None:
     with pytest.raises(SettingError, match="--bottleneck_dir must name a folder"):
         RetrainConfig(bottleneck_dir="")
+
+
+def test_sets_of_distortions_give_way_to_what_is_named() -> None:
+    assert RetrainConfig(augment="light").distortion == SETS["light"]
+    assert RetrainConfig(augment="strong", random_crop=3).distortion == dataclasses.replace(
+        SETS["strong"], random_crop=3
+    )
+    # As --noflip_left_right --random_rotation=0 on the command line.
+    named = frozenset({"flip_left_right", "random_rotation"})
+    assert RetrainConfig(augment="light", named=named).distortion == dataclasses.replace(
+        SETS["light"], flip_left_right=False, random_rotation=0
+    )
+    assert not RetrainConfig().distorts

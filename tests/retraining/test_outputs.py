@@ -39,6 +39,7 @@ def test_missing_folders_of_outputs_are_made(tmp_path: Path) -> None:
         *("logs/today/train", "logs/today/validation", "logs/today/test"),
         *("logs/today/cross_validation", "logs/today/outcome", "logs/today/photos"),
         "logs/today/activations",
+        "logs/today/fine_tuning",
         *("saved", "saved/model"),
     }
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from image_retraining.cache.frozen_modules import FrozenModule
+from image_retraining.cache.vectors import IN_HALVES
 from image_retraining.features.engines.engine import FLOAT32, Engine, EngineKind
 from image_retraining.features.engines.openvino import OpenVinoKind
 from image_retraining.features.engines.tensorflow import TensorFlowKind
@@ -24,17 +25,20 @@ class EngineChoice:
         name: of an engine.
         precision: "float32" or "bfloat16".
         may_stand_in: the last engine may compute instead what this one does not take.
+        in_halves: what is computed is kept in the cache alone, as float16.
     """
 
     name: str = KINDS[-1].name
     precision: str = FLOAT32
     may_stand_in: bool = False
+    in_halves: bool = False
 
     @property
     def recipe_precision(self) -> str:
         """The precision as a recipe has it: vectors in bfloat16 differ between the engines."""
         is_same = self.precision == FLOAT32
-        return self.precision if is_same else f"{self.precision} {self.name}"
+        computed = self.precision if is_same else f"{self.precision} {self.name}"
+        return computed + IN_HALVES * self.in_halves
 
     def make(self, frozen: FrozenModule) -> Engine:
         """Returns the engine, ready to compute.

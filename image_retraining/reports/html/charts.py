@@ -23,7 +23,9 @@ MAP_NAMES = {PCA: "principal components", TSNE: "t-SNE"}
 _MAP_WIDTH, _MAP_HEIGHT, _MAP_MARGIN = 900, 560, 14
 
 
-def training_chart(rows: Sequence[Row], kept: float | None, figure: str, name: str) -> str:
+def training_chart(
+    rows: Sequence[Row], kept: float | None, figure: str, name: str, *, step: str = "step"
+) -> str:
     """Returns a figure of training and validation photos, step by step.
 
     Args:
@@ -32,6 +34,7 @@ def training_chart(rows: Sequence[Row], kept: float | None, figure: str, name: s
         kept: the step, or l2, whose head was kept; None for the last.
         figure: "accuracy" or "cross_entropy".
         name: of it, for people.
+        step: what a row is of.
     """
     is_path = "l2" in rows[0]
     rows = rows[:: max(1, len(rows) // _MOST_POINTS)]
@@ -46,7 +49,7 @@ def training_chart(rows: Sequence[Row], kept: float | None, figure: str, name: s
     low, high = with_room(heights, at_least=0.01 * scale)
     up = Axis(max(low, 0.0), high, _BOTTOM, _TOP)
     to_right = _across(across, is_logarithmic=is_path)
-    title = "strength of the regularisation, --l2" if is_path else "step"
+    title = "strength of the regularisation, --l2" if is_path else step
     drawing.axes(to_right, up, (title, name), whole=not is_path)
     if kept is not None:
         x = to_right.at(kept)
@@ -54,7 +57,8 @@ def training_chart(rows: Sequence[Row], kept: float | None, figure: str, name: s
         drawing.text(x, _TOP - 6, "kept", anchor="middle")
     for kind, curve in curves.items():
         places = [(to_right.at(x), up.at(y)) for x, y in curve]
-        drawing.polyline(places, of=kind)
+        if places:
+            drawing.polyline(places, of=kind)
         if len(places) <= 20:
             for place in places:
                 drawing.circle(*place, 3, of=kind)

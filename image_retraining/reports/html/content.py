@@ -50,6 +50,7 @@ def content(story: Story) -> dict[str, Any]:
         "advice": advice,
         "photos": _photos(story),
         "training": figures.training(story.rows, ended.trained.kept),
+        "tuned": figures.tuned(ended.tuned),
         "classes": figures.classes(ended.judged.metrics),
         "confusion": figures.confusion(ended.judged.metrics),
         "wrong": [_card(story, answer) for answer in story.illustrated.choice.wrong],

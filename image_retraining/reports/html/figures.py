@@ -19,6 +19,8 @@ from image_retraining.reports.curve_lines import outlook_line
 from image_retraining.reports.findings import Ended
 from image_retraining.reports.html.charts import learning_chart, reliability_chart, training_chart
 from image_retraining.reports.metrics_tables import decimal, interval, percent
+from image_retraining.reports.tuning_findings import Tuned
+from image_retraining.reports.tuning_lines import tuned_lines
 
 Row = Mapping[str, float]
 
@@ -50,10 +52,29 @@ def training(rows: Sequence[Row], kept: HeadChoice | None) -> dict[str, Any] | N
     }
 
 
-def _kept(kept: HeadChoice | None, l2: float | None) -> str:
-    if kept is None:
-        return ""
-    return f"step {kept.step}" if l2 is None else f"--l2={l2:.3g}"
+def tuned(found: Tuned | None) -> dict[str, Any] | None:
+    """Returns how the fine-tuning went, epoch by epoch, and what came of it."""
+    if found is None:
+        return None
+    rows = [
+        {
+            "step": epoch.number,
+            "validation_accuracy": epoch.rank.accuracy,
+            "validation_cross_entropy": epoch.rank.cross_entropy,
+            **({"cross_entropy": epoch.training_loss} if epoch.number else {}),
+        }
+        for epoch in found.epochs
+    ]
+    names = {"accuracy": "accuracy in %", "cross_entropy": "loss: cross entropy in nats"}
+    return {
+        "charts": [
+            training_chart(rows, found.kept.number, figure, name, step="epoch; 0 is the head alone")
+            for figure, name in names.items()
+        ],
+        "sentences": tuned_lines(found),
+        "tensor": found.tensor,
+        "share": f"{found.share_above * 100:.0f}%",
+    }
 
 
 def _signs(rows: Sequence[Row], kept: Row | None) -> list[str]:

@@ -1,0 +1,46 @@
+"""What a fine-tuning finds."""
+
+from dataclasses import dataclass
+
+from image_retraining.evaluation.metrics import Metrics
+from image_retraining.tuning.fitted import Epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningStarted:
+    """A fine-tuning that begins; each of its epochs is told as an Epoch.
+
+    Attributes:
+        tensor: above which weights are trained.
+        share_above: of all weights, 0 to 1.
+        epochs: how many there are to be, at most.
+    """
+
+    tensor: str
+    share_above: float
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What a fine-tuning came to.
+
+    Attributes:
+        tensor: above which weights were trained.
+        share_above: of all weights, 0 to 1.
+        bytes_a_photo: what is kept of one; 0 where all weights are trained.
+        epochs: how they did on the validation photos; the first is the head alone.
+        kept: the best of them.
+        is_better: whether the tuned network is the one to use, and not the head alone.
+        validation_count: how many photos say so.
+        alone: how the head alone did on the test photos; None without.
+    """
+
+    tensor: str
+    share_above: float
+    bytes_a_photo: int
+    epochs: tuple[Epoch, ...]
+    kept: Epoch
+    is_better: bool
+    validation_count: int
+    alone: Metrics | None

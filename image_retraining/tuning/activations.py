@@ -1,0 +1,97 @@
+"""Activations at a cut: computed once a photo and a view, kept in the cache, read by batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from image_retraining.backbone.loading import Backbone
+from image_retraining.cache.vectors import BottleneckCache, Recipe
+from image_retraining.foundation.errors import CacheError
+from image_retraining.foundation.records import FeatureSet, Floats, Ints
+from image_retraining.photos.distortions import Views
+from image_retraining.tuning.cuts import Cut
+from image_retraining.tuning.flow import Flow
+from image_retraining.tuning.tail import trunk
+
+# Raise it with whatever changes what lies below a cut: kept activations are then unused.
+_TRUNK_VERSION = 1
+
+
+def trunk_backbone(backbone: Backbone, flow: Flow, cut: Cut) -> Backbone:
+    """Returns what lies below a cut, as a module whose feature vectors are the activations there.
+
+    So they are computed, cached, waited for and pruned as feature vectors are.
+    """
+    graph, output_name = trunk(flow, cut)
+    return backbone.with_graph(graph, output_name, key=f"{_TRUNK_VERSION}\n{cut.tensor}".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """The activations of the photos of one split.
+
+    Attributes:
+        cache: where they are.
+        recipe: of those of photos themselves.
+        views: what views each photo has.
+        photos: N photos; their feature vectors are of no use here.
+        shape: of what is at the cut of one photo.
+    """
+
+    cache: BottleneckCache
+    recipe: Recipe
+    views: Views
+    photos: FeatureSet
+    shape: tuple[int, ...]
+
+    @property
+    def label_ids(self) -> Ints:
+        """int32 [N], of the photos."""
+        return self.photos.label_ids
+
+    @property
+    def view_count(self) -> int:
+        """K, how many views each photo has besides itself."""
+        return self.views.count
+
+    def rows(self, rows: Ints, view_numbers: Ints) -> Floats:
+        """Returns float32 [n, *shape]: of some photos, a view each.
+
+        Args:
+            rows: int [n], of the photos.
+            view_numbers: int [n], 0 for the photo itself.
+
+        Raises:
+            CacheError: some are no longer in the cache.
+        """
+        size = int(np.prod(self.shape))
+        found = np.empty([len(rows), size], np.float32)
+        by_view: dict[str, list[int]] = {}
+        digests = [self.photos.digests[row] for row in rows.tolist()]
+        for place, (digest, number) in enumerate(zip(digests, view_numbers.tolist(), strict=True)):
+            by_view.setdefault(self.views.name(number, digest), []).append(place)
+        for view, places in by_view.items():
+            recipe = replace(self.recipe, view=view)
+            kept = self.cache.vectors(recipe, {digests[place] for place in places}, size)
+            for place in places:
+                if digests[place] not in kept:
+                    raise CacheError(
+                        "The activations of all photos must stay in the cache while they are "
+                        f"trained on. Got {self.cache.file} without those of "
+                        f"{self.photos.paths[int(rows[place])]}. Run again with --resume."
+                    )
+                found[place] = kept[digests[place]]
+        return found.reshape([len(rows), *self.shape])
+
+
+def total_bytes(cut: Cut, sets: Sequence[FeatureSet], view_count: int, *, viewed: int) -> int:
+    """Returns what the activations take on disk, of all photos and of the views of some.
+
+    Args:
+        cut: where.
+        sets: the photos.
+        view_count: K.
+        viewed: how many photos have views.
+    """
+    return cut.bytes_a_photo * (sum(map(len, sets)) + view_count * viewed)

@@ -1,0 +1,186 @@
+"""Fine-tuning in whole trainings: of a small network, on photos that its features do not tell."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import encoded
+from forks import run_script
+from networks_made_here import saved_network
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from image_retraining.backbone.graphs import parsed_graph
+from image_retraining.foundation.errors import PhotoError, SettingError
+from image_retraining.reports.findings import Ended
+from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.story import run
+from image_retraining.tuning.fitted import Epoch
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of noise, lighter above or below, of which the means of a network's map say little."""
+    folder, draws = tmp_path_factory.mktemp("tuning") / "photos", np.random.default_rng(4)
+    for label, dark in (("above", slice(4, 8)), ("below", slice(0, 4))):
+        (folder / label).mkdir(parents=True)
+        for number in range(60):
+            pixels = draws.integers(0, 256, [8, 8, 3])
+            pixels[dark] = pixels[dark] * 0.8
+            (folder / label / f"{label}_{number}.png").write_bytes(encoded(pixels))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved_network(tmp_path_factory.mktemp("modules") / "network")
+
+
+@pytest.fixture
+def settings(photos: Path, network: Path, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "image_dir": str(photos),
+        "tfhub_module": str(network),
+        "named": frozenset({"tfhub_module"}),
+        "bottleneck_dir": str(photos.parent / "cache"),
+        "output_dir": str(tmp_path / "run"),
+        "split": "stratified",
+        "validation_percentage": 30,
+        "testing_percentage": 30,
+        "optimizer": "lbfgs",
+        "cross_validate": -1,
+        "fine_tune": "auto",
+        "fine_tune_learning_rate": 0.01,
+        "fine_tune_epochs": 25,
+        "fine_tune_patience": 0,
+    }
+
+
+def told(settings: dict[str, Any], *also: Any) -> Ended:
+    return run(RetrainConfig(**settings), label_image="label_image", also=also)
+
+
+def constants(path: Path) -> dict[str, bytes]:
+    """Returns the constants of a written graph's network, by name."""
+    graph = parsed_graph(path.read_bytes())
+    return {
+        node.name: node.attr["value"].tensor.SerializeToString()
+        for node in graph.node
+        if node.op == "Const" and node.name.startswith("module/")
+    }
+
+
+def test_a_better_network_is_exported_and_answers_as_it_did(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    found = told(settings | {"tflite_output_file": "m.tflite"})
+    assert found.tuned
+    assert found.tuned.is_better
+    alone = found.tuned.epochs[0].rank.accuracy
+    assert found.tuned.kept.rank.accuracy > alone + 0.1
+    assert found.judged.metrics
+    assert found.tuned.alone
+    assert found.judged.metrics.accuracy > found.tuned.alone.accuracy
+    proofs = {one.name: one.proof for one in found.exports}
+    assert proofs["graph"]
+    assert proofs["graph"].same_answers == proofs["graph"].photo_count == 36
+    # Below the cut nothing has changed, above it all weights have.
+    told(settings | {"fine_tune": "", "output_dir": str(tmp_path / "alone")})
+    after, before = (constants(tmp_path / name / "model.pb") for name in ("run", "alone"))
+    assert set(after) == set(before)
+    changed = sum(after[name] != before[name] for name in after)
+    # The bias that follows the cut, the inner and the second convolution, its bias, the last layer.
+    assert changed == 5
+    text = "\n".join(logged.messages)
+    assert "Fine-tuning above " in text
+    assert "Activations of 84 photos: 84 computed" in text
+    assert text.count("Fine-tuning, epoch ") == 26
+    assert "the tuned network is exported" in text
+    assert f"The head alone: test accuracy = {found.tuned.alone.accuracy:.1%}" in text
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Beyond the head: fine-tuning" in page
+    events: Any = EventAccumulator(str(tmp_path / "run/logs/fine_tuning")).Reload()
+    shown = {one.step: one.value for one in events.Scalars("accuracy")}
+    wanted = {one.number: one.rank.accuracy for one in found.tuned.epochs}
+    assert shown == pytest.approx(wanted)
+
+
+def test_what_gets_no_better_leaves_the_head_alone(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    settings |= {"fine_tune_learning_rate": 5.0, "fine_tune_epochs": 2}
+    found = told(settings)
+    assert found.tuned
+    assert not found.tuned.is_better
+    told(settings | {"fine_tune": "", "output_dir": str(tmp_path / "alone")})
+    graphs = [(tmp_path / name / "model.pb").read_bytes() for name in ("run", "alone")]
+    assert graphs[0] == graphs[1]
+    assert [line for line in logged.messages if line.startswith("Not fine-tuned: none of 2 ")]
+
+
+class Interrupted:
+    """Presses Ctrl-C when an epoch is told."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def tell(self, finding: object) -> None:
+        if isinstance(finding, Epoch) and finding.number == self._number:
+            raise KeyboardInterrupt
+
+    def close(self) -> None: ...
+
+
+def test_an_interrupted_run_is_resumed(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    settings |= {"fine_tune_epochs": 6, "flip_left_right": True, "distortion_views": 2}
+    whole = told(settings | {"output_dir": str(tmp_path / "whole")})
+    with pytest.raises(KeyboardInterrupt):
+        told(settings, Interrupted(4))
+    assert "The first 3 epochs of the fine-tuning are kept in " in logged.text
+    logged.clear()
+    resumed = told(settings | {"resume": True})
+    assert resumed.tuned
+    assert whole.tuned
+    assert resumed.tuned.epochs[1:] == whole.tuned.epochs[1:]
+    graphs = [(tmp_path / name / "model.pb").read_bytes() for name in ("run", "whole")]
+    assert graphs[0] == graphs[1]
+    assert " 0 computed, " in logged.text
+
+
+def test_all_weights_are_trained_from_the_photos(settings: dict[str, Any], tmp_path: Path) -> None:
+    found = told(settings | {"fine_tune": "all", "fine_tune_epochs": 25})
+    assert found.tuned
+    assert found.tuned.share_above == 1
+    assert found.tuned.is_better
+    assert found.tuned.bytes_a_photo == 0
+    assert constants(tmp_path / "run/model.pb")
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "message"),
+    [
+        ({"fine_tune_max_gb": 1e-6}, SettingError, r"Got 0.0 GB, for 84 photos and views of 512"),
+        ({"fine_tune": "nowhere"}, SettingError, "--fine_tune=list shows them. Got nowhere"),
+        ({"validation_percentage": 0}, PhotoError, "--fine_tune needs validation photos"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    settings: dict[str, Any], more: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        told(settings | more)
+
+
+def test_the_places_are_listed(network: Path, tmp_path: Path) -> None:
+    flags = [f"--tfhub_module={network}", f"--bottleneck_dir={tmp_path / 'cache'}"]
+    done = run_script("retrain.py", "--fine_tune=list", *flags)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].split("  ")[0] == "Tensor"
+    # Eight cuts have weights above them.
+    assert len(lines) == 9
+    (usual,) = [line for line in lines if line.endswith("auto")]
+    assert "8 x 8 x 4" in usual
+    assert "68.5%" in usual
