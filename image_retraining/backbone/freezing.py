@@ -11,7 +11,7 @@ from absl import logging
 # TensorFlow has no public function that turns a function's variables into constants.
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from image_retraining.backbone.graphs import graph_bytes, plain_graph
+from image_retraining.backbone.graphs import graph_bytes, graph_function, plain_graph
 from image_retraining.backbone.handles import MODULE_RULE
 from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.foundation.errors import ModuleError, first_line
@@ -78,11 +78,7 @@ def tried_out(
         output_name: tensor name of the answers, one row a photo.
         image_size: (H, W).
     """
-
-    def imported() -> None:
-        tf.graph_util.import_graph_def(graph_def, name="")
-
-    function = tf.compat.v1.wrap_function(imported, []).prune(input_name, output_name)
+    function = graph_function(graph_def, input_name, output_name)
     answers: Floats = function(tf.constant(sample_photos(image_size))).numpy()
     return answers
 

@@ -55,6 +55,21 @@ def parsed_graph(contents: bytes) -> Any:
     return graph_def
 
 
+def graph_function(graph_def: Any, input_name: str, output_name: str | list[str]) -> Any:
+    """Returns the function from one tensor of a graph to another, or to a list of others.
+
+    Args:
+        graph_def: a GraphDef.
+        input_name: of the tensor that is given, as "Placeholder:0".
+        output_name: of the tensor that is wanted, or of each.
+    """
+
+    def imported() -> None:
+        tf.graph_util.import_graph_def(graph_def, name="")
+
+    return tf.compat.v1.wrap_function(imported, []).prune(input_name, output_name)
+
+
 def photo_shape(photos: Any) -> list[Any]:
     """Returns a tensor's sizes, None where one is left open; four of these if all are."""
     return [None] * 4 if photos.shape.rank is None else photos.shape.as_list()

@@ -5,8 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from image_retraining.backbone.graphs import graph_function
 from image_retraining.exports.classifier import FEATURES
-from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, VECTORS_TENSOR, graph_function
+from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, VECTORS_TENSOR
 from image_retraining.photos import pixels
 
 # How JPEG, PNG, GIF and BMP files begin.

@@ -7,21 +7,6 @@ from image_retraining.tuning.fitted import Epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TuningStarted:
-    """A fine-tuning that begins; each of its epochs is told as an Epoch.
-
-    Attributes:
-        tensor: above which weights are trained.
-        share_above: of all weights, 0 to 1.
-        epochs: how many there are to be, at most.
-    """
-
-    tensor: str
-    share_above: float
-    epochs: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
     """What a fine-tuning came to.
 

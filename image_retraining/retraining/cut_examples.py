@@ -111,6 +111,6 @@ def examples(
     )
     recipe = recipe_of(trunk, engine)
     return (
-        Activations(cache, recipe, how.views, training, cut.shape),
-        Activations(cache, recipe, plain, validation, cut.shape),
+        Activations(training, how.views, cache, recipe, cut.shape),
+        Activations(validation, plain, cache, recipe, cut.shape),
     )

@@ -18,7 +18,7 @@ from image_retraining.foundation.text import aligned
 from image_retraining.head.checkpoint import photos_digest
 from image_retraining.head.class_weights import class_weights
 from image_retraining.photos.distortions import Views
-from image_retraining.reports.tuning_findings import Tuned, TuningStarted
+from image_retraining.reports.tuning_findings import Tuned
 from image_retraining.retraining import evaluating, extracting
 from image_retraining.retraining.config import FINE_TUNE_ENDING, RetrainConfig
 from image_retraining.retraining.cut_examples import (
@@ -94,7 +94,7 @@ def tune(
         cache: where activations, and the vectors of the tuned network, are looked up and stored.
         how: how vectors are computed.
         settings: how to fine-tune.
-        tell: is told of the start and of each epoch.
+        tell: is told of each epoch.
 
     Raises:
         PhotoError: there is no validation photo.
@@ -108,8 +108,6 @@ def tune(
     flow = Flow(before.backbone)
     cut = chosen(cuts(flow), flow, settings.fine_tune)
     check_room(cut, before.sets, how.views, settings)
-    epochs, share = settings.fine_tune_epochs, cut.share_above
-    tell(TuningStarted(tensor=cut.tensor, share_above=share, epochs=epochs))
     both = examples(before, flow, cut, cache, how)
     tail = Tail(flow, cut)
     trainer, fitted = _fitted(before, tail, both, how, settings, tell)
@@ -123,7 +121,7 @@ def tune(
     is_better = _rank(after).is_better_than(_rank(before))
     told = Tuned(
         tensor=cut.tensor,
-        share_above=share,
+        share_above=cut.share_above,
         bytes_a_photo=0 if settings.fine_tune == ALL else cut.bytes_a_photo,
         epochs=fitted.epochs,
         kept=fitted.kept,

@@ -1,6 +1,5 @@
 """Activations at a cut: computed once a photo and a view, kept in the cache, read by batch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,10 +7,10 @@ import numpy as np
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.foundation.errors import CacheError
-from image_retraining.foundation.records import FeatureSet, Floats, Ints
-from image_retraining.photos.distortions import Views
+from image_retraining.foundation.records import Floats, Ints
 from image_retraining.tuning.cuts import Cut
 from image_retraining.tuning.flow import Flow
+from image_retraining.tuning.photo_views import PhotoViews
 from image_retraining.tuning.tail import trunk
 
 # Raise it with whatever changes what lies below a cut: kept activations are then unused.
@@ -28,32 +27,18 @@ def trunk_backbone(backbone: Backbone, flow: Flow, cut: Cut) -> Backbone:
 
 
 @dataclass(frozen=True, slots=True)
-class Activations:
+class Activations(PhotoViews):
     """The activations of the photos of one split.
 
     Attributes:
         cache: where they are.
         recipe: of those of photos themselves.
-        views: what views each photo has.
-        photos: N photos; their feature vectors are of no use here.
         shape: of what is at the cut of one photo.
     """
 
     cache: BottleneckCache
     recipe: Recipe
-    views: Views
-    photos: FeatureSet
     shape: tuple[int, ...]
-
-    @property
-    def label_ids(self) -> Ints:
-        """int32 [N], of the photos."""
-        return self.photos.label_ids
-
-    @property
-    def view_count(self) -> int:
-        """K, how many views each photo has besides itself."""
-        return self.views.count
 
     def rows(self, rows: Ints, view_numbers: Ints) -> Floats:
         """Returns float32 [n, *shape]: of some photos, a view each.
@@ -83,15 +68,3 @@ class Activations:
                     )
                 found[place] = kept[digests[place]]
         return found.reshape([len(rows), *self.shape])
-
-
-def total_bytes(cut: Cut, sets: Sequence[FeatureSet], view_count: int, *, viewed: int) -> int:
-    """Returns what the activations take on disk, of all photos and of the views of some.
-
-    Args:
-        cut: where.
-        sets: the photos.
-        view_count: K.
-        viewed: how many photos have views.
-    """
-    return cut.bytes_a_photo * (sum(map(len, sets)) + view_count * viewed)

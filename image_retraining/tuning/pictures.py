@@ -6,36 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from image_retraining.foundation.errors import PhotoError
-from image_retraining.foundation.records import FeatureSet, Floats, Ints
+from image_retraining.foundation.records import Floats, Ints
 from image_retraining.photos import reading
 from image_retraining.photos.batches import photo_batches
-from image_retraining.photos.distortions import Views
 from image_retraining.photos.feed import Photo
+from image_retraining.tuning.photo_views import PhotoViews
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class Pictures(PhotoViews):
     """The photos of one split.
 
     Attributes:
-        photos: N photos; their feature vectors are of no use here.
-        views: what views each photo has.
         image_size: (H, W).
     """
 
-    photos: FeatureSet
-    views: Views
     image_size: tuple[int, int]
-
-    @property
-    def label_ids(self) -> Ints:
-        """int32 [N], of the photos."""
-        return self.photos.label_ids
-
-    @property
-    def view_count(self) -> int:
-        """K, how many views each photo has besides itself."""
-        return self.views.count
 
     def rows(self, rows: Ints, view_numbers: Ints) -> Floats:
         """Returns float32 [n, H, W, 3] of some photos, a view each.

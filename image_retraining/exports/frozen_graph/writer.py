@@ -65,18 +65,3 @@ def has_vectors(graph_def: Any) -> bool:
 def write_graph(path: str | Path, graph_def: Any) -> None:
     """Writes a GraphDef; equal graphs give equal bytes."""
     Path(path).write_bytes(graph_bytes(graph_def))
-
-
-def graph_function(graph_def: Any, input_name: str, output_name: str | list[str]) -> Any:
-    """Returns the function from one tensor of a graph to another, or to a list of others.
-
-    Args:
-        graph_def: a GraphDef.
-        input_name: of the tensor that is given, as "Placeholder:0".
-        output_name: of the tensor that is wanted, or of each.
-    """
-
-    def imported() -> None:
-        tf.graph_util.import_graph_def(graph_def, name="")
-
-    return tf.compat.v1.wrap_function(imported, []).prune(input_name, output_name)

@@ -10,10 +10,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
+from image_retraining.backbone.graphs import graph_function
 from image_retraining.exports.frozen_graph.writer import (
     PHOTOS_NAME,
     VECTORS_TENSOR,
-    graph_function,
     has_vectors,
 )
 from image_retraining.exports.labels_file import labels_text
