@@ -11,7 +11,7 @@ below, which is at most 10% from there on, but 33% of 2.
 
 import math
 import reprlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -224,7 +224,8 @@ def expected_calibration_error(probabilities: Floats, label_ids: Ints, bins: int
 
 def calibrated(head: Head, temperature: float) -> Head:
     """Returns the head whose logits are those of another, divided by a temperature."""
-    return Head(head.weights / np.float32(temperature), head.bias / np.float32(temperature))
+    divisor = np.float32(temperature)
+    return replace(head, weights=head.weights / divisor, bias=head.bias / divisor)
 
 
 def with_temperature(probabilities: Floats, temperature: float) -> Floats:

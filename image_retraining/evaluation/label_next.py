@@ -64,7 +64,7 @@ def rank(
         labelled: float32 [n, D] each, the feature vectors of what is labelled.
         spread: so many of the first are spread over the feature space.
     """
-    probabilities = softmax(photos.features @ head.weights + head.bias)
+    probabilities = softmax(head.logits(photos.features))
     best = np.partition(probabilities, -2, axis=1)[:, -2:]
     margins = best[:, 1] - best[:, 0]
     vectors = _directions([photos.features, *labelled])

@@ -143,20 +143,52 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The layer that is trained: softmax(features @ weights + bias).
+    """What is trained: softmax(features @ weights + bias), perhaps after a hidden layer.
+
+    That gives ReLU(features @ hidden_weights + hidden_bias) in place of the features.
 
     Attributes:
-        weights: float32 [D, C].
+        weights: float32 [D, C], or [H, C] after a hidden layer.
         bias: float32 [C].
+        hidden_weights: float32 [D, H]; None without a hidden layer.
+        hidden_bias: float32 [H]; None likewise.
     """
 
     weights: Floats
     bias: Floats
+    hidden_weights: Floats | None = None
+    hidden_bias: Floats | None = None
+
+    def values(self) -> dict[str, Floats]:
+        """Returns the arrays that there are, by their names."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: values for name, values in named.items() if values is not None}
 
     def logits(self, features: Floats) -> Floats:
         """Returns float32 [N, C], what the softmax is taken of, for features float32 [N, D]."""
+        inner = self._before_relu(features)
+        if inner is not None:
+            features = np.maximum(inner, 0)
         logits: Floats = features @ self.weights + self.bias
         return logits
+
+    def slopes(self, features: Floats) -> Floats:
+        """Returns float32 [D, C], how fast each logit rises with each feature.
+
+        After a hidden layer it is the mean over the features, float32 [N, D], N at least 1.
+        """
+        inner = self._before_relu(features)
+        if inner is None or self.hidden_weights is None:
+            return self.weights
+        shares = (inner > 0).mean(axis=0, dtype=np.float32)
+        slopes: Floats = self.hidden_weights @ (shares[:, np.newaxis] * self.weights)
+        return slopes
+
+    def _before_relu(self, features: Floats) -> Floats | None:
+        if self.hidden_weights is None or self.hidden_bias is None:
+            return None
+        inner: Floats = features @ self.hidden_weights + self.hidden_bias
+        return inner
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,21 +245,6 @@ class TrainingReport:
     train: Evaluation | None
     validation: Evaluation | None
     whole_validation: Evaluation | None
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingState:
-    """Where a training stands.
-
-    Attributes:
-        head: what is trained.
-        step: how many steps are done.
-        moments: Adam's means of the gradients and of their squares; None before, and without.
-    """
-
-    head: Head
-    step: int = 0
-    moments: tuple[Head, Head] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class StateFile(Generic[_State]):
         arrays_of: Callable[[_State], Mapping[str, Any]],
         state_of: Callable[[Mapping[str, Any]], _State],
         done: Callable[[_State], str],
+        of_earlier: Mapping[str, Any] | None = None,
     ) -> None:
         """Names the file.
 
@@ -48,9 +49,11 @@ class StateFile(Generic[_State]):
             arrays_of: state → its arrays, none of them called "inputs".
             state_of: the way back; raises KeyError, TypeError or ValueError where there is none.
             done: state → what is done of the work, in words; "" for nothing.
+            of_earlier: what inputs were that files of earlier versions do not name.
         """
         self._path = Path(path)
         self._inputs = dict(inputs)
+        self._of_earlier = dict(of_earlier or {})
         self._arrays_of, self._state_of, self._done = arrays_of, state_of, done
         self._unsaved: _State | None = None
         self._saved_at = time.monotonic()
@@ -93,8 +96,7 @@ class StateFile(Generic[_State]):
                 f"({error}). Run without --resume to start anew."
             ) from error
         for name, now in self._inputs.items():
-            # Checkpoints of earlier versions have the digest alone.
-            then = inputs.get(name, now if name == LABELS else None)
+            then = inputs.get(name, self._of_earlier.get(name))
             if then != now:
                 raise CheckpointError(
                     "--resume must be given the inputs of the interrupted run. "

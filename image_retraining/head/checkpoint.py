@@ -1,22 +1,28 @@
 """State of the training ↔ the arrays of a file, so that an interrupted training can go on.
 
-They are `weights` and `bias` (float32) and `step` (the steps done). With Adam there are
-`mean_weights`, `mean_bias`, `square_weights` and `square_bias` (float32), its moments. With
-validation photos there are `best_weights` and `best_bias` (float32), the head chosen so far, and
-`best` (float64: after which step, its cross entropy, how many evaluations since).
+They are `weights` and `bias` (float32) and `step` (the steps done); of a hidden layer there are
+`hidden_weights` and `hidden_bias` as well. With Adam there is `mean_` and `square_` of each of
+them, its moments. With batch normalisation there are `running_mean` and `running_variance`. With
+validation photos there is `best_` of each of them, the head chosen so far, and `best` (float64:
+after which step, its cross entropy, how many evaluations since).
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from image_retraining.foundation.records import FeatureSet, Head, TrainingState
-from image_retraining.foundation.state_file import StateFile
+from image_retraining.foundation.records import FeatureSet, Floats, Head
+from image_retraining.foundation.state_file import LABELS, StateFile
 from image_retraining.head.best_head import HeadChoice
+from image_retraining.head.layers import HeadLayers, TrainingState
+
+# What the names of arrays begin with, and the names of those that only a hidden layer has.
+_MOMENTS, _RUNNING, _BEST = ("mean_", "square_"), "running_", "best_"
+_OF_HIDDEN = ("hidden_weights", "hidden_bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,18 @@ class CheckpointFile(StateFile[Checkpoint]):
             path: the file; replaced by the first `update`.
             inputs: what the training learns from, by name; JSON values.
         """
-        super().__init__(path, inputs, arrays_of=_arrays, state_of=_checkpoint, done=_done)
+        super().__init__(
+            path,
+            inputs,
+            arrays_of=_arrays,
+            state_of=_checkpoint,
+            done=_done,
+            # Checkpoints of earlier versions have the digest of the labels alone, and one layer.
+            of_earlier={
+                LABELS: inputs.get(LABELS),
+                **{f"--{field.name}": field.default for field in fields(HeadLayers)},
+            },
+        )
 
 
 def _done(checkpoint: Checkpoint) -> str:
@@ -52,30 +69,38 @@ def _done(checkpoint: Checkpoint) -> str:
 def _arrays(checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns the arrays of the file."""
     state, choice = checkpoint.state, checkpoint.choice
-    heads = {"": state.head}
+    kinds = {"": state.values, _RUNNING: state.running}
     if state.moments is not None:
-        heads |= dict(zip(("mean_", "square_"), state.moments, strict=True))
+        kinds |= dict(zip(_MOMENTS, state.moments, strict=True))
     arrays: dict[str, Any] = {"step": np.int64(state.step)}
     if choice is not None:
-        heads["best_"] = choice.head
+        kinds[_BEST] = choice.head.values()
         arrays["best"] = np.array([choice.step, choice.cross_entropy, choice.waited], np.float64)
-    for name, head in heads.items():
-        arrays |= {f"{name}weights": head.weights, f"{name}bias": head.bias}
+    for kind, values in kinds.items():
+        arrays |= {f"{kind}{name}": value for name, value in values.items()}
     return arrays
 
 
 def _checkpoint(stored: Any) -> Checkpoint:
     """Returns what the arrays of a file tell."""
 
-    def head(name: str) -> Head:
-        return Head(stored[f"{name}weights"], stored[f"{name}bias"])
+    def values(kind: str) -> dict[str, Floats]:
+        of_hidden = [name for name in _OF_HIDDEN if f"{kind}{name}" in stored]
+        return {name: stored[f"{kind}{name}"] for name in ("weights", "bias", *of_hidden)}
 
-    moments = (head("mean_"), head("square_")) if "mean_weights" in stored else None
+    moments = None
+    if f"{_MOMENTS[0]}weights" in stored:
+        moments = (values(_MOMENTS[0]), values(_MOMENTS[1]))
+    running = {
+        name: stored[f"{_RUNNING}{name}"]
+        for name in ("mean", "variance")
+        if f"{_RUNNING}{name}" in stored
+    }
     choice = None
     if "best" in stored:
         step, cross_entropy, waited = stored["best"].tolist()
-        choice = HeadChoice(head("best_"), int(step), cross_entropy, int(waited))
-    return Checkpoint(TrainingState(head(""), int(stored["step"]), moments), choice)
+        choice = HeadChoice(Head(**values(_BEST)), int(step), cross_entropy, int(waited))
+    return Checkpoint(TrainingState(values(""), int(stored["step"]), moments, running), choice)
 
 
 def photos_digest(labels: Sequence[str], *sets: FeatureSet) -> str:

@@ -1,12 +1,13 @@
-"""Feature vectors → Head: the softmax layer, trained step by step.
+"""Feature vectors → Head: its layers, trained step by step.
 
-The layer, its start values, the draws of photos and the order of training and evaluating are those
-of TensorFlow Hub's image_retraining example. What is new is that the steps between two evaluations
-run inside one TensorFlow function, and that there is Adam besides gradient descent.
+The softmax layer, its start values, the draws of photos and the order of training and evaluating
+are those of TensorFlow Hub's image_retraining example. What is new is that the steps between two
+evaluations run inside one TensorFlow function, that there is Adam besides gradient descent, and
+that the head may have more layers.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,12 @@ from image_retraining.foundation.records import (
     Head,
     Ints,
     TrainingReport,
-    TrainingState,
 )
 from image_retraining.head.descent_steps import FIGURES, step_taker
+from image_retraining.head.layers import HeadLayers, TrainingState
 from image_retraining.head.sampling import Purpose, Sampler, random_of
 from image_retraining.head.softmax import evaluate
 
-_INITIAL_STDDEV = 0.001
 # Bounds the memory of a report, and how long Ctrl-C takes, when evaluations are far apart.
 _STEPS_AT_ONCE = 200
 
@@ -46,6 +46,7 @@ class DescentSettings:
         eval_step_interval: steps from one evaluation to the next.
         report_step_interval: a report ends at each multiple of this as well; 0 for none.
         seed: of all draws.
+        layers: of the head.
     """
 
     steps: int
@@ -57,6 +58,7 @@ class DescentSettings:
     eval_step_interval: int
     report_step_interval: int
     seed: int
+    layers: HeadLayers = field(default_factory=HeadLayers)
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,12 @@ class TrainingBatches:
         return StepBatches(features, self._training.label_ids[draws])
 
 
-def initial_head(feature_size: int, label_count: int, *, seed: int) -> Head:
-    """Returns the head that training starts from: small random weights [D, C], bias [C] of 0."""
-    weights = tf.random.stateless_truncated_normal(
-        [feature_size, label_count], seed=[seed, 0], stddev=_INITIAL_STDDEV
-    )
-    return Head(weights.numpy(), np.zeros([label_count], np.float32))
+def initial_state(
+    layers: HeadLayers, feature_size: int, label_count: int, *, seed: int
+) -> TrainingState:
+    """Returns the state that training starts from, of D features and C labels."""
+    values = layers.initial(feature_size, label_count, seed=seed)
+    return TrainingState(values, running=layers.initial_running(feature_size))
 
 
 def train(
@@ -141,44 +143,57 @@ def train(
         validation_weights: float32 [C], how much a validation photo of each class counts in the
             weighted cross entropy; None for all alike.
     """
-    adam = settings.optimizer == "adam"
-    head = start.head
-    slots = _tensors(head, *_start_moments(start) if adam else ())
-    take_steps = step_taker(adam=adam, l2=settings.l2, label_smoothing=settings.label_smoothing)
+    take_steps = step_taker(
+        settings.layers,
+        adam=settings.optimizer == "adam",
+        l2=settings.l2,
+        label_smoothing=settings.label_smoothing,
+    )
+    state = replace(start, moments=_moments(start, settings))
     evaluator = _ValidationEvaluator(validation, settings, validation_weights)
     for steps in _stretches(start.step, settings):
         raise_if_interrupted()
         drawn = batches.of(steps)
-        *slots, scalars = take_steps(
-            slots, drawn.features, drawn.label_ids, float(steps[0]), settings.learning_rate
-        )
-        head, *moments = _heads(slots)
+        state, scalars = _after(state, take_steps, drawn, settings)
+        head = settings.layers.head(state.values, state.running)
         is_evaluation = _is_evaluation_step(steps[-1], settings)
         reported, whole = evaluator.evaluate(head, steps[-1]) if is_evaluation else (None, None)
         report = TrainingReport(
             steps=steps,
-            scalars=dict(zip(FIGURES, scalars.numpy().T, strict=True)),
+            scalars=dict(zip(FIGURES, scalars.T, strict=True)),
             head=head,
             train=_evaluate_last(head, drawn) if is_evaluation else None,
             validation=reported,
             whole_validation=whole,
         )
-        state_moments = (moments[0], moments[1]) if adam else None
-        yield report, TrainingState(head, steps[-1] + 1, state_moments)
+        yield report, state
 
 
-def _start_moments(start: TrainingState) -> tuple[Head, Head]:
-    zero = Head(np.zeros_like(start.head.weights), np.zeros_like(start.head.bias))
+def _moments(start: TrainingState, settings: DescentSettings) -> Any:
+    """Returns the moments to start from; None where the optimizer has none."""
+    if settings.optimizer != "adam":
+        return None
+    zero = {name: np.zeros_like(values) for name, values in start.values.items()}
     return start.moments or (zero, zero)
 
 
-def _tensors(*heads: Head) -> list[Any]:
-    return [tf.constant(values) for head in heads for values in (head.weights, head.bias)]
-
-
-def _heads(tensors: list[Any]) -> list[Head]:
-    values = [tensor.numpy() for tensor in tensors]
-    return [Head(*values[place : place + 2]) for place in range(0, len(values), 2)]
+def _after(
+    state: TrainingState, take_steps: Any, drawn: StepBatches, settings: DescentSettings
+) -> tuple[TrainingState, Floats]:
+    """Returns the state after some steps, and their figures, float32 [steps, figures]."""
+    tensors = tf.nest.map_structure(
+        tf.constant, (dict(state.values), state.moments or (), dict(state.running))
+    )
+    steps = range(state.step, state.step + len(drawn.features))
+    seeds = np.zeros([len(steps), 2], np.int64)
+    if settings.layers.dropout:
+        for place, step in enumerate(steps):
+            random = random_of(settings.seed, Purpose.DROPOUT, step)
+            seeds[place] = random.integers(2**63, size=2)
+    batches = drawn.features, drawn.label_ids, seeds
+    found = take_steps(tensors, *batches, float(state.step), settings.learning_rate)
+    (values, moments, running), scalars = tf.nest.map_structure(lambda one: one.numpy(), found)
+    return TrainingState(values, steps.stop, moments or None, running), scalars
 
 
 class _ValidationEvaluator:

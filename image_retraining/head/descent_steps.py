@@ -1,4 +1,4 @@
-"""Steps of gradient descent or Adam on the softmax layer, many inside one TensorFlow function."""
+"""Steps of gradient descent or Adam on a head, many inside one TensorFlow function."""
 
 import functools
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from image_retraining.foundation.records import BATCH_FIGURES, HEAD_FIGURES
+from image_retraining.head.layers import HeadLayers, after_batch
 
 # What is told of each step.
 FIGURES = (*BATCH_FIGURES, *HEAD_FIGURES)
@@ -15,57 +16,76 @@ _MEAN_DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 
 
 @functools.cache
-def step_taker(*, adam: bool, l2: float, label_smoothing: float) -> Any:
+def step_taker(layers: HeadLayers, *, adam: bool, l2: float, label_smoothing: float) -> Any:
     """Returns the function that takes a step for each batch.
 
-    It gives the slots after them, which are weights and bias and, with Adam, the means of their
-    gradients and of their squares, and last the steps' figures, float32 [steps, figures].
+    It takes and gives the values that are trained by name, with Adam the means of their gradients
+    and of the squares of these, and the running mean and variance of the layers; and last it gives
+    the steps' figures, float32 [steps, figures].
     """
-    head_spec = [tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float32)]
 
     @tf.function(
         input_signature=[
-            head_spec * (3 if adam else 1),
+            _state_spec(layers, adam=adam),
             tf.TensorSpec([None, None, None], tf.float32),
             tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None, 2], tf.int64),
             tf.TensorSpec([], tf.float32),
             tf.TensorSpec([], tf.float32),
         ],
         autograph=False,
     )
     def take_steps(
-        slots: list[Any], features: Any, label_ids: Any, first_step: Any, learning_rate: Any
+        state: Any, features: Any, label_ids: Any, seeds: Any, first_step: Any, learning_rate: Any
     ) -> Any:
         steps = tf.shape(features)[0]
         figures = tf.TensorArray(tf.float32, size=steps, element_shape=[len(FIGURES)])
 
-        def take_step(step: Any, slots: list[Any], figures: Any) -> Any:
-            weights, bias, *_ = slots
+        def take_step(step: Any, state: Any, figures: Any) -> Any:
+            values, moments, running = state
             losing = functools.partial(_gradients, l2=l2, label_smoothing=label_smoothing)
-            gradients, row = losing(weights, bias, features[step], label_ids[step])
+            batch = features[step], label_ids[step], seeds[step]
+            gradients, found, row = losing(layers, values, batch)
+            number = first_step + tf.cast(step, tf.float32)
             if adam:
-                number = first_step + tf.cast(step, tf.float32) + 1
-                slots = _adam_step(slots, gradients, number, learning_rate)
+                moving = _adam_step(values, moments, gradients, number + 1, learning_rate)
+                values, moments = moving
             else:
-                pairs = zip(slots, gradients, strict=True)
-                slots = [values - learning_rate * gradient for values, gradient in pairs]
-            return step + 1, slots, figures.write(step, row)
+                values = _each(
+                    lambda value, slope: value - learning_rate * slope, values, gradients
+                )
+            state = values, moments, after_batch(running, found, number)
+            return step + 1, state, figures.write(step, row)
 
-        _, slots, figures = tf.while_loop(
-            lambda step, *_: step < steps, take_step, (0, slots, figures)
+        _, state, figures = tf.while_loop(
+            lambda step, *_: step < steps, take_step, (0, state, figures)
         )
-        return *slots, figures.stack()
+        return state, figures.stack()
 
     return take_steps
 
 
+def _state_spec(layers: HeadLayers, *, adam: bool) -> Any:
+    """Returns the types of what a step changes."""
+    names = layers.initial(1, 1, seed=0)
+    values = {name: tf.TensorSpec([None] * value.ndim, tf.float32) for name, value in names.items()}
+    running = {name: tf.TensorSpec([None], tf.float32) for name in layers.initial_running(1)}
+    return values, (values, values) if adam else (), running
+
+
+def _each(change: Any, *of_names: Any) -> dict[str, Any]:
+    """Returns what becomes of the values of each name."""
+    return {name: change(*(one[name] for one in of_names)) for name in of_names[0]}
+
+
 def _gradients(
-    weights: Any, bias: Any, batch: Any, label_ids: Any, *, l2: float, label_smoothing: float
-) -> tuple[list[Any], Any]:
-    """Returns the gradients of the loss, and the step's figures before it is taken."""
+    layers: HeadLayers, values: Any, batch: Any, *, l2: float, label_smoothing: float
+) -> tuple[Any, Any, Any]:
+    """Returns the gradients of the loss, mean and variance of the batch, and the step's figures."""
+    features, label_ids, seed = batch
     with tf.GradientTape() as tape:
-        tape.watch([weights, bias])
-        logits = tf.matmul(batch, weights) + bias
+        tape.watch(values)
+        logits, found = layers.logits(values, features, seed)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(label_ids, logits)
         cross_entropy = tf.reduce_mean(losses)
         loss = cross_entropy
@@ -76,32 +96,35 @@ def _gradients(
             )
             loss = (1 - label_smoothing) * cross_entropy + label_smoothing * to_all
         if l2:
-            loss += l2 / 2 * tf.reduce_sum(tf.square(weights))
+            kernels = [value for name, value in values.items() if name.endswith("weights")]
+            loss += l2 / 2 * tf.add_n([tf.reduce_sum(tf.square(one)) for one in kernels])
     right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), label_ids)
     accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
-    row = tf.stack([accuracy, cross_entropy, *_spread(weights), *_spread(bias)])
-    return tape.gradient(loss, [weights, bias]), row
+    row = [accuracy, cross_entropy, *_spread(values["weights"]), *_spread(values["bias"])]
+    return tape.gradient(loss, values), found, tf.stack(row)
 
 
-def _adam_step(slots: list[Any], gradients: list[Any], number: Any, learning_rate: Any) -> Any:
-    """Returns the slots after step `number`, from 1: Kingma and Ba, "Adam", 2015, algorithm 1."""
-    count = len(gradients)
-    values, means, squares = slots[:count], slots[count : 2 * count], slots[2 * count :]
-    means = [
-        _MEAN_DECAY * mean + (1 - _MEAN_DECAY) * gradient
-        for mean, gradient in zip(means, gradients, strict=True)
-    ]
-    squares = [
-        _SQUARE_DECAY * square + (1 - _SQUARE_DECAY) * tf.square(gradient)
-        for square, gradient in zip(squares, gradients, strict=True)
-    ]
+def _adam_step(values: Any, moments: Any, gradients: Any, number: Any, learning_rate: Any) -> Any:
+    """Returns values and moments after step `number`, from 1.
+
+    Kingma and Ba, "Adam", 2015, algorithm 1.
+    """
+    means, squares = moments
+    means = _each(
+        lambda mean, slope: _MEAN_DECAY * mean + (1 - _MEAN_DECAY) * slope, means, gradients
+    )
+    squares = _each(
+        lambda square, slope: _SQUARE_DECAY * square + (1 - _SQUARE_DECAY) * tf.square(slope),
+        squares,
+        gradients,
+    )
     # What is missing of the means because they began at 0.
     of_means, of_squares = 1 - _MEAN_DECAY**number, 1 - _SQUARE_DECAY**number
-    values = [
-        value - learning_rate * (mean / of_means) / (tf.sqrt(square / of_squares) + _EPSILON)
-        for value, mean, square in zip(values, means, squares, strict=True)
-    ]
-    return [*values, *means, *squares]
+
+    def moved(value: Any, mean: Any, square: Any) -> Any:
+        return value - learning_rate * (mean / of_means) / (tf.sqrt(square / of_squares) + _EPSILON)
+
+    return _each(moved, values, means, squares), (means, squares)
 
 
 def _spread(values: Any) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ class Purpose(enum.IntEnum):
     VALIDATION = 1
     TESTING = 2
     VIEWS = 3
+    DROPOUT = 4
 
 
 def random_of(seed: int, purpose: Purpose, number: int) -> np.random.Generator:

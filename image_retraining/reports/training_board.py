@@ -33,6 +33,13 @@ _LARGEST_CONSTANT_BYTES = 1024
 # TensorBoard shows the group of a tag's first word, in alphabetical order, and the first ones open:
 # the curve of all validation photos lies on that of the training, the restless one of a draw below.
 _DRAW = "validation_batch"
+# What TensorBoard calls the values of a head.
+_PARTS = {
+    "weights": "weights",
+    "bias": "biases",
+    "hidden_weights": "hidden/weights",
+    "hidden_bias": "hidden/biases",
+}
 _CHOSEN_BY = "weighted_cross_entropy"
 # Points of a curve of areas, which take longer than the other figures.
 _MOST_AREAS = 20
@@ -126,8 +133,8 @@ class TensorBoardWriter:
     def _write_histograms(self, step: int, report: TrainingReport) -> None:
         evaluations = {TRAINING_RUN: report.train, VALIDATION_RUN: report.validation}
         of_head = [
-            histogram_pb("final_retrain_ops/weights/summaries/histogram", report.head.weights),
-            histogram_pb("final_retrain_ops/biases/summaries/histogram", report.head.bias),
+            histogram_pb(f"final_retrain_ops/{_PARTS[name]}/summaries/histogram", values)
+            for name, values in report.head.values().items()
         ]
         for run, evaluation in evaluations.items():
             if evaluation is not None:

@@ -100,9 +100,10 @@ def _look(
 def _features(points: PhotoPoints, head: Head) -> tuple[FeaturePhotos, ...]:
     """Returns, for each class, the feature whose differences speak most for it."""
     spreads = points.vectors.std(axis=0)
+    slopes = head.slopes(points.vectors)
     features = []
     for label_id in np.unique(points.label_ids)[:_CLASSES].tolist():
-        feature = int((head.weights[:, label_id] * spreads).argmax())
+        feature = int((slopes[:, label_id] * spreads).argmax())
         order = np.argsort(-points.vectors[:, feature], kind="stable")
         rows = order[:_PHOTOS].tolist()
         features.append(FeaturePhotos(feature=feature, label_id=label_id, rows=rows))

@@ -186,6 +186,22 @@ class RetrainConfig:
         group="Training",
         choices=("gradient_descent", "adam", "lbfgs"),
     )
+    hidden_units: int = setting(
+        0,
+        "Units of a hidden layer, with ReLU, between feature vector and softmax layer; 0 is none.",
+        group="Training",
+    )
+    dropout: float = setting(
+        0.0,
+        "Share of the softmax layer's inputs that each step leaves out, 0 to below 1.",
+        group="Training",
+    )
+    batch_normalization: bool = setting(
+        default=False,
+        meaning="Standardise, over each batch, what the hidden layer gives, or without one the "
+        "feature vectors; the exported head has it in its weights.",
+        group="Training",
+    )
     how_many_training_steps: int = setting(4000, "Training steps.", group="Training")
     learning_rate: float = setting(0.01, "Step size of gradient descent.", group="Training")
     train_batch_size: int = setting(

@@ -203,7 +203,7 @@ def _inputs(
     return {
         LABELS: list(labels),
         "photos and labels": photos_digest(labels, *photos),
-        "the head": float(np.float64(head.weights).sum() + np.float64(head.bias).sum()),
+        "the head": sum(float(np.float64(one).sum()) for one in head.values().values()),
         "--fine_tune": tail.cut.tensor,
         **{f"--fine_tune_{name}": getattr(settings, f"fine_tune_{name}") for name in names},
         "--label_smoothing": settings.label_smoothing,

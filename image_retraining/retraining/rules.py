@@ -157,6 +157,24 @@ def _check_fine_tuning(config: RetrainConfig) -> None:
     require(0 <= decay <= 1, "--fine_tune_weight_decay must be from 0 to 1", decay)
 
 
+def _check_layers(config: RetrainConfig) -> None:
+    check_at_least(config, 0, "hidden_units")
+    require(0 <= config.dropout < 1, "--dropout must be from 0 to below 1", config.dropout)
+    require(
+        not config.batch_normalization or config.train_batch_size >= 2,
+        "--train_batch_size must be at least 2 with --batch_normalization, which standardises over "
+        "a batch",
+        config.train_batch_size,
+    )
+    for name in ("hidden_units", "dropout", "batch_normalization"):
+        require(
+            config.optimizer != "lbfgs" or not getattr(config, name),
+            f"--{name} needs --optimizer=adam or gradient_descent: lbfgs solves for the softmax "
+            "layer alone",
+            "--optimizer=lbfgs",
+        )
+
+
 def _check_training(config: RetrainConfig) -> None:
     require(
         0 <= config.max_accuracy_drop <= 100,
@@ -180,6 +198,7 @@ def _check_training(config: RetrainConfig) -> None:
         config.distortion_views,
     )
     require(bool(config.class_weight), "--class_weight must not be empty", "an empty name")
+    _check_layers(config)
     if config.optimizer != "lbfgs":
         return
     require(

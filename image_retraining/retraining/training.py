@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from absl import logging
@@ -18,13 +18,13 @@ from image_retraining.foundation.records import (
     Head,
     Split,
     TrainingReport,
-    TrainingState,
 )
 from image_retraining.foundation.state_file import LABELS
 from image_retraining.head import descent
 from image_retraining.head.best_head import HeadChoice, chosen
 from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
 from image_retraining.head.class_weights import BALANCED, class_weights
+from image_retraining.head.layers import HeadLayers
 from image_retraining.head.regularization_path import STRENGTHS, regularization_path
 from image_retraining.photos.distortions import Distortion
 from image_retraining.reports.findings import Trained, TrainingStarted
@@ -38,6 +38,9 @@ class TrainingSettings:
     """How to train; each field as the setting of that name."""
 
     optimizer: str
+    hidden_units: int
+    dropout: float
+    batch_normalization: bool
     how_many_training_steps: int
     learning_rate: float
     train_batch_size: int
@@ -56,6 +59,15 @@ class TrainingSettings:
     final_tensor_name: str
     intermediate_store_frequency: int
     intermediate_output_graphs_dir: str
+
+    @property
+    def layers(self) -> HeadLayers:
+        """The layers of the head."""
+        return HeadLayers(
+            hidden_units=self.hidden_units,
+            dropout=self.dropout,
+            batch_normalization=self.batch_normalization,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +169,8 @@ def _train(task: _Task, tell: Tell) -> _Ended:
     settings = task.settings
     checkpoints = CheckpointFile(settings.checkpoint_path, _inputs(task))
     start = _start(checkpoints, task)
-    head, choice, step = start.state.head, start.choice, start.state.step - 1
+    head = settings.layers.head(start.state.values, start.state.running)
+    choice, step = start.choice, start.state.step - 1
     batches = descent.TrainingBatches(
         task.training,
         batch_size=settings.train_batch_size,
@@ -212,7 +225,7 @@ def _start(checkpoints: CheckpointFile, task: _Task) -> Checkpoint:
     if settings.resume:
         notice("There is no %s to resume; starting anew.", settings.checkpoint_path)
     size, count = task.backbone.feature_size, len(task.labels)
-    return Checkpoint(TrainingState(descent.initial_head(size, count, seed=settings.seed)))
+    return Checkpoint(descent.initial_state(settings.layers, size, count, seed=settings.seed))
 
 
 def _inputs(task: _Task) -> dict[str, Any]:
@@ -222,6 +235,7 @@ def _inputs(task: _Task) -> dict[str, Any]:
         LABELS: list(task.labels),
         "photos and labels": photos_digest(task.labels, task.training, task.validation),
         **{f"--{name}": getattr(task.settings, name) for name in names},
+        **{f"--{name}": value for name, value in asdict(task.settings.layers).items()},
         "--class_weight": [float(weight) for weight in task.weights],
         # Of checkpoints without it, the head so far was chosen in another way.
         "--class_weight of validation photos": task.validation_weights.tolist(),
@@ -241,6 +255,7 @@ def _descent_settings(settings: TrainingSettings) -> descent.DescentSettings:
         eval_step_interval=settings.eval_step_interval,
         report_step_interval=settings.intermediate_store_frequency,
         seed=settings.seed,
+        layers=settings.layers,
     )
 
 

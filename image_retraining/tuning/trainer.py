@@ -16,6 +16,7 @@ import tensorflow as tf
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Floats, Head, Ints
+from image_retraining.head.layers import logits_of
 from image_retraining.tuning.fitted import Epoch, Fitted
 from image_retraining.tuning.tail import Tail
 
@@ -88,8 +89,9 @@ class Trainer:
         self.settings = settings
         self._tail = tail
         self._names = list(tail.weights)
-        of_head = [tf.Variable(head.weights), tf.Variable(head.bias)]
-        self._variables = [*tail.weights.values(), *of_head]
+        of_head = head.values()
+        self._of_head = list(of_head)
+        self._variables = [*tail.weights.values(), *map(tf.Variable, of_head.values())]
         self._starts = [tf.constant(one.numpy()) for one in self._variables]
         self._moments = [
             [tf.Variable(tf.zeros_like(one), trainable=False) for one in self._variables]
@@ -164,16 +166,23 @@ class Trainer:
 
     def of(self, numbers: Sequence[Floats]) -> tuple[dict[str, Floats], Head]:
         """Returns constant of the graph → its weights, and the head, of what `numbers` gave."""
-        *weights, head_weights, bias = numbers
-        return dict(zip(self._names, weights, strict=True)), Head(head_weights, bias)
+        weights, of_head = self._named(numbers)
+        return weights, Head(**of_head)
 
     def _logits(self, activations: Any) -> Any:
-        *weights, head_weights, bias = [one.read_value() for one in self._variables]
-        return self._forward(activations, weights, head_weights, bias)
+        return self._forward(activations, [one.read_value() for one in self._variables])
 
-    def _forward(self, activations: Any, weights: Sequence[Any], *head: Any) -> Any:
-        values = dict(zip(self._names, weights, strict=True))
-        return self._tail.features(activations, values) @ head[0] + head[1]
+    def _forward(self, activations: Any, read: Sequence[Any]) -> Any:
+        weights, of_head = self._named(read)
+        return logits_of(of_head, self._tail.features(activations, weights))
+
+    def _named(self, numbers: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the weights above the cut, and the values of the head, by their names."""
+        count = len(self._names)
+        return (
+            dict(zip(self._names, numbers[:count], strict=True)),
+            dict(zip(self._of_head, numbers[count:], strict=True)),
+        )
 
     def _drawn_back(self, share: Any) -> None:
         for variable, start in zip(self._variables, self._starts, strict=True):
@@ -181,7 +190,7 @@ class Trainer:
 
     def _step(self, activations: Any, label_ids: Any, rate: Any, *powers: Any) -> Any:
         read = [one.read_value() for one in self._variables]
-        logits = self._forward(activations, read[:-2], *read[-2:])
+        logits = self._forward(activations, read)
         classes, smoothing = self._class_weights.shape[0], self.settings.label_smoothing
         wanted = tf.one_hot(label_ids, classes) * (1 - smoothing) + smoothing / classes
         losses = tf.nn.softmax_cross_entropy_with_logits(wanted, logits)

@@ -67,6 +67,28 @@ def test_feature_vectors_can_be_fed_in_the_photos_stead(graph_file: Path) -> Non
     np.testing.assert_allclose(got, softmax(vectors @ HEAD.weights + HEAD.bias), atol=1e-6)
 
 
+def test_a_hidden_layer_comes_before_the_softmax_layer(backbone: Backbone, tmp_path: Path) -> None:
+    head = Head(
+        RNG.normal(size=(4, 3)).astype(np.float32),
+        HEAD.bias,
+        RNG.normal(size=(6, 4)).astype(np.float32),
+        RNG.normal(size=4).astype(np.float32),
+    )
+    graph_def = build_graph(backbone, head, final_tensor_name="final_result")
+    write_graph(tmp_path / "graph.pb", graph_def)
+    hidden = np.maximum(colour_features() @ head.hidden_weights + head.hidden_bias, 0)
+    assert (hidden == 0).any()
+    assert (hidden > 0).any()
+    wanted = softmax(hidden @ head.weights + head.bias)
+    np.testing.assert_allclose(FrozenGraph(tmp_path / "graph.pb").scores(PHOTOS), wanted, atol=1e-6)
+    nodes = {node.name: node for node in graph_def.node}
+    weights = nodes["final_retrain_ops/weights/final_weights"].attr["value"].tensor
+    np.testing.assert_array_equal(tf.make_ndarray(weights), head.weights)
+    new = {name for name in nodes if name.startswith("final_retrain_ops/hidden/")}
+    plain = build_graph(backbone, HEAD, final_tensor_name="final_result")
+    assert set(nodes) - new == {node.name for node in plain.node}
+
+
 def test_the_promised_names_and_shapes(graph_def: Any) -> None:
     nodes = {node.name: node for node in graph_def.node}
     photos = nodes["Placeholder"]

@@ -12,9 +12,10 @@ import pytest
 
 from image_retraining.foundation import state_file
 from image_retraining.foundation.errors import CheckpointError, OutputError
-from image_retraining.foundation.records import FeatureSet, Head, TrainingState
+from image_retraining.foundation.records import FeatureSet, Head
 from image_retraining.head.best_head import HeadChoice
 from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
+from image_retraining.head.layers import HeadLayers, TrainingState, Values
 
 INPUTS = {
     "photos and labels": "0123abcd",
@@ -48,7 +49,7 @@ def head(seed: int = 0) -> Head:
 
 def save(path: Path, *, step: int = 40, inputs: dict[str, Any] = INPUTS) -> None:
     with CheckpointFile(str(path), inputs) as file:
-        file.update(Checkpoint(TrainingState(head(), step)))
+        file.update(Checkpoint(TrainingState(head().values(), step)))
 
 
 def saved_step(path: Path) -> int | None:
@@ -59,19 +60,19 @@ def saved_step(path: Path) -> int | None:
 # What is in the file
 
 
-@pytest.mark.parametrize("moments", [None, (head(2), head(3))])
+@pytest.mark.parametrize("moments", [None, (head(2).values(), head(3).values())])
 @pytest.mark.parametrize("choice", [None, HeadChoice(head(4), 30, 0.123456789012345, 7)])
 def test_everything_comes_back(
-    path: Path, moments: tuple[Head, Head] | None, choice: HeadChoice | None
+    path: Path, moments: tuple[Values, Values] | None, choice: HeadChoice | None
 ) -> None:
     with CheckpointFile(str(path), INPUTS) as file:
-        file.update(Checkpoint(TrainingState(head(), 40, moments), choice))
+        file.update(Checkpoint(TrainingState(head().values(), 40, moments), choice))
     found = CheckpointFile(str(path), INPUTS).load()
     assert found is not None
     assert (found.state.moments is None) == (moments is None)
     for one, other in zip(found.state.moments or (), moments or (), strict=True):
-        assert one.weights.tobytes() == other.weights.tobytes()
-        assert one.bias.tobytes() == other.bias.tobytes()
+        assert one["weights"].tobytes() == other["weights"].tobytes()
+        assert one["bias"].tobytes() == other["bias"].tobytes()
     assert (found.choice is None) == (choice is None)
     if found.choice and choice:
         assert found.choice.head.weights.tobytes() == choice.head.weights.tobytes()
@@ -80,18 +81,54 @@ def test_everything_comes_back(
         assert found.choice.cross_entropy == choice.cross_entropy
 
 
+def test_a_hidden_layer_comes_back(path: Path) -> None:
+    layers = HeadLayers(hidden_units=4, batch_normalization=True)
+    values = layers.initial(5, 3, seed=2)
+    running = {name: np.array([1, 2, 3, len(name)], np.float32) for name in ("mean", "variance")}
+    moments = tuple(layers.initial(5, 3, seed=seed) for seed in (3, 4))
+    best = layers.head(layers.initial(5, 3, seed=5), running)
+    state = TrainingState(values, 40, (moments[0], moments[1]), running)
+    with CheckpointFile(str(path), INPUTS) as file:
+        file.update(Checkpoint(state, HeadChoice(best, 30, 0.5, 7)))
+    found = CheckpointFile(str(path), INPUTS).load()
+    assert found
+    assert found.choice
+    assert found.state.moments
+    expected: list[Values] = [values, running, *moments, best.values()]
+    loaded: list[Values] = [found.state.values, found.state.running, *found.state.moments]
+    loaded.append(found.choice.head.values())
+    for one, other in zip(loaded, expected, strict=True):
+        assert set(one) == set(other)
+        for name in one:
+            assert one[name].tobytes() == other[name].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "usual", "other"),
+    [("hidden_units", 0, 16), ("dropout", 0.0, 0.5), ("batch_normalization", False, True)],
+)
+def test_checkpoints_of_earlier_versions_are_of_a_softmax_layer_alone(
+    path: Path, name: str, usual: Any, other: Any
+) -> None:
+    save(path)
+    assert CheckpointFile(str(path), {f"--{name}": usual, **INPUTS}).load()
+    with pytest.raises(CheckpointError, match=f"--{name} was {usual}, and is {other}"):
+        CheckpointFile(str(path), {f"--{name}": other, **INPUTS}).load()
+
+
 def test_a_state_comes_back_bit_for_bit(path: Path) -> None:
     weights = np.array([[np.nan, -np.inf], [-0.0, 1e-45], [1 / 3, 3.4e38]], np.float32)
     bias = np.array([0.1, -2], np.float32)
     with CheckpointFile(str(path), INPUTS) as file:
-        file.update(Checkpoint(TrainingState(Head(weights, bias), 40)))
+        file.update(Checkpoint(TrainingState(Head(weights, bias).values(), 40)))
     found = CheckpointFile(str(path), dict(reversed(INPUTS.items()))).load()
     assert found is not None
     assert found.state.step == 40
-    assert found.state.head.weights.dtype == found.state.head.bias.dtype == np.float32
-    assert found.state.head.weights.shape == (3, 2)
-    assert found.state.head.weights.tobytes() == weights.tobytes()
-    assert found.state.head.bias.tobytes() == bias.tobytes()
+    values = found.state.values
+    assert values["weights"].dtype == values["bias"].dtype == np.float32
+    assert values["weights"].shape == (3, 2)
+    assert values["weights"].tobytes() == weights.tobytes()
+    assert values["bias"].tobytes() == bias.tobytes()
 
 
 def test_without_a_file_there_is_no_state(path: Path) -> None:
@@ -233,13 +270,13 @@ def test_a_file_that_is_no_checkpoint_is_refused(
 
 def test_the_last_state_is_saved_on_leaving(path: Path) -> None:
     with CheckpointFile(str(path), INPUTS) as file:
-        file.update(Checkpoint(TrainingState(head(), 10)))
-        file.update(Checkpoint(TrainingState(head(1), 20)))
+        file.update(Checkpoint(TrainingState(head().values(), 10)))
+        file.update(Checkpoint(TrainingState(head(1).values(), 20)))
         assert not path.exists()
     found = CheckpointFile(str(path), INPUTS).load()
     assert found is not None
     assert found.state.step == 20
-    assert found.state.head.weights.tobytes() == head(1).weights.tobytes()
+    assert found.state.values["weights"].tobytes() == head(1).weights.tobytes()
 
 
 @pytest.mark.parametrize(("error", "tells"), [(KeyboardInterrupt, True), (ValueError, False)])
@@ -253,7 +290,7 @@ def test_the_last_state_is_saved_when_the_training_breaks_off(
 
     def break_off() -> None:
         with file:
-            file.update(Checkpoint(TrainingState(head(), 20)))
+            file.update(Checkpoint(TrainingState(head().values(), 20)))
             raise error
 
     with pytest.raises(error):
@@ -286,7 +323,7 @@ def test_a_state_is_saved_every_ten_seconds_at_most(path: Path, clock: SimpleNam
         steps = []
         for step, seconds in enumerate([0, 9.9, 10, 10.1, 19.9, 20, 29, 45, 54.9, 55]):
             clock.now = 500.0 + seconds
-            file.update(Checkpoint(TrainingState(head(), step)))
+            file.update(Checkpoint(TrainingState(head().values(), step)))
             steps.append(saved_step(path))
     assert steps == [None, None, 2, 2, 2, 5, 5, 7, 7, 9]
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from image_retraining.foundation.records import FeatureSet, Head, TrainingReport, TrainingState
-from image_retraining.head.descent import DescentSettings, TrainingBatches, initial_head, train
+from image_retraining.foundation.records import FeatureSet, Head, TrainingReport
+from image_retraining.head.descent import DescentSettings, TrainingBatches, train
+from image_retraining.head.layers import HeadLayers, TrainingState
 from image_retraining.head.sampling import Purpose, Sampler
 
 LABEL_COUNT = 3
@@ -42,7 +43,11 @@ VALIDATION = synthetic(9, 14, 7, seed=1)
 
 
 def start(seed: int = 0) -> Head:
-    return initial_head(FEATURE_SIZE, LABEL_COUNT, seed=seed)
+    return first_head(FEATURE_SIZE, LABEL_COUNT, seed=seed)
+
+
+def first_head(feature_size: int, label_count: int, *, seed: int) -> Head:
+    return Head(**HeadLayers().initial(feature_size, label_count, seed=seed))
 
 
 def drawn(steps: range, *, training: FeatureSet = TRAINING, seed: int = SETTINGS.seed) -> Any:
@@ -63,7 +68,7 @@ def trained(
     head: Head | None = None,
     first_step: int = 0,
 ) -> list[TrainingReport]:
-    state = TrainingState(head or start(), first_step)
+    state = TrainingState((head or start()).values(), first_step)
     reports = train(stored(training), validation, settings, start=state)
     return [report for report, _ in reports]
 
@@ -442,7 +447,7 @@ def test_few_photos_and_uneven_classes_are_learned(optimizer: str, counts: list[
         eval_step_interval=400,
     )
     batches = TrainingBatches(training, batch_size=100, seed=0)
-    first = TrainingState(initial_head(64, len(counts), seed=0))
+    first = TrainingState(first_head(64, len(counts), seed=0).values())
     *_, (report, _) = train(batches, held_out, settings, start=first)
     assert report.whole_validation is not None
     assert report.whole_validation.accuracy >= 0.99
@@ -464,7 +469,7 @@ def test_class_weights_decide_how_often_a_class_is_drawn() -> None:
 
 
 def test_the_first_head_is_small_random_weights() -> None:
-    head = initial_head(500, 20, seed=0)
+    head = first_head(500, 20, seed=0)
     assert head.weights.dtype == head.bias.dtype == np.float32
     assert head.weights.shape == (500, 20)
     assert head.bias.tolist() == [0] * 20
@@ -491,7 +496,7 @@ def test_large_seeds_are_told_apart(seed: int) -> None:
 @pytest.mark.parametrize("done", [1, 13, 59])
 def test_a_resumed_training_gives_the_same_head_bit_for_bit(done: int, optimizer: str) -> None:
     settings = replace(SETTINGS, optimizer=optimizer)
-    beginning = TrainingState(start())
+    beginning = TrainingState(start().values())
     straight = list(train(stored(), VALIDATION, settings, start=beginning))
     some = replace(settings, steps=done)
     *_, (_, interrupted) = train(stored(), VALIDATION, some, start=beginning)

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from image_retraining.foundation.records import FeatureSet, Floats, Head
 from image_retraining.head import lbfgs
 from image_retraining.head.descent_steps import step_taker
+from image_retraining.head.layers import HeadLayers
 from image_retraining.head.lbfgs import Samples, Solution, solve
 from image_retraining.head.regularization_path import PathPoint, regularization_path
 
@@ -212,11 +213,12 @@ def test_the_loss_is_the_one_that_descent_goes_down(l2: float, label_smoothing: 
     label_ids = random.integers(3, size=40).astype(np.int32)
     weights = random.normal(size=(6, 3)).astype(np.float32)
     bias = random.normal(size=3).astype(np.float32)
-    take_steps = step_taker(adam=False, l2=l2, label_smoothing=label_smoothing)
-    after, bias_after, _ = take_steps(
-        [tf.constant(weights), tf.constant(bias)],
+    take_steps = step_taker(HeadLayers(), adam=False, l2=l2, label_smoothing=label_smoothing)
+    (after, *_), _ = take_steps(
+        ({"weights": tf.constant(weights), "bias": tf.constant(bias)}, (), {}),
         tf.constant(features[np.newaxis]),
         tf.constant(label_ids[np.newaxis]),
+        np.zeros([1, 2], np.int64),
         0.0,
         1.0,
     )
@@ -226,8 +228,10 @@ def test_the_loss_is_the_one_that_descent_goes_down(l2: float, label_smoothing: 
     rows = slope.reshape(-1, 3)
     # The solver's bias is that of centred features: its slope by the weights is of the same step.
     mean = features.mean(axis=0)
-    np.testing.assert_allclose(bias - bias_after, rows[-1], atol=1e-5)
-    np.testing.assert_allclose(weights - after, rows[:-1] + np.outer(mean, rows[-1]), atol=1e-5)
+    np.testing.assert_allclose(bias - after["bias"], rows[-1], atol=1e-5)
+    np.testing.assert_allclose(
+        weights - after["weights"], rows[:-1] + np.outer(mean, rows[-1]), atol=1e-5
+    )
 
 
 def test_the_path_ends_by_the_weighted_loss() -> None:

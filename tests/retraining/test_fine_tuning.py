@@ -118,6 +118,28 @@ def test_what_gets_no_better_leaves_the_head_alone(
     assert [line for line in logged.messages if line.startswith("Not fine-tuned: none of 2 ")]
 
 
+def test_a_richer_head_is_tuned_along(settings: dict[str, Any]) -> None:
+    settings |= {
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "how_many_training_steps": 100,
+        "hidden_units": 8,
+        "batch_normalization": True,
+        "fine_tune_epochs": 15,
+    }
+    found = told(settings)
+    assert found.tuned
+    assert found.tuned.is_better
+    assert found.tuned.kept.number
+    before, after = found.trained.head.values(), found.calibrated.head.values()
+    assert list(after) == ["weights", "bias", "hidden_weights", "hidden_bias"]
+    assert all((before[name] != after[name]).any() for name in after)
+    (export,) = found.exports
+    assert export.proof
+    assert export.proof.same_answers == export.proof.photo_count == 36
+    assert export.proof.largest_difference < 1e-4
+
+
 class Interrupted:
     """Presses Ctrl-C when an epoch is told."""
 

@@ -303,6 +303,9 @@ def test_another_training_is_not_resumed(settings: dict[str, Any]) -> None:
         "label_smoothing": 0.1,
         "seed": 1,
         "distortion_views": 2,
+        "hidden_units": 8,
+        "dropout": 0.5,
+        "batch_normalization": True,
     }
     for name, value in others.items():
         with pytest.raises(CheckpointError, match=f"--{name} was .*, and is "):
@@ -311,6 +314,43 @@ def test_another_training_is_not_resumed(settings: dict[str, Any]) -> None:
         told(**settings, flip_left_right=True, resume=True)
     with pytest.raises(CheckpointError, match="photos and labels was "):
         told(**settings, validation_percentage=20, resume=True)
+
+
+def test_a_richer_head_is_trained_calibrated_and_exported(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    richer = {
+        "optimizer": "adam",
+        "learning_rate": 0.001,
+        "hidden_units": 16,
+        "dropout": 0.3,
+        "batch_normalization": True,
+        "calibrate": True,
+        "tflite_output_file": str(tmp_path / "m.tflite"),
+        "validation_percentage": 60,
+    }
+    found = told(**settings | richer)
+    trained, calibrated = found.trained.head, found.calibrated.head
+    assert trained.hidden_weights is not None
+    assert trained.hidden_weights.shape == (6, 16)
+    assert found.calibrated.calibration
+    temperature = np.float32(found.calibrated.calibration.temperature)
+    assert temperature != 1
+    tests = found.extraction.sets[Split.TESTING]
+    np.testing.assert_allclose(
+        calibrated.logits(tests.features), trained.logits(tests.features) / temperature, atol=1e-5
+    )
+    assert [one.name for one in found.exports] == ["graph", "TensorFlow Lite file"]
+    for one in found.exports:
+        assert one.proof
+        assert one.proof.same_answers == one.proof.photo_count == len(tests)
+        assert one.proof.largest_difference < 1e-5
+    assert found.judged.metrics
+    assert found.judged.metrics.accuracy == 1.0
+    # What is done is not done again.
+    graph = Path(settings["output_graph"]).read_bytes()
+    told(**settings | richer, resume=True)
+    assert Path(settings["output_graph"]).read_bytes() == graph
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def build_graph(backbone: Backbone, head: Head, *, final_tensor_name: str) -> An
 
     Args:
         backbone: of D features.
-        head: weights [D, C], bias [C].
+        head: of D features and C labels.
         final_tensor_name: name of the softmax node, float32 [None, C].
     """
     v1 = tf.compat.v1
@@ -47,6 +47,8 @@ def build_graph(backbone: Backbone, head: Head, *, final_tensor_name: str) -> An
                 vectors, [None, backbone.feature_size], name=VECTORS_NAME
             )
         with tf.name_scope(HEAD_SCOPE):
+            if head.hidden_weights is not None:
+                vectors = _hidden_layer(head, vectors)
             with tf.name_scope("weights"):
                 weights = tf.constant(head.weights, name="final_weights")
             with tf.name_scope("biases"):
@@ -55,6 +57,15 @@ def build_graph(backbone: Backbone, head: Head, *, final_tensor_name: str) -> An
                 logits = tf.add(tf.matmul(vectors, weights, name="MatMul"), bias, name="add")
         tf.nn.softmax(logits, name=final_tensor_name)
     return plain_graph(graph, final_tensor_name)
+
+
+def _hidden_layer(head: Head, vectors: Any) -> Any:
+    """Returns float32 [None, H], what the softmax layer takes."""
+    with tf.name_scope("hidden"):
+        weights = tf.constant(head.hidden_weights, name="hidden_weights")
+        bias = tf.constant(head.hidden_bias, name="hidden_biases")
+        inner = tf.add(tf.matmul(vectors, weights, name="MatMul"), bias, name="add")
+        return tf.nn.relu(inner, name="Relu")
 
 
 def has_vectors(graph_def: Any) -> bool:
