@@ -31,24 +31,29 @@ class Backbone(FrozenModule):
         handle: as the person named it.
         fingerprint: SHA-256 of all that decides what it gives, hexadecimal.
         credit: whose work it is, where that is known; '' elsewhere.
+        tuned_above: tensor above which its weights were fine-tuned; '' for the module as it is.
     """
 
     handle: str
     fingerprint: str
     credit: str
+    tuned_above: str = ""
 
     @property
     def graph_def(self) -> Any:
         """A GraphDef of the graph; a new one each time, for TensorFlow changes those it imports."""
         return parsed_graph(self.graph)
 
-    def with_graph(self, graph: bytes, output_name: str, *, key: bytes) -> "Backbone":
+    def with_graph(
+        self, graph: bytes, output_name: str, *, key: bytes, tuned_above: str = ""
+    ) -> "Backbone":
         """Returns the backbone with another graph, of the same photos.
 
         Args:
             graph: the bytes of a GraphDef.
             output_name: of the tensor that it answers with, float32 [None, D].
             key: what, with this backbone, decides what it answers.
+            tuned_above: as the attribute.
         """
         samples = tried_out(parsed_graph(graph), self.input_name, output_name, self.image_size)
         return replace(
@@ -57,6 +62,7 @@ class Backbone(FrozenModule):
             output_name=output_name,
             fingerprint=hashlib.sha256(self.fingerprint.encode() + b"\n" + key).hexdigest(),
             sample_vectors=samples,
+            tuned_above=tuned_above,
         )
 
 

@@ -47,6 +47,8 @@ class ModelFacts:
         unknown_rule: SHA-256 of the file that tells what is unknown by feature vectors,
             hexadecimal; '' without such a file.
         module_credit: whose work the module is, where that is known; '' elsewhere.
+        fine_tuned_above: tensor of the module above which its weights were trained, too; '' where
+            they are its own.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +69,7 @@ class ModelFacts:
     exif_orientation: str = IGNORE
     unknown_rule: str = ""
     module_credit: str = ""
+    fine_tuned_above: str = ""
 
     @property
     def is_upright(self) -> bool:

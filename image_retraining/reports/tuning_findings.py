@@ -13,7 +13,6 @@ class Tuned:
     Attributes:
         tensor: above which weights were trained.
         share_above: of all weights, 0 to 1.
-        bytes_a_photo: what is kept of one; 0 where all weights are trained.
         epochs: how they did on the validation photos; the first is the head alone.
         kept: the best of them.
         is_better: whether the tuned network is the one to use, and not the head alone.
@@ -23,7 +22,6 @@ class Tuned:
 
     tensor: str
     share_above: float
-    bytes_a_photo: int
     epochs: tuple[Epoch, ...]
     kept: Epoch
     is_better: bool

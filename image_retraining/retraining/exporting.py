@@ -73,6 +73,7 @@ def facts(
         module=backbone.handle,
         module_fingerprint=backbone.fingerprint,
         module_credit=backbone.credit,
+        fine_tuned_above=backbone.tuned_above,
         testing_percentage=None if by_folder else settings.testing_percentage,
         validation_percentage=None if by_folder else settings.validation_percentage,
         test_accuracy=metrics.accuracy if metrics else None,

@@ -29,7 +29,7 @@ from image_retraining.retraining.cut_examples import (
     examples,
 )
 from image_retraining.retraining.telling import Stages
-from image_retraining.tuning.cuts import ALL, AUTO, chosen, cuts
+from image_retraining.tuning.cuts import AUTO, chosen, cuts
 from image_retraining.tuning.fitted import Fitted, arrays_of, rank, state_of
 from image_retraining.tuning.fitting import fit
 from image_retraining.tuning.flow import Flow
@@ -116,13 +116,14 @@ def tune(
         values, head = trainer.of(fitted.best)
         key = b"".join(value.tobytes() for value in values.values())
         name = before.backbone.output_name
-        backbone = before.backbone.with_graph(tail.graph(values), name, key=key)
+        backbone = before.backbone.with_graph(
+            tail.graph(values), name, key=key, tuned_above=cut.tensor
+        )
         after = _looked_at(replace(before, backbone=backbone, head=head), cache, how)
     is_better = _rank(after).is_better_than(_rank(before))
     told = Tuned(
         tensor=cut.tensor,
         share_above=cut.share_above,
-        bytes_a_photo=0 if settings.fine_tune == ALL else cut.bytes_a_photo,
         epochs=fitted.epochs,
         kept=fitted.kept,
         is_better=is_better,

@@ -11,6 +11,7 @@ from networks_made_here import saved_network
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from image_retraining.backbone.graphs import parsed_graph
+from image_retraining.exports.facts import read_facts
 from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.reports.findings import Ended
 from image_retraining.retraining.config import RetrainConfig
@@ -84,6 +85,9 @@ def test_a_better_network_is_exported_and_answers_as_it_did(
     proofs = {one.name: one.proof for one in found.exports}
     assert proofs["graph"]
     assert proofs["graph"].same_answers == proofs["graph"].photo_count == 36
+    facts = read_facts(str(tmp_path / "run/model.pb"))
+    assert facts
+    assert facts.fine_tuned_above == found.tuned.tensor
     # Below the cut nothing has changed, above it all weights have.
     told(settings | {"fine_tune": "", "output_dir": str(tmp_path / "alone")})
     after, before = (constants(tmp_path / name / "model.pb") for name in ("run", "alone"))
@@ -115,6 +119,9 @@ def test_what_gets_no_better_leaves_the_head_alone(
     told(settings | {"fine_tune": "", "output_dir": str(tmp_path / "alone")})
     graphs = [(tmp_path / name / "model.pb").read_bytes() for name in ("run", "alone")]
     assert graphs[0] == graphs[1]
+    facts = read_facts(str(tmp_path / "run/model.pb"))
+    assert facts
+    assert facts.fine_tuned_above == ""
     assert [line for line in logged.messages if line.startswith("Not fine-tuned: none of 2 ")]
 
 
@@ -176,7 +183,7 @@ def test_all_weights_are_trained_from_the_photos(settings: dict[str, Any], tmp_p
     assert found.tuned
     assert found.tuned.share_above == 1
     assert found.tuned.is_better
-    assert found.tuned.bytes_a_photo == 0
+    assert found.tuned.tensor == found.backbone.input_name
     assert constants(tmp_path / "run/model.pb")
 
 
