@@ -18,7 +18,7 @@ AUTO, ALL = "auto", "all"
 _BYTES_OF_A_HALF = 2
 # Shares of the weights above a good cut: fewer can learn little, and the first layers, which few
 # photos teach anything, hold few.
-_GOOD_SHARES = (0.4, 0.9)
+_GOOD_SHARES = (1 / 3, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def chosen(found: Sequence[Cut], flow: Flow, wanted: str) -> Cut:
     Args:
         found: the places where it can be cut, in their order.
         flow: the graph.
-        wanted: "auto", for the one of fewest bytes a photo among those with 40 to 90% of the
+        wanted: "auto", for the one of fewest bytes a photo among those with a third to 90% of the
             weights above, and of these the lowest; "all" for the photos themselves; a share of the
             nodes below; or the name of a tensor.
 
@@ -62,7 +62,8 @@ def chosen(found: Sequence[Cut], flow: Flow, wanted: str) -> Cut:
         cut: Cut | None = _whole(flow)
     elif wanted == AUTO:
         low, high = _GOOD_SHARES
-        good = [one for one in found if low <= one.share_above <= high] or list(found)
+        some = [one for one in found if one.weights_above]
+        good = [one for one in some if low <= one.share_above <= high] or some
         cut = min(good, key=lambda one: one.bytes_a_photo, default=None)
     elif is_share(wanted):
         cut = min(found, key=lambda one: abs(one.below - float(wanted)), default=None)
@@ -77,7 +78,8 @@ def chosen(found: Sequence[Cut], flow: Flow, wanted: str) -> Cut:
     if cut is None:
         raise SettingError(
             "--fine_tune needs a network that can be cut: a tensor through which all flows that is "
-            f"made of a photo. This module has none; --fine_tune={ALL} trains it from its photos."
+            "made of a photo, with weights above it. This module has none; "
+            f"--fine_tune={ALL} trains it from its photos."
         )
     if not cut.weights_above:
         raise SettingError(

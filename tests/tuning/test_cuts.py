@@ -38,7 +38,7 @@ def test_cuts_are_where_all_flows_through(flow: Flow) -> None:
 @pytest.mark.parametrize(
     ("wanted", "place"),
     [
-        # Of those with 40 to 90% of 343 weights above: 235, 231, 231, 215 at 512 bytes, and no
+        # Of those with a third to 90% of 343 weights above: 235, 231, 231, 215 at 512 bytes, and no
         # other; the lowest.
         ("auto", 0),
         ("0", 0),
