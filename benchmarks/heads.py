@@ -78,6 +78,7 @@ def accuracies(
     image_dir: str, module: str, cache_dir: str, arguments: Any
 ) -> dict[str, list[float]]:
     """Returns for each way its accuracies, one a draw."""
+    from image_retraining.backbone.keras_names import AVERAGE
     from image_retraining.cache.opening import open_cache
     from image_retraining.foundation.records import Split
     from image_retraining.photos.distortions import Views
@@ -93,7 +94,7 @@ def accuracies(
         tfhub_module=module,
         open_image_size=None,
         module_is_default=False,
-        pooling="avg",
+        pooling=AVERAGE,
         feature_layer="",
     )
     found: dict[str, list[float]] = {}
