@@ -32,12 +32,14 @@ class Backbone(FrozenModule):
         fingerprint: SHA-256 of all that decides what it gives, hexadecimal.
         credit: whose work it is, where that is known; '' elsewhere.
         tuned_above: tensor above which its weights were fine-tuned; '' for the module as it is.
+        made_of: fingerprint of what it was made of by other weights or a cut; '' for a module.
     """
 
     handle: str
     fingerprint: str
     credit: str
     tuned_above: str = ""
+    made_of: str = ""
 
     @property
     def graph_def(self) -> Any:
@@ -63,6 +65,7 @@ class Backbone(FrozenModule):
             fingerprint=hashlib.sha256(self.fingerprint.encode() + b"\n" + key).hexdigest(),
             sample_vectors=samples,
             tuned_above=tuned_above,
+            made_of=self.fingerprint,
         )
 
 

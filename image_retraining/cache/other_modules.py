@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from image_retraining.cache.database import Database
-from image_retraining.cache.vectors import BottleneckCache, Recipe
+from image_retraining.cache.vectors import FINE_TUNED, IN_HALVES, BottleneckCache, Recipe
 from image_retraining.foundation.records import Floats
 
 # More tell hardly more, and all are in memory at a time.
@@ -38,11 +38,16 @@ def of_other_modules(
 
 
 def _recipes(database: Database, fingerprint: str, photo: bytes) -> list[tuple[Recipe, int]]:
-    """Returns the recipes of other modules that have a photo, with the length of its vector."""
+    """Returns the recipes of other modules that have a photo, with the length of its vector.
+
+    Activations at a cut, and what fine-tuned networks give, are of no module.
+    """
     rows = database.execute(
         "SELECT fingerprint, height, width, pixels, precision, LENGTH(vector) / 4 "
         "FROM recipes JOIN bottlenecks ON recipe_id = id "
-        "WHERE view = '' AND fingerprint != ? AND photo = ? ORDER BY used_day DESC, id DESC",
-        [fingerprint, photo],
+        "WHERE view = '' AND fingerprint != ? AND photo = ? "
+        "AND precision NOT LIKE '%' || ? AND precision NOT LIKE '%' || ? "
+        "ORDER BY used_day DESC, id DESC",
+        [fingerprint, photo, IN_HALVES, FINE_TUNED],
     )
     return [(Recipe(*row), size) for *row, size in rows.fetchall()]

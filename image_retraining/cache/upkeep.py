@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import logging
 
 from image_retraining.cache.database import CacheFile, Database
-from image_retraining.cache.vectors import FILE_NAME, today_number
+from image_retraining.cache.vectors import FILE_NAME, FINE_TUNED, IN_HALVES, today_number
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.text import aligned, shown
 
@@ -120,7 +120,15 @@ def _kept(database: Database) -> list[_Kept]:
         "FROM recipes JOIN bottlenecks ON recipe_id = id "
         "GROUP BY fingerprint, height, width, pixels, kind ORDER BY 6 DESC"
     )
-    return [_Kept(handle or "(unnamed)", *rest) for handle, *rest in rows.fetchall()]
+    return [_Kept(handle or _unnamed(rest[2]), *rest) for handle, *rest in rows.fetchall()]
+
+
+def _unnamed(precision: object) -> str:
+    """Returns what stands in place of the name of a module that is not kept."""
+    kind = str(precision)
+    if IN_HALVES in kind:
+        return "(activations)"
+    return "(fine-tuned)" if FINE_TUNED in kind else "(unnamed)"
 
 
 def _gone_photos(database: Database) -> list[bytes]:

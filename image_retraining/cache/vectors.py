@@ -30,6 +30,8 @@ FILE_NAME = "bottlenecks.sqlite3"
 # End of the precision of what is kept in float16: activations are many, and rounded they train as
 # well (measured: docs/training.md).
 IN_HALVES = ", kept as float16"
+# The same of what a fine-tuned network gives, which knows the photos that it has learnt from.
+FINE_TUNED = ", fine-tuned"
 
 _SECONDS_A_DAY = 86400
 
@@ -43,7 +45,8 @@ class Recipe:
         height: pixels.
         width: pixels.
         pixels: version of the pixel pipeline.
-        precision: of the computation, as "float32"; what is kept in halves, says so at its end.
+        precision: of the computation, as "float32"; what is kept in halves, or of a fine-tuned
+            network, says so at its end.
         view: the distortion of the photo, '' for the photo itself.
     """
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.lock import computing_alone
-from image_retraining.cache.vectors import BottleneckCache, Recipe, imported_recipe
+from image_retraining.cache.vectors import FINE_TUNED, BottleneckCache, Recipe, imported_recipe
 from image_retraining.features.anew import computed_anew
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import BATCH_SIZE, computed
@@ -91,7 +91,7 @@ def extract(
 def recipe_of(backbone: Backbone, engine: EngineChoice) -> Recipe:
     """Returns what decides the vectors of photos themselves."""
     size, version = backbone.image_size, pixels.PIPELINE_VERSION
-    precision = engine.recipe_precision
+    precision = engine.recipe_precision + FINE_TUNED * bool(backbone.tuned_above)
     return Recipe(backbone.fingerprint, *size, pixels=version, precision=precision)
 
 

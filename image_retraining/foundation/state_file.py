@@ -29,7 +29,11 @@ _State = TypeVar("_State")
 
 
 class StateFile(Generic[_State]):
-    """Keeps a state in a file: every few seconds, and when it is left."""
+    """Keeps a state in a file: every few seconds, and when it is left.
+
+    Attributes:
+        path: the file.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class StateFile(Generic[_State]):
             done: state → what is done of the work, in words; "" for nothing.
             of_earlier: what inputs were that files of earlier versions do not name.
         """
-        self._path = Path(path)
+        self.path = Path(path)
         self._inputs = dict(inputs)
         self._of_earlier = dict(of_earlier or {})
         self._arrays_of, self._state_of, self._done = arrays_of, state_of, done
@@ -72,7 +76,7 @@ class StateFile(Generic[_State]):
         if kind is not None and issubclass(kind, KeyboardInterrupt) and done:
             # Notebooks show warnings only.
             logging.warning(
-                "%s are kept in %s; the same command with --resume goes on.", done, self._path
+                "%s are kept in %s; the same command with --resume goes on.", done, self.path
             )
 
     def load(self) -> _State | None:
@@ -81,18 +85,18 @@ class StateFile(Generic[_State]):
         Raises:
             CheckpointError: the file is no checkpoint, or one of a training with other inputs.
         """
-        if is_null(self._path):
+        if is_null(self.path):
             return None
         try:
             # np.load leaves a file that it opened itself open when that is no archive.
-            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 state = self._state_of(stored)
                 inputs = json.loads(str(stored["inputs"]))
         except FileNotFoundError:
             return None
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise CheckpointError(
-                f"--resume must find the state of a training. Got {self._path}, which is none "
+                f"--resume must find the state of a training. Got {self.path}, which is none "
                 f"({error}). Run without --resume to start anew."
             ) from error
         for name, now in self._inputs.items():
@@ -113,7 +117,7 @@ class StateFile(Generic[_State]):
     def _save(self) -> None:
         if self._unsaved is None:
             return
-        with replacing(self._path) as temporary, temporary.open("wb") as file:
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
             arrays = dict(self._arrays_of(self._unsaved))
             np.savez(file, **arrays, inputs=np.str_(json.dumps(self._inputs)))
         self._saved_at = time.monotonic()

@@ -97,8 +97,8 @@ def _unlike_module(found: UnlikeModule, _: Sequence[str]) -> str:
     return (
         "The photos are unlike what the module knows: the labels of photos that it sees as near "
         f"each other agree to {found.agreement:.2f}, where 0 is chance and 1 is always (5 nearest "
-        "of each, copies left out). Another module, or one fine-tuned on such photos, is worth a "
-        "try."
+        "of each, copies left out). Try --fine_tune=auto, if that was not given yet, or another "
+        "module."
     )
 
 

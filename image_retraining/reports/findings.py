@@ -19,6 +19,7 @@ from image_retraining.foundation.records import (
     Catalog,
     Evaluation,
     Extraction,
+    FeatureSet,
     Head,
     Split,
     Unreadable,
@@ -236,6 +237,8 @@ class Ended:
         label_next: which photos to label next; None unless that was asked for.
         exports: what was written.
         advised: what to do next.
+        sets: the photos, copies left out if that was asked for, with the vectors that the exported
+            network gives.
         seconds: how long each stage took, in their order.
         example: the command that tries the result out, in words.
         summaries_dir: where TensorBoard's files are.
@@ -258,6 +261,7 @@ class Ended:
     label_next: LabelNext | None
     exports: tuple[Exported, ...]
     advised: Advised
+    sets: Mapping[Split, FeatureSet]
     seconds: Mapping[str, float]
     example: tuple[str, ...]
     summaries_dir: str

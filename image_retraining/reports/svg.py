@@ -43,8 +43,13 @@ class Axis:
         """
         if self.is_logarithmic:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-            return [value for value in values if self.low <= value <= self.high]
+            found: list[float] = []
+            for digits in ((1, 2, 5), (1, 3), (1,)):
+                values = [digit * 10.0**power for power in powers for digit in digits]
+                found = [value for value in values if self.low <= value <= self.high]
+                if len(found) <= _MOST_TICKS:
+                    break
+            return found
         step = _step((self.high - self.low) / _MOST_TICKS)
         step = max(step, 1.0) if whole else step
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)

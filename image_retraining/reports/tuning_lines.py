@@ -32,9 +32,14 @@ def tuned_lines(found: Tuned) -> list[str]:
         tried = len(found.epochs) - 1
         line = f"Not fine-tuned: none of {tried} epochs validates better than {by_itself}"
         line += ", which is exported"
-    metrics = found.alone
-    if metrics is None:
-        return [line]
-    ends = interval(metrics.accuracy_interval)
-    tested = f"test accuracy = {percent(metrics.accuracy)} (N={metrics.count})"
-    return [line, f"The head alone: {tested}, 95% interval {ends}"]
+    lines, metrics = [line], found.alone
+    if metrics is not None:
+        ends = interval(metrics.accuracy_interval)
+        tested = f"test accuracy = {percent(metrics.accuracy)} (N={metrics.count})"
+        lines.append(f"The head alone: {tested}, 95% interval {ends}")
+    if found.is_better:
+        lines.append(
+            "Copies, wrong labels, cross-validation, learning curve and advice are by the module "
+            "as it was before that"
+        )
+    return lines

@@ -1,5 +1,6 @@
 """What a fine-tuning learns from: settings, and photos as they are at the cut."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -7,13 +8,13 @@ from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.features.engines.choice import choose_engine
 from image_retraining.features.extraction import extract, recipe_of
-from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.records import Catalog, FeatureSet, Head, Split
 from image_retraining.photos.distortions import Views
 from image_retraining.retraining import extracting
 from image_retraining.tuning.activations import Activations, trunk_backbone
-from image_retraining.tuning.cuts import ALL, Cut
+from image_retraining.tuning.cuts import ALL, Cut, chosen, cuts
 from image_retraining.tuning.flow import Flow
 from image_retraining.tuning.pictures import Pictures
 from image_retraining.tuning.trainer import Examples
@@ -57,22 +58,52 @@ class Classifier:
     head: Head
 
 
-def check_room(
-    cut: Cut, sets: Mapping[Split, FeatureSet], views: Views, settings: FineTuningSettings
+def cut_of(backbone: Backbone, settings: FineTuningSettings) -> tuple[Flow, Cut]:
+    """Returns what flows through a network, and where it is to be cut.
+
+    Raises:
+        SettingError: it cannot be cut there.
+    """
+    flow = Flow(backbone)
+    return flow, chosen(cuts(flow), flow, settings.fine_tune)
+
+
+def check(backbone: Backbone, catalog: Catalog, views: Views, settings: FineTuningSettings) -> None:
+    """Checks that a network can be cut, and that there is room, before anything is computed.
+
+    Raises:
+        PhotoError: there is no validation photo.
+        SettingError: it cannot, or there is not.
+    """
+    counts = Counter(record.split for record in catalog.records)
+    check_validation(counts[Split.VALIDATION])
+    _room(cut_of(backbone, settings)[1], counts, views, settings)
+
+
+def check_validation(count: int) -> None:
+    """Raises PhotoError unless there are photos that say whether a network got better."""
+    if not count:
+        raise PhotoError(
+            "--fine_tune needs validation photos, to say whether the network got better. Got none. "
+            "Add photos, or raise --validation_percentage."
+        )
+
+
+def say_room(
+    cut: Cut,
+    counts: Mapping[Split, int],
+    how: extracting.ExtractionSettings,
+    settings: FineTuningSettings,
 ) -> None:
-    """Says what the activations take on disk, before they do."""
+    """Says what the activations take on disk, before they do.
+
+    Raises:
+        SettingError: it is more than they may.
+    """
     if settings.fine_tune == ALL:
         notice("Fine-tuning all weights: each epoch sends all photos through the whole network")
         return
-    photos = sum(len(sets[split]) for split in SETS) + views.count * len(sets[Split.TRAINING])
-    total = photos * cut.bytes_a_photo / _GIGABYTE
-    if total > settings.fine_tune_max_gb:
-        raise SettingError(
-            "--fine_tune must not take more of the disk than --fine_tune_max_gb, "
-            f"{settings.fine_tune_max_gb:g} GB. Got {total:.1f} GB, for {photos} photos and views "
-            f"of {cut.bytes_a_photo} bytes at {cut.tensor}. Take fewer --distortion_views, a cut "
-            "of fewer bytes (--fine_tune=list shows them), or more of the disk."
-        )
+    photos, total = _room(cut, counts, how.views, settings)
     notice(
         "Fine-tuning above %s, where %.0f%% of the weights are: %.1f kB a photo, %.3g GB of "
         "--bottleneck_dir for %d photos and views",
@@ -82,6 +113,22 @@ def check_room(
         total,
         photos,
     )
+
+
+def _room(
+    cut: Cut, counts: Mapping[Split, int], views: Views, settings: FineTuningSettings
+) -> tuple[int, float]:
+    """Returns how many photos and views have activations, and how many GB these take."""
+    photos = sum(counts[split] for split in SETS) + views.count * counts[Split.TRAINING]
+    total = photos * cut.bytes_a_photo / _GIGABYTE
+    if settings.fine_tune != ALL and total > settings.fine_tune_max_gb:
+        raise SettingError(
+            "--fine_tune must not take more of the disk than --fine_tune_max_gb, "
+            f"{settings.fine_tune_max_gb:g} GB. Got {total:.3g} GB, for {photos} photos and views "
+            f"of {cut.bytes_a_photo} bytes at {cut.tensor}. Take fewer --distortion_views, a cut "
+            "of fewer bytes (--fine_tune=list shows them), or more of the disk."
+        )
+    return photos, total
 
 
 def examples(

@@ -10,7 +10,7 @@ from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.evaluation.metrics import Metrics
-from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.records import Extraction, FeatureSet, Split
 from image_retraining.foundation.settings import part_of
 from image_retraining.foundation.state_file import LABELS, StateFile
@@ -25,8 +25,10 @@ from image_retraining.retraining.cut_examples import (
     SETS,
     Classifier,
     FineTuningSettings,
-    check_room,
+    check_validation,
+    cut_of,
     examples,
+    say_room,
 )
 from image_retraining.retraining.telling import Stages
 from image_retraining.tuning.cuts import AUTO, chosen, cuts
@@ -100,14 +102,9 @@ def tune(
         PhotoError: there is no validation photo.
         SettingError: the network cannot be cut there, or the activations would take too much.
     """
-    if not len(before.sets[Split.VALIDATION]):
-        raise PhotoError(
-            "--fine_tune needs validation photos, to say whether the network got better. Got none. "
-            "Add photos, or raise --validation_percentage."
-        )
-    flow = Flow(before.backbone)
-    cut = chosen(cuts(flow), flow, settings.fine_tune)
-    check_room(cut, before.sets, how.views, settings)
+    check_validation(len(before.sets[Split.VALIDATION]))
+    flow, cut = cut_of(before.backbone, settings)
+    say_room(cut, {split: len(photos) for split, photos in before.sets.items()}, how, settings)
     both = examples(before, flow, cut, cache, how)
     tail = Tail(flow, cut)
     trainer, fitted = _fitted(before, tail, both, how, settings, tell)
@@ -119,7 +116,11 @@ def tune(
         backbone = before.backbone.with_graph(
             tail.graph(values), name, key=key, tuned_above=cut.tensor
         )
-        after = _looked_at(replace(before, backbone=backbone, head=head), cache, how)
+        try:
+            after = _looked_at(replace(before, backbone=backbone, head=head), cache, how)
+        except KeyboardInterrupt:
+            notice("So are the epochs of the fine-tuning, from which --resume goes on.")
+            raise
     is_better = _rank(after).is_better_than(_rank(before))
     told = Tuned(
         tensor=cut.tensor,
@@ -150,7 +151,7 @@ def _fitted(
         _inputs(before, tail, how.views, settings, weights.tolist()),
         arrays_of=arrays_of,
         state_of=state_of,
-        done=lambda state: f"The first {state.epochs[-1].number} epochs of the fine-tuning",
+        done=lambda state: f"Epochs 0 to {state.epochs[-1].number} of the fine-tuning",
     )
     return trainer, fit(trainer, *both, kept_in, goes_on=settings.resume, tell=tell)
 

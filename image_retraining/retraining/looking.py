@@ -10,7 +10,7 @@ from image_retraining.features.readable import of_readable
 from image_retraining.foundation.records import Catalog, Extraction, Floats
 from image_retraining.foundation.settings import part_of
 from image_retraining.reports.findings import Copies
-from image_retraining.retraining import evaluating, extracting
+from image_retraining.retraining import cut_examples, evaluating, extracting
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.telling import Stages
 
@@ -47,6 +47,9 @@ def look(
     backbone = extracting.load(cache, part_of(config, extracting.ModuleSettings))
     stages.done("backbone", backbone)
     how = part_of(config, extracting.ExtractionSettings)
+    if config.fine_tune:
+        tuning = part_of(config, cut_examples.FineTuningSettings)
+        cut_examples.check(backbone, catalog, how.views, tuning)
     extraction = extracting.extract(catalog, backbone, cache, how)
     stages.done("extraction", extraction)
     catalog, extraction = _readable(catalog, extraction, stages)

@@ -153,6 +153,12 @@ def _check_fine_tuning(config: RetrainConfig) -> None:
     for name in ("fine_tune_learning_rate", "fine_tune_max_gb"):
         value = getattr(config, name)
         require(0 < value < float("inf"), f"--{name} must be a number above 0", value)
+    for name in sorted(config.named):
+        require(
+            bool(config.fine_tune) or not name.startswith("fine_tune_"),
+            f"--{name} is for --fine_tune, as --fine_tune=auto",
+            "no --fine_tune",
+        )
     decay = config.fine_tune_weight_decay
     require(0 <= decay <= 1, "--fine_tune_weight_decay must be from 0 to 1", decay)
 

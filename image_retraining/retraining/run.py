@@ -118,6 +118,8 @@ class Run:
     def features(self, split: str) -> FeatureSet:
         """Returns the feature vectors of a split, with label_ids and paths.
 
+        They are those that the exported network gives, which may be fine-tuned.
+
         Args:
             split: "training", "validation" or "testing".
 
@@ -127,7 +129,7 @@ class Run:
         names = [one.value for one in Split]
         if not isinstance(split, str) or split not in names:
             raise SettingError(f"split must be one of {', '.join(names)}. Got {split}.")
-        return self._sets[Split(split)]
+        return self.found.sets[Split(split)]
 
     def label_issues(self) -> pd.DataFrame:
         """Returns the photos whose score is below label_issues_below, the worst first.
@@ -135,7 +137,9 @@ class Run:
         Columns: path, given_label, likely_label, score (of the given label, 0 to 1).
         """
         with open_cache(self._config.bottleneck_dir) as cache:
-            others = evaluating.other_vectors(self._sets, self.found.backbone.fingerprint, cache)
+            backbone = self.found.backbone
+            module = backbone.made_of or backbone.fingerprint
+            others = evaluating.other_vectors(self._sets, module, cache)
         settings = part_of(self._config, evaluating.JudgingSettings)
         rows = [
             (issue.path, self.labels[issue.label_id], self.labels[issue.likely_id], issue.score)
@@ -211,7 +215,7 @@ class Run:
         )
         with as_a_library(config.logging_verbosity), contextlib.ExitStack() as results:
             (written,) = exporting.export(
-                found.calibrated, found.backbone, self._sets, facts, settings, results
+                found.calibrated, found.backbone, found.sets, facts, settings, results
             )
             results.close()
             tell(written)
@@ -219,6 +223,7 @@ class Run:
 
     @property
     def _sets(self) -> Mapping[Split, FeatureSet]:
+        """The photos, with the vectors of the module as it was before any fine-tuning."""
         return evaluating.without_copies(self.found.extraction.sets, self.found.copies)
 
 

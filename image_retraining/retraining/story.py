@@ -223,10 +223,11 @@ def _illustrate(
         stages.done("activations", seen)
 
 
-def _of_settings(config: RetrainConfig, best: Any) -> dict[str, str]:
-    """Returns what Ended says of the settings."""
+def _of_settings(config: RetrainConfig, best: Any) -> dict[str, Any]:
+    """Returns what Ended says of the settings, and the photos as the exported network sees them."""
     is_asked_for = best.backbone.handle == config.tfhub_module
     return {
+        "sets": best.sets,
         "summaries_dir": config.summaries_dir,
         "stands_in_for": "" if is_asked_for else config.tfhub_module,
     }

@@ -6,6 +6,7 @@ leads past. (In a graph with one entry they dominate the output: Prosser, 1959.)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +17,8 @@ from image_retraining.tuning.flow import Flow, node_of
 AUTO, ALL = "auto", "all"
 
 _BYTES_OF_A_HALF = 2
+# Names that may have been meant.
+_MOST_NEAR = 3
 # Shares of the weights above a good cut: fewer can learn little, and the first layers, which few
 # photos teach anything, hold few.
 _GOOD_SHARES = (1 / 3, 0.9)
@@ -65,15 +68,21 @@ def chosen(found: Sequence[Cut], flow: Flow, wanted: str) -> Cut:
         some = [one for one in found if one.weights_above]
         good = [one for one in some if low <= one.share_above <= high] or some
         cut = min(good, key=lambda one: one.bytes_a_photo, default=None)
-    elif is_share(wanted):
+    elif is_number(wanted):
+        if not 0 <= float(wanted) < 1:
+            raise SettingError(
+                "--fine_tune must be a share of the nodes from 0 to below 1, if it is a number. "
+                f"Got {wanted}."
+            )
         cut = min(found, key=lambda one: abs(one.below - float(wanted)), default=None)
     else:
         named = (one for one in found if wanted in (one.tensor, node_of(one.tensor)))
         cut = next(named, None)
         if cut is None and found:
             raise SettingError(
-                "--fine_tune must name a tensor through which all flows that is made of a photo; "
-                f"--fine_tune=list shows them. Got {wanted}, which is none of {len(found)}."
+                f"--fine_tune must be {AUTO}, {ALL}, list, a share of the nodes, or the name of a "
+                "tensor through which all flows that is made of a photo; --fine_tune=list shows "
+                f"them. Got {wanted}, which is none of {len(found)}.{_meant(wanted, found)}"
             )
     if cut is None:
         raise SettingError(
@@ -84,17 +93,26 @@ def chosen(found: Sequence[Cut], flow: Flow, wanted: str) -> Cut:
     if not cut.weights_above:
         raise SettingError(
             "--fine_tune must be below some weights, or there is nothing to train. Got "
-            f"{cut.tensor}, which lies above them all."
+            f"{wanted}, which is {cut.tensor} and lies above them all."
         )
     return cut
 
 
-def is_share(wanted: str) -> bool:
-    """Whether a wish is a share, from 0 to below 1, and no name."""
+def is_number(wanted: str) -> bool:
+    """Whether a wish is a number, and no name."""
     try:
-        return 0 <= float(wanted) < 1
+        float(wanted)
     except ValueError:
         return False
+    return True
+
+
+def _meant(wanted: str, found: Sequence[Cut]) -> str:
+    """Returns a question whether some other name was meant, '' where none is near."""
+    names = [AUTO, ALL, *(one.tensor for one in found)]
+    inside = [name for name in names if wanted and wanted.lower() in name.lower()]
+    near = (inside or get_close_matches(wanted, names))[:_MOST_NEAR]
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _whole(flow: Flow) -> Cut:

@@ -4,6 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from absl import logging
+
+from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.state_file import StateFile
 from image_retraining.tuning.fitted import Epoch, Fitted, rank
@@ -31,6 +35,8 @@ def fit(
     """
     settings = trainer.settings
     before = kept_in.load() if goes_on else None
+    if before is not None and before.epochs[-1].number:
+        notice("Going on after epoch %d of %s", before.epochs[-1].number, kept_in.path)
     if before is None:
         rank_alone = rank(trainer.logits(validation), validation.label_ids)
         state = trainer.state((Epoch(0, math.nan, rank_alone),), trainer.numbers())
@@ -45,7 +51,16 @@ def fit(
             if 0 < settings.patience <= state.waited:
                 break
             loss = trainer.train(training, number, progress)
-            found = Epoch(number, loss, rank(trainer.logits(validation), validation.label_ids))
+            logits = trainer.logits(validation)
+            if not np.isfinite(logits).all():
+                logging.warning(
+                    "WARNING: the fine-tuning ends in epoch %d, whose weights give no numbers any "
+                    "more: --fine_tune_learning_rate=%g is too high.",
+                    number,
+                    settings.learning_rate,
+                )
+                break
+            found = Epoch(number, loss, rank(logits, validation.label_ids))
             is_best = found.rank.is_better_than(state.kept.rank)
             best = trainer.numbers() if is_best else state.best
             state = trainer.state((*state.epochs, found), best)

@@ -2,10 +2,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from test_vectors import RECIPE, SIZE, digest, execute, numbered
 
 from image_retraining.cache.other_modules import of_other_modules
-from image_retraining.cache.vectors import BottleneckCache
+from image_retraining.cache.vectors import FINE_TUNED, IN_HALVES, BottleneckCache
 
 PHOTOS = [digest(number) for number in range(700)]
 
@@ -29,6 +30,23 @@ def test_other_modules_that_have_all_photos_are_found(tmp_path: Path) -> None:
         assert all(set(one) == set(PHOTOS) for one in found)
         assert of_other_modules(cache, own.fingerprint, []) == []
         assert of_other_modules(cache, own.fingerprint, [digest(9999)]) == []
+
+
+def test_what_is_of_a_cut_or_of_a_tuned_network_is_no_module(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    halves, tuned = (
+        replace(RECIPE, fingerprint=name * 32, precision=RECIPE.precision + kind)
+        for name, kind in (("bb", IN_HALVES), ("cc", FINE_TUNED))
+    )
+    with BottleneckCache(str(tmp_path)) as cache:
+        for recipe in (halves, tuned):
+            cache.store(recipe, numbered(range(700)))
+        assert of_other_modules(cache, "aa" * 32, PHOTOS) == []
+        # Once, activations were taken for damaged vectors, and deleted.
+        for recipe in (halves, tuned):
+            assert len(cache.vectors(recipe, PHOTOS, SIZE)) == 700
+    assert not caplog.records
 
 
 def test_the_two_that_were_used_last_are_taken(tmp_path: Path) -> None:

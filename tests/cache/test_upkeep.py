@@ -18,13 +18,15 @@ from image_retraining.cache.frozen_modules import FrozenModule, FrozenModules, M
 from image_retraining.cache.known_files import FileState, PhotoFile, PhotoFiles
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.upkeep import care
-from image_retraining.cache.vectors import FILE_NAME, BottleneckCache, Recipe
+from image_retraining.cache.vectors import FILE_NAME, FINE_TUNED, IN_HALVES, BottleneckCache, Recipe
 from image_retraining.foundation.errors import CacheError, RetrainError, SettingError
 from image_retraining.foundation.records import Floats
 
 # 2024-10-04
 TODAY = 20000
 LARGE = Recipe("cd" * 32, height=224, width=192, pixels=1, precision="bfloat16 openvino")
+ACTIVATIONS = replace(RECIPE, precision=f"float32{IN_HALVES}")
+TUNED = replace(RECIPE, precision=f"float32{FINE_TUNED}")
 MODULE = FrozenModule(
     graph=bytes(100_000),
     sample_vectors=np.ones([2, 3], np.float32),
@@ -96,6 +98,10 @@ def test_the_modules_are_told_with_their_vectors(
         FrozenModules(cache.file).keep(
             ModuleKey(LARGE.fingerprint, 1, ""), MODULE, handle="mobilenet_v2"
         )
+        cache.store(ACTIVATIONS, numbered(range(4)))
+        cache.store(TUNED, numbered(range(1)))
+    used(tmp_path, ACTIVATIONS, 0)
+    used(tmp_path, TUNED, 0)
     used(tmp_path, RECIPE, TODAY - 3)
     used(tmp_path, RECIPE, TODAY - 1, range(5, 6))
     used(tmp_path, replace(RECIPE, view="flipped"), 0)
@@ -110,13 +116,15 @@ def test_the_modules_are_told_with_their_vectors(
     assert size > 2_000_000
     assert rest == [
         "",
-        "Module        Content   Photos of  Precision               Vectors   MB  Last used",
-        "mobilenet_v2  cdcdcdcd  224 x 192  bfloat16 openvino           500  2.0  2024-10-04",
-        "(unnamed)     abababab  8 x 6      float32                      20  0.0  2024-10-03",
-        "(unnamed)     abababab  8 x 6      float32, random_crop=5       10  0.0  1970-01-03",
-        "(unnamed)     abababab  8 x 6      float32, flipped              3  0.0  1970-01-01",
+        "Module         Content   Photos of  Precision                 Vectors   MB  Last used",
+        "mobilenet_v2   cdcdcdcd  224 x 192  bfloat16 openvino             500  2.0  2024-10-04",
+        "(unnamed)      abababab  8 x 6      float32                        20  0.0  2024-10-03",
+        "(unnamed)      abababab  8 x 6      float32, random_crop=5         10  0.0  1970-01-03",
+        "(unnamed)      abababab  8 x 6      float32, flipped                3  0.0  1970-01-01",
+        "(activations)  abababab  8 x 6      float32, kept as float16        4  0.0  1970-01-01",
+        "(fine-tuned)   abababab  8 x 6      float32, fine-tuned             1  0.0  1970-01-01",
         "",
-        "Feature vectors: 533",
+        "Feature vectors: 538",
         "Photo files known: 0",
         "Photo files no longer on disk: 0",
     ]

@@ -32,6 +32,8 @@ def test_values_have_places(axis: Axis, value: float, place: float) -> None:
         (Axis(-3, 4, 0, 1), [-3, -2, -1, 0, 1, 2, 3, 4]),
         (Axis(3, 160, 0, 1, is_logarithmic=True), [5, 10, 20, 50, 100]),
         (Axis(0.02, 1, 0, 1, is_logarithmic=True), [0.02, 0.05, 0.1, 0.2, 0.5, 1]),
+        (Axis(0.002, 1, 0, 1, is_logarithmic=True), [0.003, 0.01, 0.03, 0.1, 0.3, 1]),
+        (Axis(1e-6, 1, 0, 1, is_logarithmic=True), [10.0**power for power in range(-6, 1)]),
     ],
 )
 def test_ticks_are_round_and_few(axis: Axis, expected: list[float]) -> None:

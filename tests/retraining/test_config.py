@@ -233,6 +233,11 @@ def test_defaults_can_be_used() -> None:
         ({"random_crop": 5, "distortion_views": -1}, "--distortion_views must be at least 1", "-1"),
         ({"distortion_views": -1}, "--distortion_views must be at least 1 when photos are", "-1"),
         ({"early_stopping_patience": -1}, "--early_stopping_patience must be at least 0", "-1"),
+        (
+            {"named": frozenset({"fine_tune_epochs"}), "fine_tune_epochs": 3},
+            "--fine_tune_epochs is for --fine_tune",
+            "no --fine_tune",
+        ),
         ({"hidden_units": -1}, "--hidden_units must be at least 0", "-1"),
         ({"dropout": 1.0}, "--dropout must be from 0 to below 1", "1.0"),
         ({"dropout": float("nan")}, "--dropout must be from 0 to below 1", "nan"),

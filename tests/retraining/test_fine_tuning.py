@@ -10,9 +10,12 @@ from forks import run_script
 from networks_made_here import saved_network
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import image_retraining
 from image_retraining.backbone.graphs import parsed_graph
 from image_retraining.exports.facts import read_facts
+from image_retraining.features import extraction as engine
 from image_retraining.foundation.errors import PhotoError, SettingError
+from image_retraining.foundation.records import Split
 from image_retraining.reports.findings import Ended
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
@@ -103,6 +106,8 @@ def test_a_better_network_is_exported_and_answers_as_it_did(
     assert f"The head alone: test accuracy = {found.tuned.alone.accuracy:.1%}" in text
     page = (tmp_path / "run/report.html").read_text()
     assert "Beyond the head: fine-tuning" in page
+    assert f", fine-tuned above <code>{found.tuned.tensor}</code>." in page
+    assert "learning curve and advice are by the module as it was before that." in page
     events: Any = EventAccumulator(str(tmp_path / "run/logs/fine_tuning")).Reload()
     shown = {one.step: one.value for one in events.Scalars("accuracy")}
     wanted = {one.number: one.rank.accuracy for one in found.tuned.epochs}
@@ -123,6 +128,77 @@ def test_what_gets_no_better_leaves_the_head_alone(
     assert facts
     assert facts.fine_tuned_above == ""
     assert [line for line in logged.messages if line.startswith("Not fine-tuned: none of 2 ")]
+
+
+def test_weights_that_give_no_numbers_end_it(
+    settings: dict[str, Any], tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    settings |= {"fine_tune_learning_rate": 1e30, "fine_tune_weight_decay": 0.0}
+    found = told(settings)
+    assert found.tuned
+    assert not found.tuned.is_better
+    assert len(found.tuned.epochs) < 25
+    (line,) = [line for line in logged.messages if "give no numbers any more" in line]
+    assert line.endswith("--fine_tune_learning_rate=1e+30 is too high.")
+    assert (tmp_path / "run/model.pb").exists()
+
+
+class InterruptedLater:
+    """Presses Ctrl-C when the vectors of the tuned network are computed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def tell(self, finding: object) -> None:
+        if isinstance(finding, Epoch) and finding.number == 15:
+            self._monkeypatch.setattr(engine, "computed", self._interrupted)
+
+    def close(self) -> None: ...
+
+    def _interrupted(self, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+
+def test_who_interrupts_the_last_vectors_is_told_how_to_go_on(
+    settings: dict[str, Any], logged: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings |= {"fine_tune_epochs": 15, "seed": 5}
+    with pytest.raises(KeyboardInterrupt):
+        told(settings, InterruptedLater(monkeypatch))
+    monkeypatch.undo()
+    assert logged.messages[-1] == (
+        "So are the epochs of the fine-tuning, from which --resume goes on."
+    )
+    logged.clear()
+    assert told(settings | {"resume": True}).tuned
+    assert "Going on after epoch 15 of " in logged.text
+
+
+def test_a_tuned_network_is_exported_once_more(photos: Path, network: Path, tmp_path: Path) -> None:
+    how = {"optimizer": "lbfgs", "split": "stratified", "cross_validate": -1, "report_file": ""}
+    tuning = {"fine_tune": "auto", "fine_tune_learning_rate": 0.01, "fine_tune_epochs": 15}
+    run = image_retraining.train(
+        photos,
+        module=network,
+        bottleneck_dir=photos.parent / "cache",
+        output_dir=tmp_path / "run",
+        validation_percentage=30,
+        testing_percentage=30,
+        **how,
+        **tuning,
+    )
+    assert run.found.tuned
+    assert run.found.tuned.is_better
+    # Proven on the vectors that the tuned network gives, or this raises.
+    written = run.export(tmp_path / "again.tflite")
+    tests = run.features("testing")
+    scores = image_retraining.load(written).predict(list(tests.paths))
+    own = run.found.calibrated.head.logits(tests.features).argmax(axis=1)
+    assert [one.label for one in scores] == [run.labels[place] for place in own]
+    # What looks wrong is told by the module's own vectors, of which it has no others here.
+    module_vectors = run.found.extraction.sets[Split.TESTING].features
+    assert np.abs(module_vectors - tests.features).max() > 1e-3
+    run.label_issues()
 
 
 def test_a_richer_head_is_tuned_along(settings: dict[str, Any]) -> None:
@@ -167,12 +243,13 @@ def test_an_interrupted_run_is_resumed(
     whole = told(settings | {"output_dir": str(tmp_path / "whole")})
     with pytest.raises(KeyboardInterrupt):
         told(settings, Interrupted(4))
-    assert "The first 3 epochs of the fine-tuning are kept in " in logged.text
+    assert "Epochs 0 to 3 of the fine-tuning are kept in " in logged.text
     logged.clear()
     resumed = told(settings | {"resume": True})
     assert resumed.tuned
     assert whole.tuned
     assert resumed.tuned.epochs[1:] == whole.tuned.epochs[1:]
+    assert f"Going on after epoch 3 of {tmp_path}/run/checkpoint.fine_tune" in logged.text
     graphs = [(tmp_path / name / "model.pb").read_bytes() for name in ("run", "whole")]
     assert graphs[0] == graphs[1]
     assert " 0 computed, " in logged.text
@@ -190,16 +267,28 @@ def test_all_weights_are_trained_from_the_photos(settings: dict[str, Any], tmp_p
 @pytest.mark.parametrize(
     ("more", "error", "message"),
     [
-        ({"fine_tune_max_gb": 1e-6}, SettingError, r"Got 0.0 GB, for 84 photos and views of 512"),
+        (
+            {"fine_tune_max_gb": 1e-6},
+            SettingError,
+            r"Got 4.3e-05 GB, for 84 photos and views of 512",
+        ),
         ({"fine_tune": "nowhere"}, SettingError, "--fine_tune=list shows them. Got nowhere"),
         ({"validation_percentage": 0}, PhotoError, "--fine_tune needs validation photos"),
     ],
 )
 def test_what_cannot_be_done_is_told(
-    settings: dict[str, Any], more: dict[str, Any], error: type[Exception], message: str
+    settings: dict[str, Any],
+    more: dict[str, Any],
+    error: type[Exception],
+    message: str,
+    tmp_path: Path,
+    logged: pytest.LogCaptureFixture,
 ) -> None:
+    settings["bottleneck_dir"] = str(tmp_path / "cache")
     with pytest.raises(error, match=message):
         told(settings | more)
+    # Before anything is computed.
+    assert "Bottlenecks of " not in logged.text
 
 
 def test_the_places_are_listed(network: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Where a network can be cut, and where it is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,28 @@ def test_all_is_from_the_photos_on(flow: Flow) -> None:
     assert cut == Cut(flow.input_name, (8, 8, 3), 0.0, sum(COUNTS), 1.0)
 
 
-@pytest.mark.parametrize("wanted", ["nothing", "1.5", "-0.1", "nan", ""])
+@pytest.mark.parametrize("wanted", ["nothing", ""])
 def test_what_is_no_cut_is_told(flow: Flow, wanted: str) -> None:
-    with pytest.raises(SettingError, match=r"--fine_tune=list shows them. Got .* none of 11"):
+    with pytest.raises(SettingError, match=r"--fine_tune=list shows them. Got .* none of 11\.$"):
         chosen(cuts(flow), flow, wanted)
+
+
+@pytest.mark.parametrize("wanted", ["1", "1.5", "-0.1", "nan", "inf"])
+def test_a_number_is_a_share(flow: Flow, wanted: str) -> None:
+    with pytest.raises(SettingError, match=f"from 0 to below 1, if it is a number. Got {wanted}"):
+        chosen(cuts(flow), flow, wanted)
+
+
+@pytest.mark.parametrize(("wanted", "meant"), [("AUTO", "auto"), ("al", "all"), ("relu", "Relu")])
+def test_what_may_be_meant_is_asked(flow: Flow, wanted: str, meant: str) -> None:
+    with pytest.raises(SettingError, match=rf"none of 11\. Did you mean .*{meant}"):
+        chosen(cuts(flow), flow, wanted)
+
+
+def test_a_network_with_no_cut_below_its_weights_is_told_of_the_other_way(flow: Flow) -> None:
+    above = [replace(one, weights_above=0) for one in cuts(flow)]
+    with pytest.raises(SettingError, match=r"with weights above it.* --fine_tune=all trains it"):
+        chosen(above, flow, "auto")
 
 
 def test_a_module_without_weights_cannot_be_tuned(tmp_path: Path) -> None:

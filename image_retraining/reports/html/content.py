@@ -76,6 +76,7 @@ def _answer(story: Story, advice: Sequence[str]) -> dict[str, Any]:
         "training_count": counts[Split.TRAINING],
         "module": shown(ended.backbone.handle),
         "stands_in_for": shown(ended.stands_in_for),
+        "tuned_above": shown(ended.backbone.tuned_above),
         "examples": [_card(story, answer) for answer in story.illustrated.choice.examples],
         "next_step": advice[0] if advice else "Try it on photos that it has not seen.",
         "command": shlex.join(ended.example),
