@@ -126,13 +126,12 @@ def distortions(arguments: Any) -> dict[str, Any]:
 
     if arguments.only == "heads":
         return {}
-    flip = Distortion(flip_left_right=True)
     return {
         "light": SETS["light"],
-        "light unmirrored": replace(SETS["light"], flip_left_right=False),
+        "light, flip": replace(SETS["light"], flip_left_right=True),
         "strong": SETS["strong"],
-        "strong unmirrored": replace(SETS["strong"], flip_left_right=False),
-        "flip": flip,
+        "strong, flip": replace(SETS["strong"], flip_left_right=True),
+        "flip": Distortion(flip_left_right=True),
         "crop 15": Distortion(random_crop=15),
         "crop 30": Distortion(random_crop=30),
         "rotation 15": Distortion(random_rotation=15),

@@ -51,18 +51,17 @@ class Distortion:
 NO_SET = "none"
 SETS = {
     "light": Distortion(
-        flip_left_right=True, random_crop=10, random_brightness=10, random_rotation=5
+        random_rotation=10, random_shift=10, random_brightness=10, random_contrast=10
     ),
     "strong": Distortion(
-        flip_left_right=True,
-        random_crop=20,
-        random_scale=20,
-        random_brightness=25,
-        random_rotation=15,
-        random_shift=5,
+        random_crop=15,
+        random_scale=10,
+        random_brightness=15,
+        random_rotation=10,
+        random_shift=10,
         random_shear=5,
-        random_contrast=25,
-        random_saturation=25,
+        random_contrast=15,
+        random_saturation=15,
     ),
 }
 

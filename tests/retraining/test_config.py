@@ -428,9 +428,9 @@ def test_sets_of_distortions_give_way_to_what_is_named() -> None:
     assert RetrainConfig(augment="strong", random_crop=3).distortion == dataclasses.replace(
         SETS["strong"], random_crop=3
     )
-    # As --noflip_left_right --random_rotation=0 on the command line.
-    named = frozenset({"flip_left_right", "random_rotation"})
+    # As --random_rotation=0 on the command line.
+    named = frozenset({"random_rotation"})
     assert RetrainConfig(augment="light", named=named).distortion == dataclasses.replace(
-        SETS["light"], flip_left_right=False, random_rotation=0
+        SETS["light"], random_rotation=0
     )
     assert not RetrainConfig().distorts
