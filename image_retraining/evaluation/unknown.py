@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from image_retraining.evaluation.calibration import LEAST_RIGHT
+from image_retraining.evaluation.folding import blocks, folded, folding, mean_of
 from image_retraining.foundation.records import FeatureSet, Floats
 from image_retraining.head.sampling import evenly
 
@@ -37,7 +38,6 @@ _MOST_NUMBERS = 3_600_000
 _ALIKE = 5e-5
 # In float16, finer spreads would not be told from rounding.
 _LEAST_SHRINKAGE = 1e-4
-_SEED = 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +72,18 @@ class Space:
         Of a vector that is not finite, it is infinite.
         """
         found = np.full(len(vectors), np.inf)
-        is_finite = np.isfinite(vectors).all(axis=1)
-        folded = _folded(vectors[is_finite], self.places, self.signs, len(self.centre))
-        white, means = self._whitened((folded - self.centre) / self.scale), self._means
+        for rows in blocks(len(vectors)):
+            is_finite = np.isfinite(vectors[rows]).all(axis=1)
+            found[rows][is_finite] = self._distances(vectors[rows][is_finite])
+        return found
+
+    def _distances(self, vectors: Floats) -> _Doubles:
+        points = folded(vectors, self.places, self.signs, len(self.centre))
+        white, means = self._whitened((points - self.centre) / self.scale), self._means
         # Not scikit-learn's, which takes a second to import: label_image.py need not wait for it.
         squares = np.square(white).sum(axis=1)[:, np.newaxis] + np.square(means).sum(axis=1)
-        found[is_finite] = np.sqrt((squares - 2 * white @ means.T).clip(0)).min(axis=1)
-        return found
+        nearest: _Doubles = np.sqrt((squares - 2 * white @ means.T).clip(0)).min(axis=1)
+        return nearest
 
     @functools.cached_property
     def _means(self) -> _Doubles:
@@ -133,10 +138,11 @@ def fit(training: FeatureSet, validation: FeatureSet, probabilities: Floats) -> 
     right = probabilities.argmax(axis=1) == validation.label_ids
     if right.sum() < LEAST_RIGHT:
         return None
-    space = fit_space(training) if np.isfinite(training.features).all() else None
+    is_finite = all(np.isfinite(training.features[rows]).all() for rows in blocks(len(training)))
+    space = fit_space(training) if is_finite else None
     if space is None:
         return None
-    distances = space.distances(validation.features[right])
+    distances = space.distances(validation.features)[right]
     least, farthest = thresholds(probabilities.max(axis=1)[right], distances)
     return FeatureRule(
         space, farthest * (1 + _SLACK), max(0.0, least - _SLACK), int(np.count_nonzero(right))
@@ -171,15 +177,16 @@ def fit_space(photos: FeatureSet) -> Space | None:
     from sklearn.covariance import ledoit_wolf_shrinkage  # noqa: PLC0415 - takes a second
 
     present, ids = np.unique(photos.label_ids, return_inverse=True)
-    places, signs, size = _folding(photos.features.shape[1], len(present))
+    at_most = min(_LARGEST_SIZE, _MOST_NUMBERS // (len(present) + _MOST_DIRECTIONS))
+    places, signs, size = folding(photos.features.shape[1], max(1, at_most))
     chosen = evenly(photos.label_ids, _MOST_PHOTOS)
     means = np.stack(
         [
-            _folded(photos.features[ids == label], places, signs, size).mean(axis=0)
+            mean_of(photos.features, np.flatnonzero(ids == label), places, signs, size)
             for label in range(len(present))
         ]
     )
-    points = _folded(photos.features[chosen], places, signs, size) - means[ids[chosen]]
+    points = folded(photos.features[chosen], places, signs, size) - means[ids[chosen]]
     scale = float(np.sqrt(np.square(points).mean()))
     # NaN is not above it either.
     if not scale > _ALIKE:
@@ -222,39 +229,3 @@ def _principal(spread: Floats, shrinkage: float) -> tuple[Floats, Floats, float]
         (1 - shrinkage) * largest + shrinkage,
         (1 - shrinkage) * left + shrinkage,
     )
-
-
-def _folding(
-    feature_size: int, label_count: int
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int8], int]:
-    """Returns the places and the signs of the features, and d, so that all stays small.
-
-    After Charikar, Chen and Farach-Colton, "Finding Frequent Items in Data Streams", 2002: sums of
-    features with random signs keep the distances between vectors, but for chance.
-    """
-    largest = _MOST_NUMBERS // (label_count + _MOST_DIRECTIONS)
-    size = max(1, min(feature_size, _LARGEST_SIZE, largest))
-    if size == feature_size:
-        return np.arange(size, dtype=np.int16), np.ones(size, np.int8), size
-    random = np.random.default_rng(_SEED)
-    places = random.permutation(feature_size) % size
-    signs = random.choice([-1, 1], feature_size)
-    return places.astype(np.int16), signs.astype(np.int8), size
-
-
-def _folded(
-    vectors: Floats, places: npt.NDArray[np.int16], signs: npt.NDArray[np.int8], size: int
-) -> _Doubles:
-    """Returns float64 [N, d] of float32 [N, D], whose length does not matter."""
-    long = vectors.astype(np.float64)
-    lengths = np.sqrt(np.square(long).sum(axis=1, keepdims=True))
-    # A vector of zeros stays one.
-    unit: _Doubles = long / np.where(lengths > 0, lengths, 1)
-    if len(places) == size:
-        return unit
-    from scipy.sparse import coo_array  # noqa: PLC0415 - takes half a second
-
-    entries = (signs.astype(np.float64), (np.arange(len(places)), places))
-    folding = coo_array(entries, shape=(len(places), size)).tocsr()
-    folded: _Doubles = unit @ folding
-    return folded

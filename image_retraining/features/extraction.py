@@ -60,6 +60,7 @@ def extract(
         view_count=views.count,
         fail_on_bad_image=fail_on_bad_image,
         holds_vectors=not engine.in_halves,
+        folder=cache.folder,
     )
     work = _Work(catalog, table, cache, backbone, engine, views)
     what = "activations" if engine.in_halves else "bottlenecks"

@@ -6,11 +6,13 @@ distorted view of a training photo; these follow.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.large_arrays import floats
 from image_retraining.foundation.records import (
     Doubtful,
     Extraction,
@@ -47,6 +49,7 @@ class FeatureTable:
         view_count: int = 0,
         fail_on_bad_image: bool,
         holds_vectors: bool = True,
+        folder: Path | None = None,
     ) -> None:
         """Begins with no vector.
 
@@ -56,6 +59,7 @@ class FeatureTable:
             view_count: K, distorted views of each training photo.
             fail_on_bad_image: whether a photo that cannot be read is to raise.
             holds_vectors: whether they are wanted here, or in the cache alone.
+            folder: where those may lie that take too much memory; None for nowhere else.
         """
         self._holds_vectors = holds_vectors
         self.unreadable: dict[int, Unreadable] = {}
@@ -83,7 +87,8 @@ class FeatureTable:
         self._places: Rows = np.arange(len(self.positions))
         self._places[in_memory] = np.arange(len(records))
         row_size = feature_size if holds_vectors else 0
-        self._vectors = np.empty([len(self.positions), row_size], np.float32)
+        shape = (len(self.positions), row_size)
+        self._vectors = floats(shape, folder=folder, what="Feature vectors")
         self._done = np.zeros([len(self.positions)], np.bool_)
         self._missing = np.ones([len(self.positions)], np.bool_)
         # (Digest, view's name) → the first row of it.

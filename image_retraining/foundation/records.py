@@ -236,7 +236,7 @@ class TrainingReport:
         head: after the last of the steps.
         train: of that head on the last step's batch, at evaluation steps, else None.
         validation: of that head on validation photos, at evaluation steps and if there are any.
-        whole_validation: the same on all validation photos.
+        whole_validation: the same on all validation photos; of very many, on a fixed sample.
     """
 
     steps: range

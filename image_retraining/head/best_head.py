@@ -10,8 +10,8 @@ class HeadChoice:
     """The best head so far.
 
     Attributes:
-        head: the one with the lowest cross entropy on all validation photos, each counting by the
-            weight of its class, as in the training.
+        head: the one with the lowest cross entropy on all validation photos (of very many, on a
+            fixed sample), each counting by the weight of its class, as in the training.
         step: after which it was so.
         cross_entropy: of it, so weighted, nats.
         waited: how many evaluations since then found none better.

@@ -24,11 +24,13 @@ from image_retraining.foundation.records import (
 )
 from image_retraining.head.descent_steps import FIGURES, step_taker
 from image_retraining.head.layers import HeadLayers, TrainingState
-from image_retraining.head.sampling import Purpose, Sampler, random_of
+from image_retraining.head.sampling import Purpose, Sampler, random_of, without_replacement
 from image_retraining.head.softmax import evaluate
 
 # Bounds the memory of a report, and how long Ctrl-C takes, when evaluations are far apart.
 _STEPS_AT_ONCE = 200
+# Of more validation photos than this, an evaluation would take longer than the steps before it.
+_MOST_JUDGING = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +196,16 @@ def _after(
     found = take_steps(tensors, *batches, float(state.step), settings.learning_rate)
     (values, moments, running), scalars = tf.nest.map_structure(lambda one: one.numpy(), found)
     return TrainingState(values, steps.stop, moments or None, running), scalars
+
+
+def judging_sample(validation: FeatureSet, *, seed: int) -> FeatureSet:
+    """Returns the validation photos that say which head is the best: 10,000 at most."""
+    if len(validation) <= _MOST_JUDGING:
+        return validation
+    rows = without_replacement(
+        len(validation), _MOST_JUDGING, seed=seed, purpose=Purpose.VALIDATION
+    )
+    return validation.rows(rows.tolist())
 
 
 class _ValidationEvaluator:

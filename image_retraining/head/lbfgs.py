@@ -8,6 +8,7 @@ divided by the sum of the weights, with C = 1 / (l2 * that sum).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ _Doubles = npt.NDArray[np.float64]
 _MOST_ITERATIONS = 1000
 # Multiplications of a loss below which a second core costs more than it gives.
 _SMALL = 1e9
+# Photos at a time: of more, the logits alone would take much memory.
+_ROWS = 65_536
 # Relative change of the loss, and largest slope, at which it counts as solved.
 _LOSS_TOLERANCE, _SLOPE_TOLERANCE = 1e-9, 1e-6
 
@@ -96,6 +99,19 @@ def _thread_pools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _in_blocks(samples: Samples) -> Samples:
+    """Returns the samples in smaller blocks, which lie where they lay."""
+
+    def cut(parts: Sequence[Any]) -> list[Any]:
+        return [
+            part[start : start + _ROWS] for part in parts for start in range(0, len(part), _ROWS)
+        ]
+
+    return Samples(
+        cut(samples.features), cut(samples.label_ids), cut(samples.weights), samples.label_count
+    )
+
+
 class _Objective:
     """The loss and its slope, as a function of one long vector.
 
@@ -104,7 +120,7 @@ class _Objective:
     """
 
     def __init__(self, samples: Samples, l2: float, label_smoothing: float) -> None:
-        self._samples = samples
+        self._samples = samples = _in_blocks(samples)
         self._l2 = l2
         self._smoothing = label_smoothing
         self._total = float(sum(weights.sum(dtype=np.float64) for weights in samples.weights))

@@ -65,7 +65,8 @@ class Trained:
     Attributes:
         head: the one to use.
         kept: of all heads the one that validated best, if it is that one; None for the last.
-        validation_count: how many photos it was validated on.
+        validation_count: how many photos said which head is the best.
+        validation_total: of how many validation photos these are.
         last_step: from 0; of a head that is solved, the last of the path to it.
         stopped_early: whether that came before its time, because the head got no better.
         waited: how many evaluations found nothing better before that.
@@ -74,6 +75,7 @@ class Trained:
     head: Head
     kept: HeadChoice | None
     validation_count: int
+    validation_total: int
     last_step: int
     stopped_early: bool = False
     waited: int = 0

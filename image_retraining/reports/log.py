@@ -134,12 +134,13 @@ class Log:
                 finding.last_step,
                 finding.waited,
             )
+        judged, total = finding.validation_count, finding.validation_total
         if finding.kept is not None:
             logging.info(
-                "Kept the head of step %d, whose cross entropy on all %d validation photos, "
-                "weighted by --class_weight, is the lowest: %f",
+                "Kept the head of step %d, whose cross entropy on %s validation photos, weighted "
+                "by --class_weight, is the lowest: %f",
                 finding.kept.step,
-                finding.validation_count,
+                f"{'all' if judged == total else f'{judged} of'} {total}",
                 finding.kept.cross_entropy,
             )
 

@@ -121,7 +121,8 @@ def fit(
     return Trained(
         head=kept.head if kept else ended.head,
         kept=kept,
-        validation_count=len(validation),
+        validation_count=ended.judged_by,
+        validation_total=len(validation),
         last_step=ended.last_step,
         stopped_early=ended.stopped_early,
         waited=ended.choice.waited if ended.choice else 0,
@@ -130,11 +131,12 @@ def fit(
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """The last head, the best one, and the last step."""
+    """The last head, the best one, the last step, and how many photos said which is the best."""
 
     head: Head
     choice: HeadChoice | None
     last_step: int
+    judged_by: int
     stopped_early: bool = False
 
 
@@ -161,7 +163,7 @@ def _solve(task: _Task, tell: Tell) -> _Ended:
             tell(_started(task, head, len(STRENGTHS)))
         tell(point)
         tell(point.report)
-    return _Ended(head, choice, point.report.steps[-1])
+    return _Ended(head, choice, point.report.steps[-1], len(task.validation))
 
 
 def _train(task: _Task, tell: Tell) -> _Ended:
@@ -171,6 +173,8 @@ def _train(task: _Task, tell: Tell) -> _Ended:
     start = _start(checkpoints, task)
     head = settings.layers.head(start.state.values, start.state.running)
     choice, step = start.choice, start.state.step - 1
+    judging = descent.judging_sample(task.validation, seed=settings.seed)
+    judged_by = len(judging)
     batches = descent.TrainingBatches(
         task.training,
         batch_size=settings.train_batch_size,
@@ -182,10 +186,10 @@ def _train(task: _Task, tell: Tell) -> _Ended:
         tell(_started(task, head, settings.how_many_training_steps, goes_on=start.state.step > 0))
         if _has_waited(choice, settings):
             # What was interrupted had ended already, but for its exports.
-            return _Ended(head, choice, step, stopped_early=True)
+            return _Ended(head, choice, step, judged_by, stopped_early=True)
         for report, state in descent.train(
             batches,
-            task.validation,
+            judging,
             _descent_settings(settings),
             start=start.state,
             validation_weights=task.validation_weights,
@@ -195,8 +199,8 @@ def _train(task: _Task, tell: Tell) -> _Ended:
             checkpoints.update(Checkpoint(state, choice))
             _store_intermediate(task, report)
             if _has_waited(choice, settings):
-                return _Ended(head, choice, step, stopped_early=True)
-    return _Ended(head, choice, step)
+                return _Ended(head, choice, step, judged_by, stopped_early=True)
+    return _Ended(head, choice, step, judged_by)
 
 
 def _started(task: _Task, head: Head, steps: int, *, goes_on: bool = False) -> TrainingStarted:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
+from image_retraining.evaluation import folding
 from image_retraining.evaluation.unknown import FeatureRule, Space, fit, fit_space, thresholds
 from image_retraining.exports.unknown_file import rule_bytes
 from image_retraining.foundation.records import FeatureSet
@@ -212,3 +213,17 @@ def test_folded_vectors_still_tell() -> None:
     assert space is not None
     known, foreign = space.distances(drawn(label_ids)), space.distances(drawn([20] * 50))
     assert known.max() < foreign.min()
+
+
+def test_many_photos_are_gone_through_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = np.random.default_rng(4)
+    ids = np.sort(draws.integers(3, size=200)).astype(np.int32)
+    features = (draws.normal(size=[200, 12]) + 3 * np.eye(3, 12)[ids]).astype(np.float32)
+    photos = FeatureSet(features, ids, ("x.jpg",) * 200)
+    whole = fit_space(photos)
+    assert whole
+    wanted = whole.distances(features)
+    monkeypatch.setattr(folding, "_ROWS_AT_ONCE", 7)
+    found = fit_space(photos)
+    assert found
+    np.testing.assert_allclose(found.distances(features), wanted, rtol=1e-3)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from image_retraining.foundation.records import FeatureSet, Head, TrainingReport
-from image_retraining.head.descent import DescentSettings, TrainingBatches, train
+from image_retraining.head.descent import DescentSettings, TrainingBatches, judging_sample, train
 from image_retraining.head.layers import HeadLayers, TrainingState
 from image_retraining.head.sampling import Purpose, Sampler
 
@@ -527,3 +527,15 @@ def test_an_interruption_that_was_dropped_ends_it(interrupt_unheard: Callable[[]
     interrupt_unheard()
     with pytest.raises(KeyboardInterrupt):
         trained()
+
+
+def test_of_very_many_validation_photos_the_same_ones_judge() -> None:
+    assert judging_sample(VALIDATION, seed=1) is VALIDATION
+    many = synthetic(9000, 6000, 300, seed=1)
+    some = judging_sample(many, seed=1)
+    assert len(some) == 10_000
+    assert len(set(some.paths)) == 10_000
+    assert judging_sample(many, seed=1).paths == some.paths
+    assert judging_sample(many, seed=2).paths != some.paths
+    # As many of each class as there are, but for chance: three deviations.
+    assert np.bincount(some.label_ids)[2] == pytest.approx(300 * 10 / 15.3, abs=3 * 8.3)

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from image_retraining.foundation.records import FeatureSet, Floats, Head
 from image_retraining.head import lbfgs
+from image_retraining.head import regularization_path as path_module
 from image_retraining.head.descent_steps import step_taker
 from image_retraining.head.layers import HeadLayers
 from image_retraining.head.lbfgs import Samples, Solution, solve
@@ -246,3 +247,25 @@ def test_the_path_ends_by_the_weighted_loss() -> None:
         losses = [getattr(point.report.whole_validation, name) for point in points]
         assert len(losses) == 13 or int(np.argmin(losses)) == len(losses) - 4
     assert len(plain) != len(weighted)
+
+
+def test_many_photos_are_gone_through_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = TRAINING.features, TRAINING.label_ids
+    weights = np.ones([len(TRAINING)], np.float32)
+    samples = Samples([features[0]], [features[1]], [weights], 4)
+    whole = lbfgs.solve(samples, l2=0.01)
+    monkeypatch.setattr(lbfgs, "_ROWS", 7)
+    blocks = lbfgs.solve(samples, l2=0.01)
+    assert blocks.loss == pytest.approx(whole.loss, rel=1e-6)
+    np.testing.assert_allclose(
+        blocks.head.logits(features[0]), whole.head.logits(features[0]), atol=2e-3
+    )
+
+
+def test_of_many_training_photos_the_accuracy_of_some_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(path_module, "_MOST_TOLD", 50)
+    for point in path():
+        assert point.report.train
+        assert len(point.report.train.label_ids) == 50

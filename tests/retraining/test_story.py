@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import image_retraining
 from image_retraining.exports.facts import read_facts
 from image_retraining.exports.formats import open_classifier
+from image_retraining.foundation import large_arrays
 from image_retraining.foundation.errors import (
     CheckpointError,
     GraphError,
@@ -121,6 +122,28 @@ def test_what_was_found_comes_back(settings: dict[str, Any], tmp_path: Path) -> 
     assert next(iter(found.seconds)) == "catalog"
     assert {"extraction", "trained", "judged", "exports"} <= set(found.seconds)
     assert all(seconds >= 0 for seconds in found.seconds.values())
+
+
+def test_vectors_that_lie_on_disk_give_the_same_graph(
+    settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    views = {"flip_left_right": True, "random_crop": 10, "distortion_views": 3}
+    graphs = []
+    for optimizer in ("lbfgs", "gradient_descent"):
+        for share in (4, 10**15):
+            monkeypatch.setattr(large_arrays, "_SHARE", share)
+            told(**settings | views | {"optimizer": optimizer})
+            graphs.append(Path(settings["output_graph"]).read_bytes())
+    assert graphs[0] == graphs[1]
+    assert graphs[2] == graphs[3]
+    lines = [line for line in logged.messages if "they lie in a file in" in line]
+    assert len(lines) == 2
+    # The file has no name, and is gone with the vectors.
+    names = [one.name for one in (tmp_path / "bottlenecks").iterdir()]
+    assert [name for name in names if not name.endswith((".sqlite3", ".found"))] == []
 
 
 def test_a_class_that_cannot_be_read_is_left_out(
