@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from absl import flags, logging
 from fine_tuning import draw_digits
 
-from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.importing import import_tensorflow
 
 PLAIN = "softmax layer"
 STEPS = 1000

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from absl import flags, logging
 from bottlenecks import extract, seconds
 
-from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.photos.folder import scan
 
 LABELS = tuple("abcde")

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags, logging
 
-from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.importing import import_tensorflow
 
 FEW = 10_000
 AT_ONCE = 20_000

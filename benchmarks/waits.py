@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags
 
-from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.photos.folder import photos_below
 
 

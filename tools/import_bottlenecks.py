@@ -11,11 +11,9 @@ from absl import logging
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from image_retraining.cache.vectors import BottleneckCache
-from image_retraining.foundation.command_line import (
-    import_tensorflow,
-    run_script,
-)
+from image_retraining.foundation.command_line import run_script
 from image_retraining.foundation.hub_settings import tell_tensorflow_hub
+from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.foundation.settings import check_kinds, part_of, require, setting
 from image_retraining.photos.folder import scan
 from image_retraining.retraining.config import RetrainConfig

@@ -6,12 +6,9 @@ Exit codes: 0 done, 2 the user can put it right, 130 interrupted (143 by SIGTERM
 
 import contextlib
 import gc
-import importlib
 import logging as python_logging
 import os
-import re
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -19,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
-from image_retraining.foundation import memory
+from image_retraining.foundation import importing, memory
 from image_retraining.foundation.errors import RetrainError, SettingError, VerificationError
 from image_retraining.foundation.help_text import help_text
 from image_retraining.foundation.hub_settings import restore_hub_settings
@@ -29,7 +26,6 @@ from image_retraining.foundation.interruption import (
     note_interruptions,
 )
 from image_retraining.foundation.log_lines import show_lines
-from image_retraining.foundation.quiet import stderr_into, write_to_stderr
 from image_retraining.foundation.settings import settings_of
 from image_retraining.foundation.streams import open_standard_streams
 from image_retraining.foundation.text import shown
@@ -45,8 +41,6 @@ _DEFINERS: dict[type, Callable[..., Any]] = {
 _INTERRUPTED = 130
 # Levels, handlers and the environment are those of the whole process.
 _only_one = threading.Lock()
-_one_import = threading.Lock()
-_CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog")
 
 
 def run_script(
@@ -66,6 +60,7 @@ def run_script(
         positional: the repeatable setting that takes arguments without a flag, if any.
         former: flags of other scripts that people know → what to do instead.
     """
+    importing.is_own_process = True
     open_standard_streams()
     show_lines()
     note_interruptions(of_machines=True)
@@ -127,60 +122,6 @@ def as_text(value: Any) -> Any:
     if isinstance(value, str | os.PathLike):
         return os.path.expanduser(os.fsdecode(value))
     return value
-
-
-def import_tensorflow() -> None:
-    """Imports TensorFlow without its start-up chatter, of which TF_CPP_MIN_LOG_LEVEL stops none.
-
-    What it writes to stderr meanwhile is shown afterwards, save lines of mere information. Whoever
-    sets TF_CPP_MIN_LOG_LEVEL sees everything.
-
-    Raises:
-        SettingError: there is no folder for temporary files, which what follows needs, or no room
-            for TensorFlow under `ulimit -v`.
-    """
-    _check_temporary_folder()
-    memory.check_address_space()
-    # What is put into the environment must be taken out of it by the same thread.
-    with _one_import:
-        if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-            importlib.import_module("tensorflow")
-        else:
-            _import_silently("tensorflow")
-
-
-def keep_onnxruntime_silent() -> None:
-    """Keeps ONNX Runtime, before its import, from reporting its use over the network.
-
-    Nor does it put a number for the machine into the cache folder then. What a person has said of
-    it in the environment stands.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-
-def _import_silently(library: str) -> None:
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with tempfile.TemporaryFile() as held_back:
-        try:
-            with stderr_into(held_back):
-                importlib.import_module(library)
-        finally:
-            held_back.seek(0)
-            for line in held_back.read().decode(errors="replace").splitlines(keepends=True):
-                if not _CHATTER.match(line):
-                    write_to_stderr(line)
-            # It is read once; processes that are started from here have their own.
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
-
-
-def _check_temporary_folder() -> None:
-    try:
-        tempfile.gettempdir()
-    except OSError as error:
-        raise SettingError(
-            "There must be a folder for temporary files that can be written to; TMPDIR names one. "
-            f"Got none: {error.strerror}."
-        ) from error
 
 
 def _say(text: str) -> None:

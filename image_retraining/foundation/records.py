@@ -164,6 +164,11 @@ class Head:
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: values for name, values in named.items() if values is not None}
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of it are numbers."""
+        return all(bool(np.isfinite(values).all()) for values in self.values().values())
+
     def logits(self, features: Floats) -> Floats:
         """Returns float32 [N, C], what the softmax is taken of, for features float32 [N, D]."""
         inner = self._before_relu(features)

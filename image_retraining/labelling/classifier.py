@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.errors import PhotoError
+from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.python_settings import given, plain

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from absl import logging
 
-from image_retraining.foundation.command_line import import_tensorflow, run_script
+from image_retraining.foundation.command_line import run_script
 from image_retraining.foundation.errors import PhotoError, unwritable
 from image_retraining.foundation.files import growing
+from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.lists import listed
 from image_retraining.foundation.places import Kind, kind_of, open_stream

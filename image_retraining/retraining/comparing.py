@@ -45,6 +45,7 @@ from image_retraining.retraining import (
     exporting,
     extracting,
     training,
+    training_task,
 )
 from image_retraining.retraining.config import RetrainConfig
 
@@ -138,7 +139,7 @@ def _contender(
 def _solved(config: RetrainConfig, sets: Sets, labels: tuple[str, ...], backbone: Backbone) -> Head:
     """Returns the solved head of the training photos, and of their views."""
     settings = replace(
-        part_of(config, training.TrainingSettings),
+        part_of(config, training_task.TrainingSettings),
         optimizer="lbfgs",
         # Steps do without, a solved head does not.
         l2=config.l2 or -1.0,

@@ -34,6 +34,10 @@ _MOST = {
 }
 
 
+# More than any head of so few photos is good for.
+_MOST_HIDDEN_UNITS = 16_384
+
+
 def check(config: RetrainConfig) -> None:
     """Checks all settings.
 
@@ -164,7 +168,11 @@ def _check_fine_tuning(config: RetrainConfig) -> None:
 
 
 def _check_layers(config: RetrainConfig) -> None:
-    check_at_least(config, 0, "hidden_units")
+    require(
+        0 <= config.hidden_units <= _MOST_HIDDEN_UNITS,
+        f"--hidden_units must be from 0 to {_MOST_HIDDEN_UNITS}",
+        config.hidden_units,
+    )
     require(0 <= config.dropout < 1, "--dropout must be from 0 to below 1", config.dropout)
     require(
         not config.batch_normalization or config.train_batch_size >= 2,

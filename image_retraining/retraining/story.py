@@ -1,7 +1,7 @@
 """The story of a training, a line a stage: each returns what it found, and reporters tell it."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,14 +12,13 @@ from image_retraining.backbone.handles import check_handle
 from image_retraining.cache.opening import open_cache
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.evaluation.comparison import Comparison
-from image_retraining.foundation.command_line import import_tensorflow
 from image_retraining.foundation.errors import ModuleError
 from image_retraining.foundation.hub_settings import tell_tensorflow_hub
+from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
 from image_retraining.foundation.records import (
     Catalog,
     Evaluation,
-    FeatureSet,
     Head,
     Split,
 )
@@ -153,11 +152,12 @@ def _learnt(
         exporting,
         fine_tuning,
         training,
+        training_task,
     )
 
     left_over = run_folder.left_over(config)
     labels, wanted = seen.catalog.labels, partial(part_of, config)
-    judging, task = wanted(evaluating.JudgingSettings), wanted(training.TrainingSettings)
+    judging, task = wanted(evaluating.JudgingSettings), wanted(training_task.TrainingSettings)
     sets = evaluating.without_copies(seen.extraction.sets, seen.copies)
     crossing = wanted(cross_validating.CrossValidationSettings)
     pool = cross_validating.pool(sets, labels, crossing)
@@ -181,8 +181,7 @@ def _learnt(
     proven = exporting.export(calibrated, best.backbone, best.sets, facts, wishes, results)
     _place(results, stages.done("exports", proven), stages.tell)
     stages.done("advised", found(judged=judged, wrong=wrong))
-    known = (judged, wrong, seen.copies, by_all)
-    _illustrate(config, stages, best.backbone, head, best.sets, known)
+    _illustrate(config, stages, best, head, (judged, wrong, seen.copies, by_all))
     return _ended(config, stages, best, (judged, calibrated), label_image, left_over)
 
 
@@ -206,20 +205,20 @@ def _ended(
 def _illustrate(
     config: RetrainConfig,
     stages: Stages,
-    backbone: Any,
+    best: Any,
     head: Head,
-    sets: Mapping[Split, FeatureSet],
     known: tuple[Any, ...],
 ) -> None:
     """Makes the pictures of the report and of TensorBoard, which are told."""
     from image_retraining.retraining import activating, illustrating  # noqa: PLC0415 - as above
 
     how = part_of(config, illustrating.IllustrationSettings)
-    found = illustrating.illustrate(sets, backbone, head, how, illustrating.Found(*known))
+    judged = illustrating.Found(*known)
+    found = illustrating.illustrate(best.sets, best.backbone, head, how, judged)
     points = stages.done("illustrated", found).points
     if config.summarize_activations:
         how_inside = part_of(config, activating.ActivationSettings)
-        seen = activating.look_inside(points, backbone, head, how_inside)
+        seen = activating.look_inside(points, best.backbone, head, how_inside)
         stages.done("activations", seen)
 
 

@@ -1,90 +1,40 @@
 """The stage from feature vectors to the head."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from image_retraining.backbone.loading import Backbone
-from image_retraining.exports.frozen_graph.writer import build_graph, write_graph
-from image_retraining.foundation.errors import CheckpointError
+from image_retraining.exports.frozen_graph.writer import write_graph
+from image_retraining.foundation.errors import CheckpointError, SettingError
 from image_retraining.foundation.files import replacing
 from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.records import (
     FeatureSet,
-    Floats,
     Head,
     Split,
     TrainingReport,
 )
-from image_retraining.foundation.state_file import LABELS
 from image_retraining.head import descent
 from image_retraining.head.best_head import HeadChoice, chosen
-from image_retraining.head.checkpoint import Checkpoint, CheckpointFile, photos_digest
+from image_retraining.head.checkpoint import Checkpoint, CheckpointFile
 from image_retraining.head.class_weights import BALANCED, class_weights
-from image_retraining.head.layers import HeadLayers
 from image_retraining.head.regularization_path import STRENGTHS, regularization_path
-from image_retraining.photos.distortions import Distortion
 from image_retraining.reports.findings import Trained, TrainingStarted
+from image_retraining.retraining.training_task import (
+    Task,
+    TrainingSettings,
+    descent_settings,
+    inputs,
+)
 
 # Whom a stage tells what it finds on its way.
 Tell = Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSettings:
-    """How to train; each field as the setting of that name."""
-
-    optimizer: str
-    hidden_units: int
-    dropout: float
-    batch_normalization: bool
-    how_many_training_steps: int
-    learning_rate: float
-    train_batch_size: int
-    class_weight: str
-    l2: float
-    label_smoothing: float
-    export: str
-    early_stopping_patience: int
-    eval_step_interval: int
-    validation_batch_size: int
-    seed: int
-    checkpoint_path: str
-    resume: bool
-    distortion: Distortion
-    distortion_views: int
-    final_tensor_name: str
-    intermediate_store_frequency: int
-    intermediate_output_graphs_dir: str
-
-    @property
-    def layers(self) -> HeadLayers:
-        """The layers of the head."""
-        return HeadLayers(
-            hidden_units=self.hidden_units,
-            dropout=self.dropout,
-            batch_normalization=self.batch_normalization,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What to learn from, and how."""
-
-    training: FeatureSet
-    validation: FeatureSet
-    labels: tuple[str, ...]
-    weights: Floats
-    validation_weights: Floats
-    backbone: Backbone
-    settings: TrainingSettings
-
-    def graph(self, head: Head) -> Any:
-        """Returns the GraphDef of the backbone with a head."""
-        return build_graph(self.backbone, head, final_tensor_name=self.settings.final_tensor_name)
 
 
 def fit(
@@ -115,7 +65,7 @@ def fit(
         class_weights(settings.class_weight, labels, photos.label_ids)
         for photos in (training, validation)
     )
-    task = _Task(training, validation, labels, weights, validation_weights, backbone, settings)
+    task = Task(training, validation, labels, weights, validation_weights, backbone, settings)
     ended = _solve(task, tell) if settings.optimizer == "lbfgs" else _train(task, tell)
     kept = ended.choice if settings.export == "best" else None
     return Trained(
@@ -140,7 +90,7 @@ class _Ended:
     stopped_early: bool = False
 
 
-def _solve(task: _Task, tell: Tell) -> _Ended:
+def _solve(task: Task, tell: Tell) -> _Ended:
     """Returns the last and the best head of those that solve the problem."""
     l2 = None if task.settings.l2 == -1 else task.settings.l2
     if l2 is None and not len(task.validation):
@@ -166,10 +116,10 @@ def _solve(task: _Task, tell: Tell) -> _Ended:
     return _Ended(head, choice, point.report.steps[-1], len(task.validation))
 
 
-def _train(task: _Task, tell: Tell) -> _Ended:
+def _train(task: Task, tell: Tell) -> _Ended:
     """Returns the last and the best head of a training step by step."""
     settings = task.settings
-    checkpoints = CheckpointFile(settings.checkpoint_path, _inputs(task))
+    checkpoints = CheckpointFile(settings.checkpoint_path, inputs(task))
     start = _start(checkpoints, task)
     head = settings.layers.head(start.state.values, start.state.running)
     choice, step = start.choice, start.state.step - 1
@@ -182,7 +132,8 @@ def _train(task: _Task, tell: Tell) -> _Ended:
         # Drawing the classes evenly is what balances them.
         class_weights=None if settings.class_weight == BALANCED else task.weights,
     )
-    with checkpoints:
+    # Of weights that grow beyond all numbers it is told in words.
+    with checkpoints, np.errstate(over="ignore", invalid="ignore"):
         tell(_started(task, head, settings.how_many_training_steps, goes_on=start.state.step > 0))
         if _has_waited(choice, settings):
             # What was interrupted had ended already, but for its exports.
@@ -190,10 +141,12 @@ def _train(task: _Task, tell: Tell) -> _Ended:
         for report, state in descent.train(
             batches,
             judging,
-            _descent_settings(settings),
+            descent_settings(settings),
             start=start.state,
             validation_weights=task.validation_weights,
         ):
+            if not report.head.is_finite:
+                return _astray(choice, judged_by, step, settings)
             head, choice, step = report.head, chosen(choice, report), report.steps[-1]
             tell(report)
             checkpoints.update(Checkpoint(state, choice))
@@ -203,7 +156,30 @@ def _train(task: _Task, tell: Tell) -> _Ended:
     return _Ended(head, choice, step, judged_by)
 
 
-def _started(task: _Task, head: Head, steps: int, *, goes_on: bool = False) -> TrainingStarted:
+def _astray(
+    choice: HeadChoice | None, judged_by: int, step: int, settings: TrainingSettings
+) -> _Ended:
+    """Returns the best head so far of a training whose weights are no numbers any more.
+
+    Raises:
+        SettingError: there is none, or the last one is wanted.
+    """
+    if choice is None or settings.export != "best" or math.isnan(choice.cross_entropy):
+        raise SettingError(
+            f"--learning_rate must let the training come to something. Got "
+            f"{settings.learning_rate:g}, by which its weights are no numbers any more. Take a "
+            "lower one."
+        )
+    logging.warning(
+        "WARNING: the training ends after step %d, for by the next its weights are no numbers any "
+        "more. Take a lower --learning_rate than %g.",
+        step,
+        settings.learning_rate,
+    )
+    return _Ended(choice.head, choice, step, judged_by)
+
+
+def _started(task: Task, head: Head, steps: int, *, goes_on: bool = False) -> TrainingStarted:
     return TrainingStarted(graph_def=task.graph(head), step_count=steps, goes_on=goes_on)
 
 
@@ -212,7 +188,7 @@ def _has_waited(choice: HeadChoice | None, settings: TrainingSettings) -> bool:
     return choice is not None and 0 < settings.early_stopping_patience <= choice.waited
 
 
-def _start(checkpoints: CheckpointFile, task: _Task) -> Checkpoint:
+def _start(checkpoints: CheckpointFile, task: Task) -> Checkpoint:
     """Returns where the training begins: anew, or where an interrupted one stopped."""
     settings = task.settings
     resumed = checkpoints.load() if settings.resume else None
@@ -232,38 +208,7 @@ def _start(checkpoints: CheckpointFile, task: _Task) -> Checkpoint:
     return Checkpoint(descent.initial_state(settings.layers, size, count, seed=settings.seed))
 
 
-def _inputs(task: _Task) -> dict[str, Any]:
-    """Returns what a training must have in common with the one that it goes on from."""
-    names = ("learning_rate", "train_batch_size", "optimizer", "l2", "label_smoothing", "seed")
-    return {
-        LABELS: list(task.labels),
-        "photos and labels": photos_digest(task.labels, task.training, task.validation),
-        **{f"--{name}": getattr(task.settings, name) for name in names},
-        **{f"--{name}": value for name, value in asdict(task.settings.layers).items()},
-        "--class_weight": [float(weight) for weight in task.weights],
-        # Of checkpoints without it, the head so far was chosen in another way.
-        "--class_weight of validation photos": task.validation_weights.tolist(),
-        "distortions": str(task.settings.distortion),
-        "--distortion_views": task.settings.distortion_views,
-    }
-
-
-def _descent_settings(settings: TrainingSettings) -> descent.DescentSettings:
-    return descent.DescentSettings(
-        steps=settings.how_many_training_steps,
-        learning_rate=settings.learning_rate,
-        optimizer=settings.optimizer,
-        l2=max(settings.l2, 0.0),
-        label_smoothing=settings.label_smoothing,
-        validation_batch_size=settings.validation_batch_size,
-        eval_step_interval=settings.eval_step_interval,
-        report_step_interval=settings.intermediate_store_frequency,
-        seed=settings.seed,
-        layers=settings.layers,
-    )
-
-
-def _store_intermediate(task: _Task, report: TrainingReport) -> None:
+def _store_intermediate(task: Task, report: TrainingReport) -> None:
     """Writes the graph of a step that --intermediate_store_frequency asks for."""
     step = report.steps[-1]
     frequency = task.settings.intermediate_store_frequency

@@ -337,7 +337,7 @@ CHATTER = (
 )
 TROUBLE = "E0000 00:00:1.2 3 cuda.cc:9] INTERNAL: 50% of CUDA is broken 玫瑰\nplain words\n"
 IMPORTS = (
-    "from image_retraining.foundation.command_line import import_tensorflow\nimport_tensorflow()\n"
+    "from image_retraining.foundation.importing import import_tensorflow\nimport_tensorflow()\n"
 )
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from image_retraining.foundation.command_line import import_tensorflow
+from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.foundation.quiet import quiet_stderr
 
 THREADS, TIMES = 8, 200

@@ -238,7 +238,8 @@ def test_defaults_can_be_used() -> None:
             "--fine_tune_epochs is for --fine_tune",
             "no --fine_tune",
         ),
-        ({"hidden_units": -1}, "--hidden_units must be at least 0", "-1"),
+        ({"hidden_units": -1}, "--hidden_units must be from 0 to 16384", "-1"),
+        ({"hidden_units": 2**64}, "--hidden_units must be from 0 to 16384", "18446744073709551616"),
         ({"dropout": 1.0}, "--dropout must be from 0 to below 1", "1.0"),
         ({"dropout": float("nan")}, "--dropout must be from 0 to below 1", "nan"),
         (

@@ -31,14 +31,14 @@ from image_retraining.foundation.settings import part_of
 from image_retraining.head.softmax import softmax
 from image_retraining.labelling.unknown import unknown_rule
 from image_retraining.reports.findings import Ended, Exported, Judged
-from image_retraining.retraining import evaluating, exporting, extracting, training
+from image_retraining.retraining import evaluating, exporting, extracting, training_task
 from image_retraining.retraining.config import RetrainConfig
 from image_retraining.retraining.story import run
 
 STAGES = (
     extracting.ModuleSettings,
     extracting.ExtractionSettings,
-    training.TrainingSettings,
+    training_task.TrainingSettings,
     evaluating.JudgingSettings,
     exporting.ExportSettings,
 )
@@ -337,6 +337,29 @@ def test_another_training_is_not_resumed(settings: dict[str, Any]) -> None:
         told(**settings, flip_left_right=True, resume=True)
     with pytest.raises(CheckpointError, match="photos and labels was "):
         told(**settings, validation_percentage=20, resume=True)
+
+
+@pytest.mark.parametrize("export", ["best", "last"])
+def test_weights_that_are_no_numbers_end_the_run_plainly(
+    settings: dict[str, Any], export: str
+) -> None:
+    with pytest.raises(SettingError, match=r"--learning_rate must .* Got 1e\+38, by which"):
+        told(**settings, learning_rate=1e38, export=export)
+    assert not Path(settings["output_graph"]).exists()
+
+
+def test_weights_that_become_no_numbers_later_leave_the_best_head(
+    settings: dict[str, Any], logged: pytest.LogCaptureFixture
+) -> None:
+    # Each step multiplies the weights of such a regularisation by -4.
+    settings |= {"learning_rate": 5.0, "l2": 1.0, "how_many_training_steps": 200}
+    found = told(**settings)
+    assert found.trained.kept
+    assert found.trained.kept.step < found.trained.last_step < 199
+    assert found.trained.head.is_finite
+    lines = [line for line in logged.messages if "no numbers any more" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("Take a lower --learning_rate than 5.")
 
 
 def test_a_richer_head_is_trained_calibrated_and_exported(

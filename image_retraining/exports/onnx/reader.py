@@ -18,8 +18,8 @@ from image_retraining.exports.onnx.metadata import (
     rule_of,
     vectors_name,
 )
-from image_retraining.foundation.command_line import keep_onnxruntime_silent
 from image_retraining.foundation.errors import GraphError, short_line
+from image_retraining.foundation.importing import keep_onnxruntime_silent
 from image_retraining.foundation.quiet import quiet_stderr
 from image_retraining.foundation.records import Floats
 from image_retraining.foundation.text import shown
