@@ -139,7 +139,9 @@ class BottleneckCache:
             recipe_id = _recipe_id(database, recipe)
             rows = []
             for digest, vector in vectors.items():
-                stored = vector.astype(recipe.number_type).tobytes()
+                # Who reads what is too large for it finds infinity.
+                with np.errstate(over="ignore"):
+                    stored = vector.astype(recipe.number_type).tobytes()
                 crc = checksum(*astuple(recipe), digest, stored)
                 rows.append((recipe_id, digest, crc, stored, today))
             database.executemany(

@@ -6,7 +6,7 @@ import numpy as np
 
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.vectors import BottleneckCache, Recipe
-from image_retraining.foundation.errors import CacheError
+from image_retraining.foundation.errors import CacheError, SettingError
 from image_retraining.foundation.records import Floats, Ints
 from image_retraining.tuning.cuts import Cut
 from image_retraining.tuning.flow import Flow
@@ -49,6 +49,7 @@ class Activations(PhotoViews):
 
         Raises:
             CacheError: some are no longer in the cache.
+            SettingError: they are beyond what they are kept in.
         """
         size = int(np.prod(self.shape))
         found = np.empty([len(rows), size], np.float32)
@@ -67,4 +68,10 @@ class Activations(PhotoViews):
                         f"{self.photos.paths[int(rows[place])]}. Run again with --resume."
                     )
                 found[place] = kept[digests[place]]
+        if not np.isfinite(found).all():
+            raise SettingError(
+                "--fine_tune needs a cut whose activations fit into float16, in which they are "
+                "kept. Got some beyond it. Cut elsewhere (--fine_tune=list shows where), or train "
+                "all, from the photos on, with --fine_tune=all."
+            )
         return found.reshape([len(rows), *self.shape])

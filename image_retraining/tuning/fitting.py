@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.state_file import StateFile
@@ -36,21 +35,13 @@ def fit(
 
     Raises:
         CheckpointError: what is to be gone on from was another training.
-        SettingError: the activations are beyond what they are kept in.
     """
     settings = trainer.settings
     before = kept_in.load() if goes_on else None
     if before is not None and before.epochs[-1].number:
         notice("Going on after epoch %d of %s", before.epochs[-1].number, kept_in.path)
     if before is None:
-        logits = trainer.logits(validation)
-        if not np.isfinite(logits).all():
-            raise SettingError(
-                "--fine_tune needs a cut whose activations fit into float16, in which they are "
-                "kept. Got some beyond it. Cut elsewhere (--fine_tune=list shows where), or train "
-                "all, from the photos on, with --fine_tune=all."
-            )
-        rank_alone = rank(logits, validation.label_ids)
+        rank_alone = rank(trainer.logits(validation), validation.label_ids)
         state = trainer.state((Epoch(0, math.nan, rank_alone),), trainer.numbers())
     else:
         state = before

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from networks_made_here import WEIGHTS, loaded_network, stages
 
-from image_retraining.foundation.errors import CheckpointError, SettingError
+from image_retraining.foundation.errors import CheckpointError
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Floats, Head, Ints
 from image_retraining.foundation.state_file import StateFile
@@ -224,10 +224,3 @@ def test_the_loss_is_told_after_the_temperature() -> None:
         found = rank(logits * np.float32(scale), labels)
         assert found.accuracy == pytest.approx(0.9)
         assert found.cross_entropy == pytest.approx(wanted, rel=1e-3)
-
-
-def test_activations_beyond_float16_are_told(flow: Flow, training: Photos, tmp_path: Path) -> None:
-    beyond = Photos(40, 2)
-    beyond.activations[:] = np.inf
-    with pytest.raises(SettingError, match=r"activations fit into float16.* --fine_tune=all"):
-        fitted(flow, training, beyond, tmp_path / "state")
