@@ -174,8 +174,6 @@ def thresholds(
 
 def fit_space(photos: FeatureSet) -> Space | None:
     """Returns where the classes lie; None where no class has photos that differ."""
-    from sklearn.covariance import ledoit_wolf_shrinkage  # noqa: PLC0415 - takes a second
-
     present, ids = np.unique(photos.label_ids, return_inverse=True)
     at_most = min(_LARGEST_SIZE, _MOST_NUMBERS // (len(present) + _MOST_DIRECTIONS))
     places, signs, size = folding(photos.features.shape[1], max(1, at_most))
@@ -193,8 +191,7 @@ def fit_space(photos: FeatureSet) -> Space | None:
         return None
     spread = (points / scale).astype(np.float32)
     centre = means.mean(axis=0).astype(np.float32)
-    shrinkage = float(ledoit_wolf_shrinkage(spread, assume_centered=True))
-    directions, variances, rest = _principal(spread, max(shrinkage, _LEAST_SHRINKAGE))
+    directions, variances, rest = _principal(spread)
     return Space(
         places=places,
         signs=signs,
@@ -207,12 +204,27 @@ def fit_space(photos: FeatureSet) -> Space | None:
     )
 
 
-def _principal(spread: Floats, shrinkage: float) -> tuple[Floats, Floats, float]:
+def _shrinkage(spread: Floats, covariance: Floats) -> float:
+    """Returns how much of a covariance gives way to one variance for all directions, 0 to 1.
+
+    Ledoit and Wolf's b² / d², of n vectors x of p numbers: b² is the mean of |xx' - S|², over n,
+    and d² is |S - mI|², where m is the mean variance. scikit-learn has it, and takes most of a
+    second to import.
+    """
+    count, size = spread.shape
+    square = float(np.square(covariance, dtype=np.float64).sum())
+    fourths = np.square(np.square(spread, dtype=np.float64).sum(axis=1)).sum()
+    mean = float(np.trace(covariance, dtype=np.float64)) / size
+    wandering = fourths / count**2 - square / count
+    distance = square - size * mean**2
+    return float(min(wandering, distance) / distance) if distance > 0 and wandering > 0 else 0.0
+
+
+def _principal(spread: Floats) -> tuple[Floats, Floats, float]:
     """Returns directions [K, d], their variances [K], and that of all others.
 
     Args:
         spread: float32 [N, d], of mean 0; the mean of its squares is 1.
-        shrinkage: how much of the covariance gives way to one variance for all directions, 0 to 1.
     """
     from scipy.linalg import eigh  # noqa: PLC0415 - takes half a second
 
@@ -220,7 +232,8 @@ def _principal(spread: Floats, shrinkage: float) -> tuple[Floats, Floats, float]
     count = min(_MOST_DIRECTIONS, size - 1)
     if not count:
         return np.empty([0, size], np.float32), np.empty([0], np.float32), 1.0
-    covariance = spread.T @ spread / len(spread)
+    covariance: Floats = np.asarray(spread.T @ spread / len(spread), np.float32)
+    shrinkage = max(_shrinkage(spread, covariance), _LEAST_SHRINKAGE)
     found, directions = eigh(covariance, subset_by_index=[size - count, size - 1])
     largest = found.clip(0)
     left = max(0.0, (size - float(largest.sum())) / (size - count))
