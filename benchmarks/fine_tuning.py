@@ -40,10 +40,7 @@ from image_retraining.foundation.importing import import_tensorflow
 def main() -> None:
     """Prints a line a module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--image_dir", help="folder of class folders")
-    source.add_argument("--digits", type=int, help="so many handwritten digits instead")
-    parser.add_argument("--tfhub_module", action="append", required=True)
+    ask_for_photos_and_modules(parser)
     parser.add_argument("--fine_tune", default="auto")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--learning_rate", type=float, action="append")
@@ -53,10 +50,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--views", type=int, default=0, help="flipped and cropped views of each")
     parser.add_argument("--rounds", type=int, default=3, help="of the epochs that are timed")
-    arguments = parser.parse_args()
-    flags.FLAGS(sys.argv[:1])
-    logging.set_verbosity("ERROR")
-    import_tensorflow()
+    arguments = started(parser)
     with tempfile.TemporaryDirectory() as folder:
         photos = arguments.image_dir or draw_digits(Path(folder, "digits"), arguments.digits)
         for module in arguments.tfhub_module:
@@ -65,6 +59,62 @@ def main() -> None:
                 bench.compare(rate)
             if arguments.rounds:
                 bench.time_epochs()
+
+
+def ask_for_photos_and_modules(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say what to measure on."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--image_dir", help="folder of class folders")
+    source.add_argument("--digits", type=int, help="so many handwritten digits instead")
+    parser.add_argument("--tfhub_module", action="append", required=True)
+
+
+def started(parser: argparse.ArgumentParser) -> Any:
+    """Returns the arguments, after TensorFlow has been imported."""
+    arguments = parser.parse_args()
+    flags.FLAGS(sys.argv[:1])
+    logging.set_verbosity("ERROR")
+    import_tensorflow()
+    return arguments
+
+
+def all_to_learn_from(image_dir: str) -> Any:
+    """Returns the catalog of a folder, in which all photos are training photos."""
+    from image_retraining.foundation.records import Split
+    from image_retraining.photos.folder import scan
+
+    catalog = scan(
+        image_dir, split="names", validation_percentage=0, testing_percentage=0, named=frozenset()
+    )
+    records = tuple(replace(one, split=Split.TRAINING) for one in catalog.records)
+    return replace(catalog, records=records)
+
+
+def loaded(cache: Any, module: str) -> Any:
+    """Returns the backbone of a module, as retrain.py loads it."""
+    from image_retraining.backbone.keras_names import AVERAGE
+    from image_retraining.retraining import extracting
+
+    settings = extracting.ModuleSettings(
+        tfhub_module=module,
+        open_image_size=None,
+        module_is_default=False,
+        pooling=AVERAGE,
+        feature_layer="",
+    )
+    return extracting.load(cache, settings)
+
+
+def extraction(views: Any) -> Any:
+    """Returns how vectors of photos and some views are to be computed."""
+    from image_retraining.retraining import extracting
+
+    return extracting.ExtractionSettings(
+        bottleneck_engine="auto",
+        bottleneck_precision="float32",
+        on_bad_image="skip",
+        views=views,
+    )
 
 
 def draw_digits(folder: Path, count: int) -> str:
@@ -87,44 +137,22 @@ class Bench:
 
     def __init__(self, image_dir: str, module: str, cache_dir: str, arguments: Any) -> None:
         """Computes them."""
-        from image_retraining.backbone.keras_names import AVERAGE
         from image_retraining.cache.opening import open_cache
         from image_retraining.features.engines.choice import choose_engine
         from image_retraining.foundation.records import Split
         from image_retraining.photos.distortions import Distortion, Views
-        from image_retraining.photos.folder import scan
         from image_retraining.retraining import cut_examples, extracting
         from image_retraining.tuning.cuts import chosen, cuts
         from image_retraining.tuning.flow import Flow
 
         self.arguments, self.module = arguments, module
-        catalog = scan(
-            image_dir,
-            split="names",
-            validation_percentage=0,
-            testing_percentage=0,
-            named=frozenset(),
-        )
-        records = tuple(replace(one, split=Split.TRAINING) for one in catalog.records)
-        catalog = replace(catalog, records=records)
+        catalog = all_to_learn_from(image_dir)
         distortion = Distortion(flip_left_right=True, random_crop=15, random_brightness=20)
         views = Views(distortion, arguments.views) if arguments.views else Views()
-        self.how = extracting.ExtractionSettings(
-            bottleneck_engine="auto",
-            bottleneck_precision="float32",
-            on_bad_image="skip",
-            views=views,
-        )
+        self.how = extraction(views)
         # It stays open for as long as the program runs.
         self.cache = open_cache(cache_dir).__enter__()
-        loading = extracting.ModuleSettings(
-            tfhub_module=module,
-            open_image_size=None,
-            module_is_default=False,
-            pooling=AVERAGE,
-            feature_layer="",
-        )
-        self.backbone = extracting.load(self.cache, loading)
+        self.backbone = loaded(self.cache, module)
         vectors = extracting.extract(catalog, self.backbone, self.cache, self.how)
         self.photos = vectors.sets[Split.TRAINING]
         self.labels = catalog.labels

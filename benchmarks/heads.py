@@ -24,10 +24,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from absl import flags, logging
-from fine_tuning import draw_digits
-
-from image_retraining.foundation.importing import import_tensorflow
+from fine_tuning import (
+    all_to_learn_from,
+    ask_for_photos_and_modules,
+    draw_digits,
+    extraction,
+    loaded,
+    started,
+)
 
 PLAIN = "softmax layer"
 STEPS = 1000
@@ -36,18 +40,12 @@ STEPS = 1000
 def main() -> None:
     """Prints a line for each module and way."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--image_dir", help="folder of class folders")
-    source.add_argument("--digits", type=int, help="so many handwritten digits instead")
-    parser.add_argument("--tfhub_module", action="append", required=True)
+    ask_for_photos_and_modules(parser)
     parser.add_argument("--photos_a_class", type=int, default=100)
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--only", choices=("heads", "views"), help="ways to try; both without")
-    arguments = parser.parse_args()
-    flags.FLAGS(sys.argv[:1])
-    logging.set_verbosity("ERROR")
-    import_tensorflow()
+    arguments = started(parser)
     with tempfile.TemporaryDirectory() as folder:
         photos = arguments.image_dir or draw_digits(Path(folder, "digits"), arguments.digits)
         gains: dict[str, list[float]] = {}
@@ -78,37 +76,18 @@ def accuracies(
     image_dir: str, module: str, cache_dir: str, arguments: Any
 ) -> dict[str, list[float]]:
     """Returns for each way its accuracies, one a draw."""
-    from image_retraining.backbone.keras_names import AVERAGE
     from image_retraining.cache.opening import open_cache
     from image_retraining.foundation.records import Split
     from image_retraining.photos.distortions import Views
-    from image_retraining.photos.folder import scan
     from image_retraining.retraining import extracting
 
-    catalog = scan(
-        image_dir, split="names", validation_percentage=0, testing_percentage=0, named=frozenset()
-    )
-    records = tuple(replace(one, split=Split.TRAINING) for one in catalog.records)
-    catalog = replace(catalog, records=records)
-    loading = extracting.ModuleSettings(
-        tfhub_module=module,
-        open_image_size=None,
-        module_is_default=False,
-        pooling=AVERAGE,
-        feature_layer="",
-    )
+    catalog = all_to_learn_from(image_dir)
     found: dict[str, list[float]] = {}
     with open_cache(cache_dir) as cache:
-        backbone = extracting.load(cache, loading)
+        backbone = loaded(cache, module)
         for name, distortion in {"": None, **distortions(arguments)}.items():
             views = Views(distortion, arguments.views) if distortion else Views()
-            how = extracting.ExtractionSettings(
-                bottleneck_engine="auto",
-                bottleneck_precision="float32",
-                on_bad_image="skip",
-                views=views,
-            )
-            sets = extracting.extract(catalog, backbone, cache, how).sets
+            sets = extracting.extract(catalog, backbone, cache, extraction(views)).sets
             photos = sets[Split.TRAINING]
             for draw in range(arguments.draws):
                 parts = drawn(photos, arguments.photos_a_class, draw)

@@ -24,7 +24,7 @@ from image_retraining.foundation.records import (
 )
 from image_retraining.head.descent_steps import FIGURES, step_taker
 from image_retraining.head.layers import HeadLayers, TrainingState
-from image_retraining.head.sampling import Purpose, Sampler, random_of, without_replacement
+from image_retraining.head.sampling import Purpose, Sampler, at_most, random_of
 from image_retraining.head.softmax import evaluate
 
 # Bounds the memory of a report, and how long Ctrl-C takes, when evaluations are far apart.
@@ -200,12 +200,7 @@ def _after(
 
 def judging_sample(validation: FeatureSet, *, seed: int) -> FeatureSet:
     """Returns the validation photos that say which head is the best: 10,000 at most."""
-    if len(validation) <= _MOST_JUDGING:
-        return validation
-    rows = without_replacement(
-        len(validation), _MOST_JUDGING, seed=seed, purpose=Purpose.VALIDATION
-    )
-    return validation.rows(rows.tolist())
+    return at_most(validation, _MOST_JUDGING, seed=seed, purpose=Purpose.VALIDATION)
 
 
 class _ValidationEvaluator:

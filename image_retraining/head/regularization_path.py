@@ -16,7 +16,7 @@ from image_retraining.foundation.records import (
     TrainingReport,
 )
 from image_retraining.head.lbfgs import Samples, Solution, solve
-from image_retraining.head.sampling import Purpose, without_replacement
+from image_retraining.head.sampling import Purpose, at_most
 from image_retraining.head.softmax import evaluate, figures
 
 # Half a decade apart.
@@ -66,16 +66,11 @@ def regularization_path(
     best, waited = float("inf"), 0
     head = None
     # For the log: more tell no more.
-    rows = without_replacement(
-        len(training), min(len(training), _MOST_TOLD), seed=0, purpose=Purpose.TRAINING
-    )
-    is_few = len(rows) == len(training)
-    told = training if is_few else training.rows(rows.tolist())
-    known_training = (told.features, told.label_ids)
+    told = at_most(training, _MOST_TOLD, seed=0, purpose=Purpose.TRAINING)
     for place, strength in enumerate((l2,) if l2 is not None else strengths):
         solution = solve(samples, l2=strength, label_smoothing=label_smoothing, start=head)
         head = solution.head
-        train = evaluate(head, *known_training)
+        train = evaluate(head, told.features, told.label_ids)
         whole = None
         if len(validation):
             known = (validation.features, validation.label_ids)

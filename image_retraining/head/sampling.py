@@ -9,7 +9,7 @@ import enum
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.foundation.records import Floats, Ints
+from image_retraining.foundation.records import FeatureSet, Floats, Ints
 
 Indices = npt.NDArray[np.int64]
 
@@ -78,6 +78,13 @@ def without_replacement(
     """
     drawn = random_of(seed, purpose, number).permutation(count)[:size]
     return np.sort(drawn)
+
+
+def at_most(photos: FeatureSet, count: int, *, seed: int, purpose: Purpose) -> FeatureSet:
+    """Returns the photos; of more than so many, so many that are drawn, none twice."""
+    if len(photos) <= count:
+        return photos
+    return photos.rows(without_replacement(len(photos), count, seed=seed, purpose=purpose).tolist())
 
 
 def evenly(label_ids: Ints, at_most: int) -> list[int]:

@@ -68,7 +68,7 @@ def chosen(found: Sequence[Cut], flow: Flow, wanted: str) -> Cut:
         some = [one for one in found if one.weights_above]
         good = [one for one in some if low <= one.share_above <= high] or some
         cut = min(good, key=lambda one: one.bytes_a_photo, default=None)
-    elif is_number(wanted):
+    elif _is_number(wanted):
         if not 0 <= float(wanted) < 1:
             raise SettingError(
                 "--fine_tune must be a share of the nodes from 0 to below 1, if it is a number. "
@@ -98,7 +98,7 @@ def chosen(found: Sequence[Cut], flow: Flow, wanted: str) -> Cut:
     return cut
 
 
-def is_number(wanted: str) -> bool:
+def _is_number(wanted: str) -> bool:
     """Whether a wish is a number, and no name."""
     try:
         float(wanted)

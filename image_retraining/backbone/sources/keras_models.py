@@ -14,7 +14,7 @@ from image_retraining.backbone.sources.source import FoundModule, PhotoFunction,
 from image_retraining.cache.found import FoundFiles
 
 # Raise it with whatever changes the feature vectors: cached ones are then unused.
-VERSION = 1
+_VERSION = 1
 
 
 class KerasModels:
@@ -55,7 +55,7 @@ def _key(request: Request, name: KerasName | None) -> bytes:
         with open(file, "rb") as opened:
             contents = hashlib.file_digest(opened, "sha256").hexdigest()
     kind = (name.network, contents or name.weights) if name else (contents,)
-    what = ("keras", VERSION, version("keras"), *kind, request.pooling, request.feature_layer)
+    what = ("keras", _VERSION, version("keras"), *kind, request.pooling, request.feature_layer)
     return hashlib.sha256(json.dumps(what).encode()).digest()
 
 
@@ -64,4 +64,4 @@ def _made(request: Request, name: KerasName | None) -> tuple[PhotoFunction, str]
     # Keras takes seconds to import, which a module that is frozen already need not wait for.
     from image_retraining.backbone.sources.keras_features import made  # noqa: PLC0415
 
-    return made(request, name, version=VERSION)
+    return made(request, name, version=_VERSION)
