@@ -8,7 +8,7 @@ WHEEL := $(CURDIR)/build/wheel
 # Where bytecode is not kept, each process that imports TensorFlow compiles it: 12 s instead of 4.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-wheel environment clean
+.PHONY: demo test test-alone test-in-turn test-wheel environment clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python retrain.py --image_dir sample_images --tfhub_module builtin \
@@ -18,15 +18,23 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider \
-	    --max-worker-restart=0 $(addprefix --ignore=,$(ALONE))
-	$(BIN)/python -m pytest -q $(ALONE)
+	    --max-worker-restart=0 $(addprefix --ignore=,$(ALONE) $(IN_TURN))
+	$(MAKE) --jobs=2 --output-sync test-alone test-in-turn
 
-# After the others, of which two files run at a time: the first needs the processor to itself; the
-# others interrupt their own process, as which a worker of pytest-xdist ends now and then.
-ALONE := tests/whole/test_crowds.py tests/foundation/test_interruption.py \
-    tests/reports/test_reporter.py
+# After the others, of which two files run at a time. The first needs a core to itself. On the one
+# that is left: two that interrupt their own process, as which a worker of pytest-xdist ends now and
+# then, and two that take long.
+ALONE := tests/whole/test_crowds.py
+IN_TURN := tests/foundation/test_interruption.py tests/reports/test_reporter.py \
+    tests/foundation/test_memory.py tests/whole/test_python_guide.py
+
+test-alone:
+	$(BIN)/python -m pytest -q -p no:cacheprovider $(ALONE)
+
+test-in-turn:
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -p no:cacheprovider $(IN_TURN)
 
 environment: $(VENV)/.installed-dev
 
