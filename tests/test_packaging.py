@@ -39,11 +39,12 @@ def test_the_package_needs_what_the_scripts_need() -> None:
     ("requirements", "file"),
     [
         (PROJECT["dependencies"], "requirements.txt"),
+        (PROJECT["optional-dependencies"]["distributed"], "requirements-distributed.txt"),
         (PROJECT["optional-dependencies"]["heic"], "requirements-heic.txt"),
         (PROJECT["optional-dependencies"]["onnx"], "requirements-onnx.txt"),
         (PROJECT["optional-dependencies"]["openvino"], "requirements-openvino.txt"),
     ],
-    ids=["core", "heic", "onnx", "openvino"],
+    ids=["core", "distributed", "heic", "onnx", "openvino"],
 )
 def test_the_releases_that_are_checked_are_among_those_that_are_allowed(
     requirements: list[str], file: str

@@ -6,9 +6,10 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from image_retraining.cache.database import CacheFile, Database, chunks, execute_in
+from image_retraining.foundation import remote
 
 # A file changed as lately as this may change again without its time stamp showing it.
 _SETTLED_AFTER_NS = 2_000_000_000
@@ -35,6 +36,9 @@ class FileState:
         Raises:
             OSError: there is no such file, or it cannot be asked about.
         """
+        if remote.is_remote(path):
+            size, version = remote.size_and_version(path)
+            return cls(size, 0, 0, version, time.time_ns())
         status = os.stat(path)
         times = (status.st_mtime_ns, status.st_ctime_ns)
         return cls(status.st_size, *times, status.st_ino, time.time_ns())
@@ -89,6 +93,16 @@ class PhotoFile:
         contents = reader(path)
         digest = hashlib.sha256(contents).digest()
         return cls(path, state, contents, digest, judge(contents))
+
+
+class KnownFiles(Protocol):
+    """The files that need not be read again, as PhotoFiles knows them."""
+
+    def known(self, paths: Sequence[str]) -> dict[str, tuple[bytes, str]]:
+        """Returns path → SHA-256 and preparation of the files that have not changed since."""
+
+    def remember(self, files: Iterable[PhotoFile]) -> None:
+        """Keeps the digests of files."""
 
 
 class PhotoFiles:
@@ -157,7 +171,7 @@ def _unsealed(digest: object, sealed: object) -> str | None:
 
 
 def _path_key(path: str) -> bytes:
-    return os.fsencode(os.path.abspath(path))
+    return os.fsencode(path if remote.is_remote(path) else os.path.abspath(path))
 
 
 def _present(path: str) -> tuple[int, ...] | None:

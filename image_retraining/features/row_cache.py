@@ -6,14 +6,17 @@ it was last read, and by the digest of its photo, once that has been read.
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from image_retraining.cache.damaged_photos import DamagedPhotos
-from image_retraining.cache.known_files import PhotoFile, PhotoFiles
+from image_retraining.cache.known_files import KnownFiles, PhotoFile, PhotoFiles
 from image_retraining.cache.vectors import BottleneckCache, Recipe
 from image_retraining.features.table import FeatureTable
 from image_retraining.features.trust import Trust
+from image_retraining.foundation.interruption import held_back
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import reading
 from image_retraining.photos.damage import Damage, damage_of
@@ -60,6 +63,21 @@ class ReadPhoto:
         return prepared(self.file.contents, self.rows[0].preparation)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which vectors the rows are to have.
+
+    Attributes:
+        recipe: of the photos themselves.
+        views: what else rows may be of a photo.
+        stand_in: another recipe whose vectors will do for the photos themselves.
+    """
+
+    recipe: Recipe
+    views: Views
+    stand_in: Recipe | None
+
+
 class RowCache:
     """The cached vectors of the rows of one table."""
 
@@ -67,30 +85,28 @@ class RowCache:
         self,
         cache: BottleneckCache,
         table: FeatureTable,
-        recipe: Recipe,
+        wanted: Wanted,
         *,
-        views: Views,
-        stand_in: Recipe | None,
         trust: Trust,
+        files: KnownFiles | None = None,
     ) -> None:
         """Tells what decides the vectors.
 
         Args:
             cache: where they are kept.
             table: the rows; filled with what the cache has.
-            recipe: of the photos themselves.
-            views: what else rows may be of a photo.
-            stand_in: another recipe whose vectors will do for the photos themselves.
+            wanted: which vectors they are to have.
             trust: whether what the cache has of the recipe may be used.
+            files: which files are known; None for those that the cache knows.
         """
         self._cache = cache
-        self._files = PhotoFiles(cache.file)
+        self._files = files or PhotoFiles(cache.file)
         self._damaged_photos = DamagedPhotos(cache.file)
         self._damages: dict[bytes, Damage] = {}
         self._table = table
-        self._upright = views.upright
-        self._views = views
-        self._recipe, self._stand_in, self._trust = recipe, stand_in, trust
+        self._upright = wanted.views.upright
+        self._views, self._trust = wanted.views, trust
+        self._recipe, self._stand_in = wanted.recipe, wanted.stand_in
 
     def look_up(self) -> None:
         """Fills in the rows of files that are known and unchanged, without reading them."""
@@ -147,6 +163,41 @@ class RowCache:
         self._damaged_photos.remember(digest, damage.warning, damage.missing)
         self._damages[digest] = damage
         return self._may_be_learnt(row, digest)
+
+    def take_in(self, files: Sequence[PhotoFile], damages: Mapping[bytes, Damage]) -> None:
+        """Keeps what others found of photo files, which the next run need not read again.
+
+        Args:
+            files: without their contents; their states are of before anybody read them.
+            damages: SHA-256 of a file → what is wrong with it, where anything is.
+        """
+        self._files.remember(files)
+        self._damages |= damages
+        for digest, damage in damages.items():
+            self._damaged_photos.remember(digest, damage.warning, damage.missing)
+
+    def take_vectors(self, of_files: Iterable[tuple[PhotoFile, Sequence[int], Floats]]) -> None:
+        """Stores the vectors of photos that others have computed, and fills in their rows.
+
+        Args:
+            of_files: each with its rows, and float32 [V, D]: of the photo itself and its views.
+        """
+        rows: list[Row] = []
+        vectors: list[Floats] = []
+        for file, numbers, of_file in of_files:
+            if not self._may_be_learnt(numbers[0], file.digest):
+                continue
+            for number in numbers:
+                rows.append(self._row(number, file.digest, file.preparation))
+                vectors.append(of_file[self._table.view(number)])
+        if not rows:
+            return
+        # What is kept is told of: an interruption is not to come between.
+        with held_back():
+            self.store(rows, vectors)
+            self._table.take_computed([row.number for row in rows], np.stack(vectors))
+        for row in rows:
+            self._table.note_photo(row.number, row.digest, row.preparation)
 
     def store(self, rows: Iterable[Row], vectors: Iterable[Floats]) -> None:
         """Keeps the vectors of rows, each float32 [D]."""

@@ -2,7 +2,7 @@
 
 import errno
 import re
-from typing import Any
+from typing import Any, Self
 
 from image_retraining.foundation.text import shown
 
@@ -61,6 +61,18 @@ class DownloadError(ModuleError):
 
 class EngineError(RetrainError):
     """The engine that is to compute feature vectors is missing, or cannot take the module."""
+
+
+class ClusterError(RetrainError):
+    """Other machines or processes cannot compute what they were asked for."""
+
+    @classmethod
+    def not_installed(cls, library: str) -> Self:
+        """Returns the error of a library that is missing here."""
+        return cls(
+            f"What other processes compute, and what has an address, needs {library}. Install it: "
+            "pip install -r requirements-distributed.txt, or 'image-retraining[distributed]'."
+        )
 
 
 class OutputError(RetrainError):

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 
-from image_retraining.foundation import memory
+from image_retraining.foundation import memory, processors
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.quiet import stderr_into, write_to_stderr
 
@@ -35,6 +35,7 @@ def import_tensorflow() -> None:
     memory.check_address_space()
     # What is put into the environment must be taken out of it by the same thread.
     with _one_import, _without_keras():
+        _tell_of_processors()
         if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
             importlib.import_module("tensorflow")
         else:
@@ -75,6 +76,16 @@ def _without_keras() -> Iterator[None]:
                 tensorflow.__path__.insert(
                     0, os.path.join(os.path.dirname(found.origin), "_tf_keras")
                 )
+
+
+def _tell_of_processors() -> None:
+    """Tells TensorFlow how many processors this process was given, if somebody has said.
+
+    It reads it at its first computation, and of `tf.config.threading` sessions know nothing.
+    """
+    if processors.given():
+        for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ.setdefault(pool, str(processors.given()))
 
 
 def _import_silently(library: str) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from absl import logging
 
+from image_retraining.foundation import remote
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.foundation.records import Split
 from image_retraining.photos.enumeration import some_of
@@ -119,6 +120,7 @@ def check_is_folder(image_dir: str, *, setting: str = "--image_dir") -> None:
             "--image_dir must name a folder with one sub-folder of photos a class, as in "
             "--image_dir=my_photos. Got nothing."
         )
-    if not os.path.isdir(image_dir):
+    is_folder = remote.is_folder if remote.is_remote(image_dir) else os.path.isdir
+    if not is_folder(image_dir):
         was = "is a file" if os.path.exists(image_dir) else "does not exist"
         raise PhotoError(f"{setting} must be a folder. Got {image_dir}, which {was}.")

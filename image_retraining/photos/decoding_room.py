@@ -4,11 +4,10 @@ A few huge photos cost time then, not the run: they are decoded one at a time, a
 alone finds memory is left out.
 """
 
-import os
 from dataclasses import dataclass
 from typing import Self
 
-from image_retraining.foundation import memory
+from image_retraining.foundation import memory, processors
 from image_retraining.photos.header import pixel_count
 
 # Measured for JPEG, PNG, GIF, BMP and WebP, turned or not: the colours in bytes, once more as they
@@ -41,8 +40,7 @@ class DecodingRoom:
     def now(cls) -> Self:
         """Returns what there is room for at present."""
         pixels = _pixels_in_half()
-        processors = os.cpu_count() or 1
-        streams = min(processors, max(1, pixels // _PHONE_PIXELS))
+        streams = min(processors.count(), max(1, pixels // _PHONE_PIXELS))
         return cls(streams, pixels // streams, pixels)
 
 

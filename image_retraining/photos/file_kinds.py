@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from image_retraining.photos.opening import opened
+
 _MAGICK = "find {folder} {names} -exec mogrify -format jpg {{}} +  (ImageMagick)"
 _EXIFTOOL = "exiftool -r {extensions} -b -JpgFromRaw -w jpg {folder}  (ExifTool)"
 _ANY_START = 32
@@ -124,7 +126,7 @@ def ending_of(path: str) -> str:
 
 def _kind_by_content(path: str) -> FileKind | None:
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             start = file.read(_ANY_START)
     except OSError:
         return None

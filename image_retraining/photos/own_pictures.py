@@ -2,6 +2,8 @@
 
 import os
 
+from image_retraining.photos.opening import opened
+
 # What a picture of evidence says of itself, in a chunk of text.
 KEY, VALUE = "Software", "image-retraining, evidence"
 _MARK = f"tEXt{KEY}\0{VALUE}".encode("latin-1")
@@ -14,7 +16,7 @@ def is_own(path: str) -> bool:
     if os.path.splitext(path)[1].lower() != ".png":
         return False
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return _MARK in file.read(_WITHIN)
     # Whoever reads it says so.
     except OSError:

@@ -1,11 +1,11 @@
 """Photo files → bytes to decode, or in one line why they cannot be."""
 
 import os
-from typing import BinaryIO
 
 from image_retraining.photos.damage import Damage, damage_of
 from image_retraining.photos.decoding_room import check_room_for
 from image_retraining.photos.header import check_enough_bytes, check_pixel_count, pixel_count
+from image_retraining.photos.opening import opened
 from image_retraining.photos.pixels import why_unreadable
 from image_retraining.photos.preparation import Preparation, Prepared, prepared
 
@@ -22,10 +22,11 @@ def read(path: str | os.PathLike[str]) -> bytes:
         OSError: it cannot be read, is of no kind that is read, or decoding it would take the
             machine's memory.
     """
-    with _opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    with opened(path) as file:
+        size = file.seek(0, os.SEEK_END)
         if size > _LARGEST_FILE:
             raise OSError(f"the file has {size / 1e6:.0f} MB, more than {_LARGEST_FILE / 1e6:.0f}")
+        file.seek(0)
         contents = file.read()
     if contents.startswith(_JPEG_XL_STARTS):
         raise OSError("the photo is a JPEG XL; convert it to JPEG")
@@ -66,11 +67,3 @@ def damage_in(path: str | os.PathLike[str]) -> Damage | None:
         return damage_of(read(path))
     except OSError:
         return None
-
-
-def _opened(path: str | os.PathLike[str]) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except ValueError as error:
-        # A NUL in the name, or what is no character of names.
-        raise OSError(f"no file can have such a name: {error}") from error

@@ -1,8 +1,11 @@
 """A walk through folders: which photos lie at any depth below, each folder entered once."""
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator
+from typing import cast
 
+from image_retraining.foundation import remote
 from image_retraining.foundation.errors import PhotoError
 from image_retraining.photos.file_kinds import FileKind, ending_of, has_photo_ending, kind_of
 from image_retraining.photos.left_out import LeftOut
@@ -36,7 +39,7 @@ class Walk:
         """
         found = []
         try:
-            with os.scandir(folder) as entries:
+            with _scanned(folder) as entries:
                 for entry in entries:
                     if is_passed_over(entry.name) and entry.is_dir(follow_symlinks=False):
                         self._skipped.add(entry.path)
@@ -151,6 +154,13 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
+def _scanned(folder: str) -> contextlib.AbstractContextManager[Iterable[os.DirEntry[str]]]:
+    if remote.is_remote(folder):
+        # They can be asked the same.
+        return contextlib.nullcontext(cast("Iterable[os.DirEntry[str]]", remote.entries(folder)))
+    return os.scandir(folder)
+
+
 def _is_file(entry: os.DirEntry[str]) -> bool:
     return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
 
@@ -173,6 +183,9 @@ def _is_met_anyway(entry: os.DirEntry[str], homes: Collection[str]) -> bool:
 
 
 def _identity(path: str) -> Identity:
+    if remote.is_remote(path):
+        # There are no links, and so no other way to it.
+        return -1, hash(path.rstrip("/"))
     status = os.stat(path)
     return status.st_dev, status.st_ino
 

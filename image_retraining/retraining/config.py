@@ -481,6 +481,25 @@ class RetrainConfig:
         choices=VERBOSITIES,
     )
 
+    dask_scheduler: str = setting(
+        "",
+        "Has other processes compute the feature vectors: address of a Dask scheduler, as "
+        "tls://host:8786, or local:N for N processes of this machine.",
+        group="Several machines",
+    )
+    dask_insecure: bool = setting(
+        default=False,
+        meaning="Let --dask_scheduler be a tcp:// address of another machine: whoever reaches it "
+        "can run programs as its workers, and read what they read.",
+        group="Several machines",
+    )
+    shard_dir: str = setting(
+        "",
+        "Folder, or address as s3://bucket/shards, that this machine and all workers reach by the "
+        "same name, for what they have computed. Empty is a folder in --bottleneck_dir.",
+        group="Several machines",
+    )
+
     cache_info: bool = setting(
         default=False,
         meaning="Tell what --bottleneck_dir holds, and do nothing else.",

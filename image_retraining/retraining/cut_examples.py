@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.features.engines.choice import choose_engine
-from image_retraining.features.extraction import extract, recipe_of
+from image_retraining.features.extraction import extract
+from image_retraining.features.work import Computation
 from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.foundation.log_lines import notice
 from image_retraining.foundation.records import Catalog, FeatureSet, Head, Split
-from image_retraining.photos.distortions import Views
+from image_retraining.photos.distortions import NO_VIEWS, Views
 from image_retraining.retraining import extracting
 from image_retraining.tuning.activations import Activations, trunk_backbone
 from image_retraining.tuning.cuts import ALL, Cut, chosen, cuts
@@ -156,7 +157,7 @@ def examples(
         views=how.views,
         fail_on_bad_image=True,
     )
-    recipe = recipe_of(trunk, engine)
+    recipe = Computation(trunk, engine, NO_VIEWS).recipe
     return (
         Activations(training, how.views, cache, recipe, cut.shape),
         Activations(validation, plain, cache, recipe, cut.shape),

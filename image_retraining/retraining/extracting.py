@@ -1,7 +1,9 @@
 """The first stages: module → backbone, photos → feature vectors."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from absl import logging
 
@@ -9,7 +11,10 @@ from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.frozen_modules import FrozenModules
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.features.engines.choice import EngineChoice, choose_engine
-from image_retraining.features.extraction import extract as extract_features
+from image_retraining.features.extraction import gather
+from image_retraining.features.shards.dask_crew import DaskCrew
+from image_retraining.features.shards.distribution import Distribution
+from image_retraining.features.work import Computation, Workers
 from image_retraining.foundation.records import (
     JUDGING_ORDER,
     Catalog,
@@ -21,6 +26,8 @@ from image_retraining.foundation.records import (
 from image_retraining.photos.distortions import Views
 
 _BYTES_OF_A_FEATURE = 4
+# Folder in that of the cache for what workers have computed.
+_SHARDS = "shards"
 # Features of a module whose vectors are long: no pretrained network has so many without a map.
 _LONG = 5000
 
@@ -53,12 +60,17 @@ class ExtractionSettings:
         bottleneck_precision: "float32" or "bfloat16".
         on_bad_image: "skip" or "fail".
         views: the distorted views that each training photo gets.
+        dask_scheduler: whose workers compute; '' for this process alone.
+        shard_dir: what the workers and this process reach by the same name; '' for a folder beside
+            the cache.
     """
 
     bottleneck_engine: str
     bottleneck_precision: str
     on_bad_image: str
     views: Views
+    dask_scheduler: str = ""
+    shard_dir: str = ""
 
 
 def load(cache: BottleneckCache, settings: ModuleSettings) -> Backbone:
@@ -98,12 +110,13 @@ def extract(
     exactly = choose_engine(settings.bottleneck_engine, "float32")
 
     def extracted(chosen: EngineChoice, splits: set[Split]) -> Extraction:
-        return extract_features(
+        has_views = Split.TRAINING in splits
+        views = settings.views if has_views else replace(settings.views, count=0)
+        return gather(
             replace(catalog, records=tuple(r for r in catalog.records if r.split in splits)),
-            backbone,
             cache,
-            engine=chosen,
-            views=settings.views if Split.TRAINING in splits else replace(settings.views, count=0),
+            Computation(backbone, chosen, views),
+            workers=_workers(settings, cache),
             fail_on_bad_image=settings.on_bad_image == "fail",
         )
 
@@ -127,6 +140,15 @@ def extract(
     if present:
         extractions.append(extracted(engine, present))
     return _joined(catalog, extractions)
+
+
+def _workers(settings: ExtractionSettings, cache: BottleneckCache) -> Workers | None:
+    """Returns the processes that are to compute; None for this one alone."""
+    if not settings.dask_scheduler:
+        return None
+    beside = os.path.join(cache.folder or "", _SHARDS)
+    folder = settings.shard_dir or os.path.abspath(beside)
+    return Distribution(folder, partial(DaskCrew, settings.dask_scheduler))
 
 
 def _joined(catalog: Catalog, extractions: Iterable[Extraction]) -> Extraction:

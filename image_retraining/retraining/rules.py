@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, OFFLINE_MODULE
 from image_retraining.backbone.keras_names import AVERAGE, is_keras
@@ -34,6 +36,8 @@ _MOST = {
 }
 
 
+# How addresses of schedulers begin.
+_SCHEDULERS = ("tcp", "tls")
 # More than any head of so few photos is good for.
 _MOST_HIDDEN_UNITS = 16_384
 
@@ -76,8 +80,45 @@ def check(config: RetrainConfig) -> None:
         config.final_tensor_name,
     )
     _check_module(config)
+    _check_machines(config)
     require(bool(config.bottleneck_dir), "--bottleneck_dir must name a folder", "an empty name")
     require(config.cache_prune >= -1, "--cache_prune must be days, at least 0", config.cache_prune)
+
+
+def _check_machines(config: RetrainConfig) -> None:
+    for name in ("dask_insecure", "shard_dir"):
+        require(
+            bool(config.dask_scheduler) or not getattr(config, name),
+            f"--{name} is for --dask_scheduler, the address of a Dask scheduler",
+            "none",
+        )
+    if not config.dask_scheduler:
+        return
+    local = re.fullmatch(r"local:(\d{1,3})", config.dask_scheduler)
+    place = urlsplit(config.dask_scheduler)
+    require(
+        bool(int(local[1]) if local else place.scheme in _SCHEDULERS and place.hostname),
+        "--dask_scheduler must be tls://host:port or tcp://host:port, or local:N for N processes "
+        "of this machine, as local:2",
+        config.dask_scheduler,
+    )
+    require(
+        bool(local) or place.scheme == "tls" or config.dask_insecure or _is_here(place.hostname),
+        "Whoever reaches a tcp:// scheduler runs programs as its workers. --dask_scheduler must be "
+        "tls:// where it is another machine's (docs/cluster.md); in a network that you trust, "
+        "give --dask_insecure as well",
+        config.dask_scheduler,
+    )
+
+
+def _is_here(host: str | None) -> bool:
+    """Returns whether a name is this machine's, and of no network."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _check_module(config: RetrainConfig) -> None:

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import image_retraining
 from image_retraining.backbone.graphs import parsed_graph
 from image_retraining.exports.facts import read_facts
-from image_retraining.features import extraction as engine
+from image_retraining.features import work as engine
 from image_retraining.foundation.errors import PhotoError, SettingError
 from image_retraining.foundation.records import Split
 from image_retraining.reports.findings import Ended

@@ -110,8 +110,8 @@ def test_every_result_has_its_place() -> None:
         for field in dataclasses.fields(RetrainConfig)
         if field.metadata and field.name.endswith(("_file", "_dir", "_graph", "_labels", "_path"))
     }
-    read_only = {"image_dir", "bottleneck_dir", "tfhub_cache_dir", "output_dir"}
-    assert set(run_folder.NAMES) == results - read_only
+    no_results = {"image_dir", "bottleneck_dir", "shard_dir", "tfhub_cache_dir", "output_dir"}
+    assert set(run_folder.NAMES) == results - no_results
     assert set(EXPORT_FLAGS) <= set(run_folder.NAMES)
 
 

@@ -16,6 +16,7 @@ from image_retraining.backbone.freezing import sample_photos
 from image_retraining.cache.frozen_modules import FrozenModule
 from image_retraining.features.engines.engine import BFLOAT16, FLOAT32, Engine
 from image_retraining.features.engines.machine import check_processor, has_gpu
+from image_retraining.foundation import processors
 from image_retraining.foundation.errors import EngineError
 from image_retraining.foundation.memory import has_room_beside_tensorflow
 from image_retraining.foundation.records import Floats
@@ -74,6 +75,8 @@ class _OpenVinoEngine:
                     "PERFORMANCE_HINT": "THROUGHPUT",
                     # Decoding needs the cores as well: nobody is to wait for one of them.
                     "ENABLE_CPU_PINNING": False,
+                    # 0 is all.
+                    "INFERENCE_NUM_THREADS": processors.given(),
                 },
             )
         # What OpenVINO raises for ops and shapes that it does not know.

@@ -1,0 +1,1 @@
+"""Photos that other processes and machines compute the vectors of, some hundred at a time."""

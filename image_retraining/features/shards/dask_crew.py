@@ -1,0 +1,145 @@
+"""Dask as an engine of workers: a scheduler somewhere, or processes of this machine.
+
+All of Dask is here. What is sent is a shard, what comes back is that it is done: vectors go by its
+file. Dask gives a shard whose worker died to another one, and up after so many deaths
+(`distributed.scheduler.allowed-failures`).
+"""
+
+import logging
+import os
+import queue
+import socket
+from types import TracebackType
+from typing import Any, Self
+
+from image_retraining.features.shards.crew import Done
+from image_retraining.features.shards.shard import Shard
+from image_retraining.foundation.errors import ClusterError, RetrainError, short_line
+from image_retraining.foundation.importing import import_tensorflow
+from image_retraining.foundation.processors import limit_to
+
+LOCAL = "local:"
+_SECONDS_TO_CONNECT = 30
+# What workers of this machine would say of themselves is told by us.
+_QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
+
+
+class DaskCrew:
+    """The workers of a Dask scheduler."""
+
+    def __init__(self, scheduler: str) -> None:
+        """Takes where they are.
+
+        Args:
+            scheduler: its address, or local:N for N processes of this machine.
+        """
+        self._scheduler = scheduler
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._shards: dict[str, Shard] = {}
+        self._cluster: Any = None
+
+    def __enter__(self) -> Self:
+        """Starts or reaches the scheduler."""
+        try:
+            import distributed  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise ClusterError.not_installed("distributed") from error
+        self._distributed = distributed
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        try:
+            if self._scheduler.startswith(LOCAL):
+                self._cluster = self._local(int(self._scheduler.removeprefix(LOCAL)))
+            self._client = distributed.Client(
+                self._cluster or self._scheduler, timeout=_SECONDS_TO_CONNECT
+            )
+        except (OSError, TypeError) as error:
+            self._close_cluster()
+            raise ClusterError(
+                "--dask_scheduler must be the address of a scheduler that runs, as "
+                f"tcp://127.0.0.1:8786. Got {self._scheduler}: {short_line(error)}"
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Forgets what is not done, and ends the processes that were started here."""
+        self._client.close()
+        self._close_cluster()
+
+    def worker_count(self) -> int:
+        """Returns how many workers the scheduler has at present."""
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def submit(self, shard: Shard) -> None:
+        """Has a shard computed by the next worker that is free."""
+        future = self._client.submit(compute_in_worker, shard, key=shard.file_name, pure=False)
+        self._shards[future.key] = shard
+        future.add_done_callback(self._done.put)
+
+    def next_done(self, seconds: float) -> Done | None:
+        """Returns a shard that is done, None if none is after so many seconds."""
+        try:
+            future = self._done.get(timeout=seconds)
+        except queue.Empty:
+            if self._client.status not in ("running", "connecting"):
+                raise ClusterError(self._lost()) from None
+            return None
+        shard = self._shards.pop(future.key)
+        if future.status == "finished":
+            future.release()
+            return Done(shard)
+        if future.status != "error":
+            raise ClusterError(self._lost())
+        error = future.exception()
+        if isinstance(error, self._distributed.KilledWorker):
+            future.release()
+            return Done(shard, deaths=error.allowed_failures + 1)
+        if isinstance(error, ImportError):
+            raise ClusterError(
+                "Workers and the scheduler must have installed what this machine has, as by pip "
+                f"install 'image-retraining[distributed]'. One says: {short_line(error)}"
+            ) from error
+        raise error
+
+    def _lost(self) -> str:
+        return (
+            f"The Dask scheduler {self._scheduler} must run to the end. It cannot be reached any "
+            "more. What was computed is kept; start it, and run again."
+        )
+
+    def _local(self, count: int) -> Any:
+        """Returns a cluster of so many processes, which share the processors of this machine."""
+        threads = max(1, (os.cpu_count() or 1) // count)
+        return self._distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=threads,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            memory_limit=0,
+            env=_QUIET,
+        )
+
+    def _close_cluster(self) -> None:
+        if self._cluster is not None:
+            self._cluster.close()
+
+
+def compute_in_worker(shard: Shard) -> str:
+    """Computes a shard in a process of Dask; returns the name of its file."""
+    from distributed import get_worker  # noqa: PLC0415 - an extra
+
+    limit_to(get_worker().state.nthreads)
+    import_tensorflow()
+    from image_retraining.features.shards import computing  # noqa: PLC0415 - imports TensorFlow
+
+    try:
+        return computing.compute(shard)
+    except RetrainError as error:
+        raise ClusterError(
+            f"The worker on {socket.gethostname()} cannot compute. {error}"
+        ) from error
