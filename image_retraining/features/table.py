@@ -220,7 +220,7 @@ class FeatureTable:
             shape = [len(self._viewed), self._view_count]
             has_views = self._done[len(self._records) :].reshape(shape).all(axis=1)
             is_done[self._viewed] &= has_views
-            views = self._vectors[len(self._records) :].reshape([*shape, -1])
+            views = self._vectors[len(self._records) :].reshape([*shape, self._vectors.shape[1]])
             kept = is_done[self._viewed]
             views = _only(views, np.flatnonzero(kept))
         sets = {

@@ -5,18 +5,20 @@ file. Dask gives a shard whose worker died to another one, and up after so many 
 (`distributed.scheduler.allowed-failures`).
 """
 
+import contextlib
 import logging
-import os
 import queue
+import signal
 import socket
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
 from image_retraining.features.shards.crew import Done
 from image_retraining.features.shards.shard import Shard
+from image_retraining.foundation import processors
 from image_retraining.foundation.errors import ClusterError, RetrainError, short_line
 from image_retraining.foundation.importing import import_tensorflow
-from image_retraining.foundation.processors import limit_to
 
 LOCAL = "local:"
 _SECONDS_TO_CONNECT = 30
@@ -113,27 +115,49 @@ class DaskCrew:
 
     def _local(self, count: int) -> Any:
         """Returns a cluster of so many processes, which share the processors of this machine."""
-        threads = max(1, (os.cpu_count() or 1) // count)
-        return self._distributed.LocalCluster(
-            n_workers=count,
-            threads_per_worker=threads,
-            host="127.0.0.1",
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            memory_limit=0,
-            env=_QUIET,
-        )
+        with _deaf_to_ctrl_c():
+            return self._distributed.LocalCluster(
+                n_workers=count,
+                threads_per_worker=max(1, processors.count() // count),
+                host="127.0.0.1",
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,
+                memory_limit=0,
+                env=_QUIET,
+            )
 
     def _close_cluster(self) -> None:
         if self._cluster is not None:
             self._cluster.close()
 
 
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Keeps Ctrl-C from what is started meanwhile, threads and processes, and by these in turn.
+
+    A terminal sends it to all processes, and each of Dask's would end with a traceback of its own.
+    This one ends them.
+    """
+    # Windows has none.
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # It makes whoever starts it hear Ctrl-C again, as the first process of multiprocessing would.
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - not on Windows
+
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def compute_in_worker(shard: Shard) -> str:
     """Computes a shard in a process of Dask; returns the name of its file."""
     from distributed import get_worker  # noqa: PLC0415 - an extra
 
-    limit_to(get_worker().state.nthreads)
+    processors.limit_to(get_worker().state.nthreads)
     import_tensorflow()
     from image_retraining.features.shards import computing  # noqa: PLC0415 - imports TensorFlow
 
