@@ -28,6 +28,8 @@ OTHERS = {
     *("logdir", "index-url", "no-index", "find-links", "no-deps", "only-binary", "platform"),
     *("python-version", "real-data", "dist", "image", "labels", "graph", "help", "extra-index-url"),
     *("rm", "rounds", "data-binary"),
+    # Of Dask's commands.
+    *("memory-limit", "nthreads", "port", "protocol"),
 }
 
 

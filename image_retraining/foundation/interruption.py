@@ -132,3 +132,25 @@ def _report(dropped: Any, report: Any) -> None:
     # It is noted, so that nobody needs to read of it.
     if not issubclass(dropped.exc_type, KeyboardInterrupt):
         report(dropped)
+
+
+@contextlib.contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Keeps Ctrl-C from what is started meanwhile, threads and processes, and by these in turn.
+
+    A terminal sends it to all processes, and each of theirs would end with a traceback of its own.
+    This one ends them.
+    """
+    # Windows has none.
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # It makes whoever starts it hear Ctrl-C again, as the first process of multiprocessing would.
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - not on Windows
+
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,7 +1,6 @@
 """What an engine of workers does for us: it has shards computed somewhere, in any order."""
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol, Self
 
 from image_retraining.features.shards.shard import Shard
@@ -30,12 +29,7 @@ class Crew(Protocol):
             ClusterError: they cannot be reached.
         """
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Lets them go; what is not done is forgotten."""
 
     def worker_count(self) -> int:

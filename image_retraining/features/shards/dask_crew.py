@@ -5,13 +5,9 @@ file. Dask gives a shard whose worker died to another one, and up after so many 
 (`distributed.scheduler.allowed-failures`).
 """
 
-import contextlib
 import logging
 import queue
-import signal
 import socket
-from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Self
 
 from image_retraining.features.shards.crew import Done
@@ -19,6 +15,7 @@ from image_retraining.features.shards.shard import Shard
 from image_retraining.foundation import processors
 from image_retraining.foundation.errors import ClusterError, RetrainError, short_line
 from image_retraining.foundation.importing import import_tensorflow
+from image_retraining.foundation.interruption import deaf_to_ctrl_c
 
 LOCAL = "local:"
 _SECONDS_TO_CONNECT = 30
@@ -54,6 +51,7 @@ class DaskCrew:
             self._client = distributed.Client(
                 self._cluster or self._scheduler, timeout=_SECONDS_TO_CONNECT
             )
+        # Of who cannot be reached, and of certificates that are missing.
         except (OSError, TypeError) as error:
             self._close_cluster()
             raise ClusterError(
@@ -62,12 +60,7 @@ class DaskCrew:
             ) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Forgets what is not done, and ends the processes that were started here."""
         self._client.close()
         self._close_cluster()
@@ -115,42 +108,27 @@ class DaskCrew:
 
     def _local(self, count: int) -> Any:
         """Returns a cluster of so many processes, which share the processors of this machine."""
-        with _deaf_to_ctrl_c():
-            return self._distributed.LocalCluster(
-                n_workers=count,
-                threads_per_worker=max(1, processors.count() // count),
-                host="127.0.0.1",
-                dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
-                memory_limit=0,
-                env=_QUIET,
-            )
+        try:
+            with deaf_to_ctrl_c():
+                return self._distributed.LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=max(1, processors.count() // count),
+                    host="127.0.0.1",
+                    dashboard_address=":0",
+                    silence_logs=logging.CRITICAL,
+                    memory_limit=0,
+                    env=_QUIET,
+                )
+        except RuntimeError as error:
+            raise ClusterError(
+                f"--dask_scheduler={self._scheduler} must start processes. They do not start "
+                f"({short_line(error)}). A program of yours must call this below `if __name__ == "
+                "'__main__':`, for each of them begins with it."
+            ) from error
 
     def _close_cluster(self) -> None:
         if self._cluster is not None:
             self._cluster.close()
-
-
-@contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Keeps Ctrl-C from what is started meanwhile, threads and processes, and by these in turn.
-
-    A terminal sends it to all processes, and each of Dask's would end with a traceback of its own.
-    This one ends them.
-    """
-    # Windows has none.
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # It makes whoever starts it hear Ctrl-C again, as the first process of multiprocessing would.
-    from multiprocessing import resource_tracker  # noqa: PLC0415 - not on Windows
-
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def compute_in_worker(shard: Shard) -> str:
