@@ -9,6 +9,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from absl import logging
@@ -34,8 +35,8 @@ LARGEST_SHARD = 512
 _SMALLEST_SHARD = 32
 # Shards that each worker has, the next among them: no worker waits for this process.
 _SHARDS_A_WORKER = 2
-# Of few photos, how many shards for each worker, so that all end at about the same time.
-_SHARES = 4
+# No shard has more than such a share of what is left for each worker.
+_SHARES = 3
 _SECONDS_A_LOOK = 0.5
 
 
@@ -73,14 +74,18 @@ class Distribution:
             module = module_file.put(self.folder, computation.backbone)
         with self.crew() as crew:
             _wait_for_workers(crew)
-            size = _size(len(taking.rows), crew.worker_count(), self.largest)
             whole = Shard(self.folder, module, taking.terms, taking.references())
-            for done in _done(crew, shards(whole, size), progress):
+            for done in _done(crew, shards(whole, partial(self._size, crew)), progress):
                 if done.deaths:
                     taking.note_deadly(done)
                 else:
                     taking.take(done.shard.place)
                 progress.has_left(table.missing_count)
+
+    def _size(self, crew: Crew, left: int) -> int:
+        """Returns how many photos the next shard has: fewer and fewer, so that all end together."""
+        share = left // (max(1, crew.worker_count()) * _SHARES)
+        return min(self.largest, max(_SMALLEST_SHARD, share))
 
 
 def _done(crew: Crew, waiting: Iterator[Shard], progress: Progress) -> Iterator[Done]:
@@ -138,12 +143,6 @@ def _wait_for_workers(crew: Crew) -> None:
         crew.next_done(_SECONDS_A_LOOK)
     count = crew.worker_count()
     notice("%d worker%s there; more may come and go", count, " is" if count == 1 else "s are")
-
-
-def _size(photos: int, workers: int, largest: int) -> int:
-    """Returns how many photos a shard has."""
-    share = -(-photos // (workers * _SHARES))
-    return min(largest, max(_SMALLEST_SHARD, share))
 
 
 class _Taking:

@@ -7,7 +7,7 @@ computes it again, or at the same time, makes the same file.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from image_retraining.cache.known_files import FileState
@@ -93,13 +93,15 @@ class Shard:
         return replace(self, photos=first), replace(self, photos=second)
 
 
-def shards(whole: Shard, size: int) -> Iterator[Shard]:
-    """Yields the photos of a shard in shards of at most so many.
+def shards(whole: Shard, size: Callable[[int], int]) -> Iterator[Shard]:
+    """Yields the photos of a shard in smaller ones.
 
     Args:
         whole: of all photos.
-        size: photos a shard, at most.
+        size: how many photos the next has, by how many are left; asked when it is needed.
     """
-    photos: Sequence[PhotoReference] = whole.photos
-    for start in range(0, len(photos), size):
-        yield replace(whole, photos=tuple(photos[start : start + size]))
+    start = 0
+    while start < len(whole.photos):
+        end = start + size(len(whole.photos) - start)
+        yield replace(whole, photos=whole.photos[start:end])
+        start = end
