@@ -201,7 +201,7 @@ def test_what_workers_finish_after_the_run_died_is_found(
         distributed(catalog, backbone, tmp_path, first := Here(most=0))
     assert first.computed == []
     whole = whole_shard(catalog, backbone, tmp_path / "shards")
-    late = next(shards(whole, lambda _: 40))
+    late = replace(whole, photos=whole.photos[:40])
     computing.compute(late)
     changed = Path(late.photos[3].path)
     changed.write_bytes(encoded(solid((1, 2, 3), noise=50, seed=77)))
@@ -410,8 +410,8 @@ def test_halves_and_parts_have_all_photos(
     colour_photos: Path, backbone: Backbone, tmp_path: Path
 ) -> None:
     shard = whole_shard(cataloged(colour_photos), backbone, tmp_path)
-    parts = list(shards(shard, lambda left: max(32, left // 2)))
-    assert [len(part.photos) for part in parts] == [45, 32, 13]
+    parts = list(shards(shard, iter(shard.photos), lambda count: 45 - count // 4))
+    assert [len(part.photos) for part in parts] == [45, 34, 11]
     assert tuple(photo for part in parts for photo in part.photos) == shard.photos
     odd = replace(shard, photos=shard.photos[:3])
     assert [len(half.photos) for half in odd.halves()] == [1, 2]

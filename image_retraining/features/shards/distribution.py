@@ -32,11 +32,9 @@ from image_retraining.photos.damage import Damage
 
 # Photos a shard: so few that little is lost with a worker, so many that to begin one costs little.
 LARGEST_SHARD = 512
-_SMALLEST_SHARD = 32
+_SMALLEST_SHARD = 64
 # Shards that each worker has, the next among them: no worker waits for this process.
 _SHARDS_A_WORKER = 2
-# No shard has more than such a share of what is left for each worker.
-_SHARES = 3
 _SECONDS_A_LOOK = 0.5
 
 
@@ -74,17 +72,18 @@ class Distribution:
             module = module_file.put(self.folder, computation.backbone)
         with self.crew() as crew:
             _wait_for_workers(crew)
-            whole = Shard(self.folder, module, taking.terms, taking.references())
-            for done in _done(crew, shards(whole, partial(self._size, crew)), progress):
+            empty = Shard(self.folder, module, taking.terms, ())
+            size = partial(self._size, crew, len(taking.rows))
+            for done in _done(crew, shards(empty, taking.references(), size), progress):
                 if done.deaths:
                     taking.note_deadly(done)
                 else:
                     taking.take(done.shard.place)
                 progress.has_left(table.missing_count)
 
-    def _size(self, crew: Crew, left: int) -> int:
-        """Returns how many photos the next shard has: fewer and fewer, so that all end together."""
-        share = left // (max(1, crew.worker_count()) * _SHARES)
+    def _size(self, crew: Crew, count: int, handed_out: int) -> int:
+        """Returns how many photos the next shard has, fewer at last: so all workers end together."""
+        share = (count - handed_out) // max(1, crew.worker_count())
         return min(self.largest, max(_SMALLEST_SHARD, share))
 
 
@@ -160,9 +159,8 @@ class _Taking:
         for row in table.missing():
             self.rows.setdefault(table.path(row), []).append(row)
 
-    def references(self) -> tuple[PhotoReference, ...]:
-        """Returns the photos that lack vectors; those that are not there are noted."""
-        found = []
+    def references(self) -> Iterator[PhotoReference]:
+        """Yields the photos that lack vectors; those that are not there are noted."""
         for path, rows in list(self.rows.items()):
             try:
                 state = FileState.of(path)
@@ -170,8 +168,7 @@ class _Taking:
                 self._leave_out(path, error.strerror or str(error))
                 continue
             has_views = any(map(self._table.view, rows))
-            found.append(PhotoReference(path, state, has_views))
-        return tuple(found)
+            yield PhotoReference(path, state, has_views)
 
     def left_behind(self) -> None:
         """Takes in what workers have finished after an earlier run had ended."""

@@ -5,6 +5,7 @@ computes it again, or at the same time, makes the same file.
 """
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ class Shard:
         folder: where its file is to lie, and where that of the module lies; or the address of it.
         module: name of the module's file.
         terms: what decides the vectors.
-        photos: at least one.
+        photos: at least one, where it is computed.
     """
 
     folder: str
@@ -93,15 +94,17 @@ class Shard:
         return replace(self, photos=first), replace(self, photos=second)
 
 
-def shards(whole: Shard, size: Callable[[int], int]) -> Iterator[Shard]:
-    """Yields the photos of a shard in smaller ones.
+def shards(
+    empty: Shard, photos: Iterator[PhotoReference], size: Callable[[int], int]
+) -> Iterator[Shard]:
+    """Yields shards of photos, which are drawn when they are needed.
 
     Args:
-        whole: of all photos.
-        size: how many photos the next has, by how many are left; asked when it is needed.
+        empty: as the shards, but for the photos.
+        photos: millions, maybe.
+        size: how many photos the next shard has, by how many those before it had together.
     """
-    start = 0
-    while start < len(whole.photos):
-        end = start + size(len(whole.photos) - start)
-        yield replace(whole, photos=whole.photos[start:end])
-        start = end
+    count = 0
+    while some := tuple(itertools.islice(photos, size(count))):
+        count += len(some)
+        yield replace(empty, photos=some)
