@@ -3,12 +3,17 @@
 An event file is a TFRecord file of Event messages, the first of which names the format (TensorFlow,
 core/util/events_writer.h). TensorBoard's own writer does it in a thread, where a full disk prints
 a traceback of its own; this one says so to who writes.
+
+A record is its length as 8 bytes, the checksum of these, its bytes, and theirs (TensorFlow,
+core/lib/io/record_writer.h).
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,9 +21,9 @@ from typing import Any, Self
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from image_retraining.foundation.errors import unwritable
+from image_retraining.reports.checksum import masked_crc32c
 
 # Marks this tool's files, so that a later run replaces these and nothing else.
 FILE_MARK = ".retrain"
@@ -52,7 +57,7 @@ class EventFile:
         self._path = Path(summaries_dir, run, name)
         with _told(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._records = RecordWriter(self._path.open("xb"))
+            self._file = self._path.open("xb")
         self.add(Event(file_version=_FORMAT))
         self.flush()
 
@@ -65,18 +70,27 @@ class EventFile:
     def add(self, event: Any) -> None:
         """Adds an event, which happens now."""
         event.wall_time = time.time()
+        contents = event.SerializeToString()
         with _told(self._path):
-            self._records.write(event.SerializeToString())
+            self._file.write(_header(len(contents)) + contents + masked_crc32c(contents))
 
     def flush(self) -> None:
         """Lets readers see what has been added."""
         with _told(self._path):
-            self._records.flush()
+            self._file.flush()
 
     def close(self) -> None:
         """Ends the file."""
         with _told(self._path):
-            self._records.close()
+            self._file.close()
+
+
+# Most events of a training are of few lengths.
+@functools.lru_cache(maxsize=1024)
+def _header(length: int) -> bytes:
+    """Returns what stands before a record of so many bytes."""
+    packed = struct.pack("<Q", length)
+    return packed + masked_crc32c(packed)
 
 
 @contextlib.contextmanager
