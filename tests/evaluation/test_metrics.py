@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score, roc_auc_score, top_k_accuracy_score
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
 from image_retraining.evaluation.metrics import Metrics, measure
 from image_retraining.foundation.records import Evaluation, Head
@@ -80,6 +86,23 @@ def test_few_photos_and_classes(  # noqa: PLR0913
     assert metrics.recall.tolist() == pytest.approx(recall, nan_ok=True)
     assert metrics.f1.tolist() == pytest.approx(f1, nan_ok=True)
     assert metrics.macro_f1 == pytest.approx(np.nanmean(f1))
+
+
+@pytest.mark.parametrize(("photos", "classes"), [(1, 2), (30, 4), (400, 5), (400, 300)])
+def test_figures_are_those_of_scikit_learn_to_the_last_bit(photos: int, classes: int) -> None:
+    random = np.random.default_rng(photos)
+    true_ids, predicted_ids = random.integers(classes, size=[2, photos]).tolist()
+    metrics = measured(true_ids, predicted_ids, classes)
+    ids = range(classes)
+    expected = confusion_matrix(true_ids, predicted_ids, labels=ids)
+    assert metrics.confusion.tolist() == expected.tolist()
+    *figures, support = precision_recall_fscore_support(
+        true_ids, predicted_ids, labels=ids, zero_division=0.0
+    )
+    for found, of_library in zip(
+        (metrics.precision, metrics.recall, metrics.f1), figures, strict=True
+    ):
+        assert found[support > 0].tolist() == of_library[support > 0].tolist()
 
 
 def test_intervals_are_wilson_s() -> None:
