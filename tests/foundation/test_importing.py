@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 
-LARGE = ("keras", "sklearn", "scipy.stats", "pandas")
+LARGE = ("keras", "sklearn", "scipy", "scipy.stats", "pandas")
 START = """
-import json, sys
+import gc, json, sys
 from image_retraining.foundation import importing
 importing.is_own_process = {is_own}
+def looks():
+    return sum(generation["collections"] for generation in gc.get_stats())
+looks_before = looks()
 importing.import_tensorflow()
 there = [name for name in {large} if name in sys.modules]
 """
@@ -36,6 +39,14 @@ made = [module.Dense(3)(photos) for module in (layers, tf.keras.layers, keras.la
 print(json.dumps([there, [list(one.shape) for one in made], hasattr(tensorflow_hub, "KerasLayer")]))
 """
     assert found(code) == [[], [[2, 3]] * 3, True]
+
+
+def test_garbage_is_not_looked_for_among_what_a_script_imports() -> None:
+    code = (
+        "print(json.dumps([looks() < looks_before + 9, gc.isenabled(), gc.get_freeze_count() > 0]))"
+    )
+    assert found(code) == [True, True, True]
+    assert found(code, is_own=False) == [False, True, False]
 
 
 def test_a_program_that_uses_the_package_has_tensorflow_as_ever() -> None:
