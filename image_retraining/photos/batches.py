@@ -6,7 +6,8 @@ A photo that cannot be decoded is left out of the batches and named beside them;
 reason asks `reading.why_left_out`. So one bad photo costs nothing but itself.
 
 Many photos go through tf.data, which takes a third of a second to begin; few through a pool of
-threads, which begins at once and takes a fifth longer for each.
+threads, which begins at once and takes a fifth longer for each. There, what is plain and small is
+decoded op by op: no function is traced and optimized first, which takes half a second.
 """
 
 import functools
@@ -23,14 +24,16 @@ from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import Floats
 from image_retraining.photos import pixels, reading
 from image_retraining.photos.decoder_warnings import listened
-from image_retraining.photos.decoding_room import DecodingRoom
+from image_retraining.photos.decoding_room import SMALL_PIXELS, DecodingRoom
 from image_retraining.photos.distortions import PLAIN
 from image_retraining.photos.feed import PHOTO_KINDS, Drawn, Feed, Key, Photo
+from image_retraining.photos.header import pixel_count
 
 # Decoding goes on while the engine, of which one core is busy for half a second, is made.
 _BATCHES_AHEAD = 8
 # Not a GPU, whose pixels are others in their last bits.
 _PROCESSOR = "/CPU:0"
+_PLAIN = np.array([PLAIN], np.float32).tobytes()
 # Photos for which to begin tf.data takes longer than it saves, all but those of 100 processors.
 FEW = 256
 
@@ -144,7 +147,7 @@ def _by_tf_data(
             output_signature=tuple(tf.TensorSpec([None], kind) for kind in PHOTO_KINDS),
         )
         .unbatch()
-        .map(_decoder(image_size), num_parallel_calls=streams, deterministic=True)
+        .map(decoder(image_size), num_parallel_calls=streams, deterministic=True)
         .ignore_errors(log_warning=False)
         .rebatch(batch_size)
         .prefetch(_BATCHES_AHEAD)
@@ -157,7 +160,8 @@ def _by_threads(
     photos: list[Drawn], image_size: tuple[int, int], batch_size: int, streams: int
 ) -> Iterator[tuple[Any, Any]]:
     """Yields numbers and pictures of batches, of few photos, as tf.data does."""
-    decode = _decoder(image_size)
+    in_one = decoder(image_size)
+    op_by_op = partial(_op_by_op, image_size)
     waiting: tuple[list[Any], list[Any]] = ([], [])
     held = 0
 
@@ -165,6 +169,7 @@ def _by_threads(
         """Returns its numbers and pictures, or None if it cannot be decoded."""
         try:
             with tf.device(_PROCESSOR):
+                decode = op_by_op if _is_simple(photo) else in_one
                 return decode(*map(tf.constant, photo, PHOTO_KINDS))
         except (tf.errors.OpError, UnicodeDecodeError):
             # As why_unreadable says, which tells the reason to whoever asks.
@@ -186,6 +191,23 @@ def _by_threads(
         yield numbers, pictures
 
 
+def _is_simple(photo: Drawn) -> bool:
+    """Whether a photo is wanted as it is, and so small that nobody need save memory for it.
+
+    Op by op, the colours are in memory twice as float32.
+    """
+    contents, _, variations, _, is_alone = photo
+    return variations == _PLAIN and not is_alone and pixel_count(contents) <= SMALL_PIXELS
+
+
+def _op_by_op(
+    image_size: tuple[int, int], contents: Any, number: Any, _: Any, orientation: Any, __: Any
+) -> tuple[Any, Any]:
+    """Returns the number and the picture of a photo that is simple, as `decoder` does."""
+    picture = pixels.pixels(contents, image_size, orientation)
+    return number[tf.newaxis], picture[tf.newaxis]
+
+
 def without_tuning() -> tf.data.Options:
     """Returns options without the thread that tunes, whose sleep the end of a pipeline waits for.
 
@@ -197,7 +219,7 @@ def without_tuning() -> tf.data.Options:
 
 
 @functools.cache
-def _decoder(image_size: tuple[int, int]) -> Any:
+def decoder(image_size: tuple[int, int]) -> Any:
     """Returns what decodes a photo, which TensorFlow traces for 0.2 s: once a process.
 
     It is called from two places. TensorFlow would put it into both and optimize both whenever

@@ -19,7 +19,7 @@ _SHARE = 0.9
 # What phones make; so many photos of it should find room before fewer threads decode.
 _PHONE_PIXELS = 12_000_000
 # Of smaller photos nobody need ask how much memory there is.
-_SMALL_PIXELS = 4_000_000
+SMALL_PIXELS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def check_room_for(contents: bytes) -> None:
 
 def check_room(count: int) -> None:
     """Raises OSError if there is no memory to decode a photo of so many pixels, even alone."""
-    if count <= _SMALL_PIXELS:
+    if count <= SMALL_PIXELS:
         return
     most = _pixels_in_half()
     if count > most:

@@ -212,3 +212,24 @@ def test_a_picture_has_the_same_bits_however_many_come_with_it(
     assert by_threads == by_tf_data
     alone = next(photo_batches(photos[3:4], (32, 24), batch_size=7))
     assert by_threads[alone.keys[1]] == alone.images.numpy()[1].tobytes()
+
+
+def test_no_function_is_traced_for_few_plain_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It takes half a second, of which label_image.py has one photo.
+    monkeypatch.setattr(decoding, "FEW", FEW)
+    size = (7, 11)
+    decoding.decoder.cache_clear()
+
+    def traced_after(variation: Variation) -> int:
+        photos = [Photo(grey(number), {number: variation}) for number in range(3)]
+        assert [len(one.keys) for one in photo_batches(photos, size, batch_size=4)] == [3]
+        count: int = decoding.decoder(size).experimental_get_tracing_count()
+        return count
+
+    assert traced_after(PLAIN) == 0
+    # What is large is decoded with less memory, as one function.
+    monkeypatch.setattr(decoding, "SMALL_PIXELS", 3)
+    assert traced_after(PLAIN) == 1
+    decoding.decoder.cache_clear()
+    monkeypatch.undo()
+    assert traced_after(PLAIN._replace(brightness=1.1)) == 1
