@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import (
     Evaluation,
     FeatureSet,
@@ -153,11 +154,19 @@ def train(
     )
     state = replace(start, moments=_moments(start, settings))
     evaluator = _ValidationEvaluator(validation, settings, validation_weights)
-    for steps in _stretches(start.step, settings):
-        raise_if_interrupted()
+
+    def take(steps: range) -> tuple[TrainingState, StepBatches, Floats]:
+        nonlocal state
         drawn = batches.of(steps)
         state, scalars = _after(state, take_steps, drawn, settings)
-        head = settings.layers.head(state.values, state.running)
+        return state, drawn, scalars
+
+    # One thread, in which a stretch begins where the one before it has ended: TensorFlow computes
+    # it while that one is evaluated and told.
+    stretches = overlapped(take, _stretches(start.step, settings), streams=1)
+    for steps, (after, drawn, scalars) in stretches:
+        raise_if_interrupted()
+        head = settings.layers.head(after.values, after.running)
         is_evaluation = _is_evaluation_step(steps[-1], settings)
         reported, whole = evaluator.evaluate(head, steps[-1]) if is_evaluation else (None, None)
         report = TrainingReport(
@@ -168,7 +177,7 @@ def train(
             validation=reported,
             whole_validation=whole,
         )
-        yield report, state
+        yield report, after
 
 
 def _moments(start: TrainingState, settings: DescentSettings) -> Any:

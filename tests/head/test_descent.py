@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -539,3 +540,24 @@ def test_of_very_many_validation_photos_the_same_ones_judge() -> None:
     assert judging_sample(many, seed=2).paths != some.paths
     # As many of each class as there are, but for chance: three deviations.
     assert np.bincount(some.label_ids)[2] == pytest.approx(300 * 10 / 15.3, abs=3 * 8.3)
+
+
+def test_the_next_steps_are_taken_while_a_report_is_told() -> None:
+    begun = threading.Event()
+
+    class Watched(TrainingBatches):
+        def of(self, steps: range) -> Any:
+            if steps.start > 1:
+                # Not before the next but one: no more is held.
+                assert steps.start == 11
+                begun.set()
+            return super().of(steps)
+
+    batches = Watched(TRAINING, batch_size=BATCH_SIZE, seed=SETTINGS.seed)
+    reports = train(batches, VALIDATION, SETTINGS, start=TrainingState(start().values()))
+    report, _ = next(reports)
+    assert report.steps == range(1)
+    report, _ = next(reports)
+    assert report.steps == range(1, 11)
+    assert begun.wait(60)
+    reports.close()  # type: ignore[attr-defined]
