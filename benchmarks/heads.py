@@ -155,6 +155,7 @@ def drawn(photos: Any, count: int, draw: int) -> list[Any]:
 def best_head(training: Any, validation: Any, layers: Any, label_count: int) -> Any:
     """Returns the head that validates best: solved, or trained by Adam in such layers."""
     from image_retraining.head import descent
+    from image_retraining.head.batches import TrainingBatches
     from image_retraining.head.best_head import chosen
     from image_retraining.head.regularization_path import regularization_path
 
@@ -180,7 +181,7 @@ def best_head(training: Any, validation: Any, layers: Any, label_count: int) -> 
             seed=0,
             layers=layers,
         )
-        batches = descent.TrainingBatches(training, batch_size=100, seed=0)
+        batches = TrainingBatches(training, batch_size=100, seed=0)
         start = descent.initial_state(layers, training.features.shape[1], label_count, seed=0)
         for report, _ in descent.train(batches, validation, settings, start=start):
             choice = chosen(choice, report)

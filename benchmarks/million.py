@@ -85,6 +85,7 @@ def drawn(arguments: Any) -> list[Any]:
 def descend(training: Any, validation: Any, arguments: Any) -> None:
     """Takes the steps, with an evaluation at each tenth."""
     from image_retraining.head import descent
+    from image_retraining.head.batches import TrainingBatches
     from image_retraining.head.layers import HeadLayers
 
     settings = descent.DescentSettings(
@@ -95,7 +96,7 @@ def descend(training: Any, validation: Any, arguments: Any) -> None:
         report_step_interval=0,
         seed=0,
     )
-    batches = descent.TrainingBatches(training, batch_size=100, seed=0)
+    batches = TrainingBatches(training, batch_size=100, seed=0)
     start = descent.initial_state(HeadLayers(), arguments.features, arguments.labels, seed=0)
     judging = descent.judging_sample(validation, seed=0)
     for report, _ in descent.train(batches, judging, settings, start=start):

@@ -20,9 +20,9 @@ from image_retraining.foundation.records import (
     FeatureSet,
     Floats,
     Head,
-    Ints,
     TrainingReport,
 )
+from image_retraining.head.batches import StepBatches, TrainingBatches
 from image_retraining.head.descent_steps import FIGURES, step_taker
 from image_retraining.head.layers import HeadLayers, TrainingState
 from image_retraining.head.sampling import Purpose, Sampler, at_most, random_of
@@ -62,62 +62,6 @@ class DescentSettings:
     report_step_interval: int
     seed: int
     layers: HeadLayers = field(default_factory=HeadLayers)
-
-
-@dataclass(frozen=True)
-class StepBatches:
-    """What some steps learn from.
-
-    Attributes:
-        features: float32 [steps, B, D].
-        label_ids: int32 [steps, B].
-    """
-
-    features: Floats
-    label_ids: Ints
-
-
-class TrainingBatches:
-    """Batches drawn from feature vectors: of photos, and of their views if they have any.
-
-    A photo and each of its views are equally likely.
-    """
-
-    def __init__(
-        self,
-        training: FeatureSet,
-        *,
-        batch_size: int,
-        seed: int,
-        class_weights: Floats | None = None,
-    ) -> None:
-        """Prepares batches.
-
-        Args:
-            training: N photos, N at least 1.
-            batch_size: B, photos a batch.
-            seed: of all draws.
-            class_weights: as for Sampler.
-        """
-        self._training = training
-        self._batch_size = batch_size
-        self._seed = seed
-        self._sampler = Sampler(
-            training.label_ids, seed=seed, purpose=Purpose.TRAINING, class_weights=class_weights
-        )
-
-    def of(self, steps: range) -> StepBatches:
-        """Returns the batches of some steps; equal steps get equal batches."""
-        draws = np.stack([self._sampler.draw(step, self._batch_size) for step in steps])
-        features = self._training.features[draws]
-        views = self._training.views
-        if views is not None:
-            for place, step in enumerate(steps):
-                random = random_of(self._seed, Purpose.VIEWS, step)
-                chosen = random.integers(1 + views.shape[1], size=draws.shape[1])
-                is_view = chosen > 0
-                features[place, is_view] = views[draws[place, is_view], chosen[is_view] - 1]
-        return StepBatches(features, self._training.label_ids[draws])
 
 
 def initial_state(
@@ -195,14 +139,14 @@ def _after(
     tensors = tf.nest.map_structure(
         tf.constant, (dict(state.values), state.moments or (), dict(state.running))
     )
-    steps = range(state.step, state.step + len(drawn.features))
+    steps = range(state.step, state.step + len(drawn.rows))
     seeds = np.zeros([len(steps), 2], np.int64)
     if settings.layers.dropout:
         for place, step in enumerate(steps):
             random = random_of(settings.seed, Purpose.DROPOUT, step)
             seeds[place] = random.integers(2**63, size=2)
-    batches = drawn.features, drawn.label_ids, seeds
-    found = take_steps(tensors, *batches, float(state.step), settings.learning_rate)
+    batches = drawn.tensor, drawn.rows, drawn.label_ids, seeds
+    found = take_steps(tensors, batches, float(state.step), settings.learning_rate)
     (values, moments, running), scalars = tf.nest.map_structure(lambda one: one.numpy(), found)
     return TrainingState(values, steps.stop, moments or None, running), scalars
 
@@ -239,7 +183,7 @@ class _ValidationEvaluator:
 
 def _evaluate_last(head: Head, drawn: StepBatches) -> Evaluation:
     """Returns the evaluation on the batch that the last step learnt from."""
-    return evaluate(head, drawn.features[-1], drawn.label_ids[-1])
+    return evaluate(head, drawn.vectors[drawn.rows[-1]], drawn.label_ids[-1])
 
 
 def _is_evaluation_step(step: int, settings: DescentSettings) -> bool:

@@ -11,6 +11,12 @@ from image_retraining.head.layers import HeadLayers, after_batch
 # What is told of each step.
 FIGURES = (*BATCH_FIGURES, *HEAD_FIGURES)
 
+_BATCHES = (
+    tf.TensorSpec([None, None], tf.float32),
+    tf.TensorSpec([None, None], tf.int32),
+    tf.TensorSpec([None, None], tf.int32),
+    tf.TensorSpec([None, 2], tf.int64),
+)
 # Adam's constants, as its authors recommend them.
 _MEAN_DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -19,32 +25,31 @@ _MEAN_DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 def step_taker(layers: HeadLayers, *, adam: bool, l2: float, label_smoothing: float) -> Any:
     """Returns the function that takes a step for each batch.
 
-    It takes and gives the values that are trained by name, with Adam the means of their gradients
-    and of the squares of these, and the running mean and variance of the layers; and last it gives
-    the steps' figures, float32 [steps, figures].
+    It takes the batches of n vectors: these, float32 [n, D], which of them each step learns from
+    and their labels, int32 [steps, B], and seeds, int64 [steps, 2]. It takes and gives the values
+    that are trained by name, with Adam the means of their gradients and of the squares of these,
+    and the running mean and variance of the layers; and last it gives the steps' figures, float32
+    [steps, figures].
     """
 
     @tf.function(
         input_signature=[
             _state_spec(layers, adam=adam),
-            tf.TensorSpec([None, None, None], tf.float32),
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None, 2], tf.int64),
+            _BATCHES,
             tf.TensorSpec([], tf.float32),
             tf.TensorSpec([], tf.float32),
         ],
         autograph=False,
     )
-    def take_steps(
-        state: Any, features: Any, label_ids: Any, seeds: Any, first_step: Any, learning_rate: Any
-    ) -> Any:
-        steps = tf.shape(features)[0]
+    def take_steps(state: Any, batches: Any, first_step: Any, learning_rate: Any) -> Any:
+        vectors, rows, label_ids, seeds = batches
+        steps = tf.shape(rows)[0]
         figures = tf.TensorArray(tf.float32, size=steps, element_shape=[len(FIGURES)])
 
         def take_step(step: Any, state: Any, figures: Any) -> Any:
             values, moments, running = state
             losing = functools.partial(_gradients, l2=l2, label_smoothing=label_smoothing)
-            batch = features[step], label_ids[step], seeds[step]
+            batch = tf.gather(vectors, rows[step]), label_ids[step], seeds[step]
             gradients, found, row = losing(layers, values, batch)
             number = first_step + tf.cast(step, tf.float32)
             if adam:

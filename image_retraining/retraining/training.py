@@ -21,6 +21,7 @@ from image_retraining.foundation.records import (
     TrainingReport,
 )
 from image_retraining.head import descent
+from image_retraining.head.batches import TrainingBatches
 from image_retraining.head.best_head import HeadChoice, chosen
 from image_retraining.head.checkpoint import Checkpoint, CheckpointFile
 from image_retraining.head.class_weights import BALANCED, class_weights
@@ -125,7 +126,7 @@ def _train(task: Task, tell: Tell) -> _Ended:
     choice, step = start.choice, start.state.step - 1
     judging = descent.judging_sample(task.validation, seed=settings.seed)
     judged_by = len(judging)
-    batches = descent.TrainingBatches(
+    batches = TrainingBatches(
         task.training,
         batch_size=settings.train_batch_size,
         seed=settings.seed,

@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 
 from image_retraining.foundation.records import FeatureSet, Head, TrainingReport
-from image_retraining.head.descent import DescentSettings, TrainingBatches, judging_sample, train
+from image_retraining.head import batches as drawing
+from image_retraining.head.batches import TrainingBatches
+from image_retraining.head.descent import DescentSettings, judging_sample, train
 from image_retraining.head.layers import HeadLayers, TrainingState
 from image_retraining.head.sampling import Purpose, Sampler
 
@@ -540,6 +542,18 @@ def test_of_very_many_validation_photos_the_same_ones_judge() -> None:
     assert judging_sample(many, seed=2).paths != some.paths
     # As many of each class as there are, but for chance: three deviations.
     assert np.bincount(some.label_ids)[2] == pytest.approx(300 * 10 / 15.3, abs=3 * 8.3)
+
+
+def test_vectors_too_many_to_be_handed_over_at_once_are_learnt_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_once = trained()
+    assert stored().of(range(2)).vectors is TRAINING.features
+    monkeypatch.setattr(drawing, "MOST_HANDED_OVER", 0)
+    assert len(stored().of(range(2)).vectors) == 2 * BATCH_SIZE
+    for one, other in zip(at_once, trained(), strict=True):
+        assert one.head.weights.tobytes() == other.head.weights.tobytes()
+        assert one.scalars["cross_entropy"].tolist() == other.scalars["cross_entropy"].tolist()
 
 
 def test_the_next_steps_are_taken_while_a_report_is_told() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints
+from image_retraining.head.batches import TrainingBatches
 from image_retraining.head.descent import (
     DescentSettings,
-    TrainingBatches,
     initial_state,
     train,
 )
@@ -63,9 +63,11 @@ def steps(
     take_steps = step_taker(layers, adam=False, l2=0.0, label_smoothing=0.0)
     running = layers.initial_running(features.shape[-1])
     seeds = np.zeros([len(features), 2], np.int64) if seeds is None else seeds
-    (after, _, running), _ = take_steps(
-        (single(values), (), running), features, label_ids, seeds, 0.0, learning_rate
-    )
+    vectors = np.reshape(features, [-1, features.shape[-1]])
+    rows = np.arange(len(vectors)).reshape(np.shape(label_ids))
+    batches = vectors, rows, label_ids, seeds
+    state = single(values), (), running
+    (after, _, running), _ = take_steps(state, batches, 0.0, learning_rate)
     return (
         {name: value.numpy() for name, value in after.items()},
         {name: value.numpy() for name, value in running.items()},

@@ -217,9 +217,7 @@ def test_the_loss_is_the_one_that_descent_goes_down(l2: float, label_smoothing: 
     take_steps = step_taker(HeadLayers(), adam=False, l2=l2, label_smoothing=label_smoothing)
     (after, *_), _ = take_steps(
         ({"weights": tf.constant(weights), "bias": tf.constant(bias)}, (), {}),
-        tf.constant(features[np.newaxis]),
-        tf.constant(label_ids[np.newaxis]),
-        np.zeros([1, 2], np.int64),
+        (features, np.arange(40)[np.newaxis], label_ids[np.newaxis], np.zeros([1, 2], np.int64)),
         0.0,
         1.0,
     )
