@@ -1,8 +1,10 @@
 """The stage that makes pictures for people: photos, and where the evidence in them is."""
 
 import contextlib
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +17,7 @@ from image_retraining.evidence.heatmap import blended
 from image_retraining.exports.frozen_graph.writer import PHOTOS_NAME, build_graph
 from image_retraining.foundation.errors import GraphError, short_line
 from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.parallel import overlapped
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Split
 from image_retraining.head.sampling import evenly
 from image_retraining.photos.batches import photo_batches, plain_photos
@@ -129,9 +132,11 @@ def some_points(sets: Sets, labels: tuple[str, ...], *, upright: bool) -> PhotoP
     chosen = [given[row] for row in rows]
     paths = tuple(sets[split].paths[row] for split, row in chosen)
     pictures = []
-    for path in paths:
+    # Pillow lets go of Python's lock while it decodes.
+    small = partial(_small, upright=upright)
+    for _, picture in overlapped(small, iter(paths), streams=os.cpu_count() or 1):
         raise_if_interrupted()
-        pictures.append(_small(path, upright=upright))
+        pictures.append(picture)
     return PhotoPoints(
         labels=labels,
         paths=paths,
