@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import decomposition
 
 from image_retraining.evaluation.projection import PCA, TSNE, project
 
@@ -31,6 +32,16 @@ def test_principal_components_are_those_of_the_covariance() -> None:
     found = project(vectors.astype(np.float32), PCA, seed=0)
     # A direction has no sign of its own.
     np.testing.assert_allclose(np.abs(found), np.abs(wanted), atol=1e-3)
+
+
+def test_principal_components_are_those_of_scikit_learn() -> None:
+    # A thousand photos of ten classes, of which no two directions stand out.
+    random = np.random.default_rng(3)
+    middles = np.repeat(random.normal(scale=0.3, size=(10, 1280)), 100, axis=0)
+    vectors = (middles + random.normal(scale=0.4, size=middles.shape)).astype(np.float32)
+    wanted = decomposition.PCA(2, svd_solver="full").fit_transform(vectors)
+    found = project(vectors, PCA, seed=0)
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", [PCA, TSNE])
