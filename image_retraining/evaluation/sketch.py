@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from image_retraining.foundation.records import Floats
 
@@ -69,7 +70,10 @@ def principal(vectors: Floats, count: int) -> Floats:
         spread = sample.T @ (sample @ directions)
         # Where all are alike, any directions will do.
         spread += np.float32(1e-6) * directions
-        directions = np.linalg.qr(spread)[0]
+        # Several threads would wait for each other at each of many small multiplications: on a
+        # busy machine for a second, where one takes a hundredth of it, to the same bits.
+        with threadpool_limits(1):
+            directions = np.linalg.qr(spread)[0]
     return directions
 
 

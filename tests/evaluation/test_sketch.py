@@ -1,5 +1,8 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from image_retraining.evaluation.sketch import Sketcher, principal, unit
 
@@ -48,3 +51,25 @@ def test_lengths_beyond_float32_have_a_direction_and_odd_vectors_none() -> None:
     found, has_direction = unit(vectors)
     assert has_direction.tolist() == [True, True, False, False, False]
     np.testing.assert_allclose(found, [[0.6, 0.8]] * 2 + [[0, 0]] * 3, rtol=1e-6)
+
+
+def test_one_thread_makes_right_angles(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine several wait for each other, a hundred times as long.
+    threads: set[int] = set()
+    qr = np.linalg.qr
+
+    def watched(matrix: Any) -> Any:
+        threads.update(one["num_threads"] for one in threadpool_info() if _is_blas(one))
+        return qr(matrix)
+
+    monkeypatch.setattr(np.linalg, "qr", watched)
+    vectors = np.random.default_rng(0).standard_normal([300, 100]).astype(np.float32)
+    with threadpool_limits(2):
+        principal(vectors, 10)
+        after = {one["num_threads"] for one in threadpool_info() if _is_blas(one)}
+    assert threads == {1}
+    assert 1 not in after
+
+
+def _is_blas(library: dict[str, Any]) -> bool:
+    return bool(library["user_api"] == "blas")
