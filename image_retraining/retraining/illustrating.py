@@ -2,7 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -70,25 +72,45 @@ class Found:
     crossed: CrossValidated | None
 
 
+@contextlib.contextmanager
+def points_beside(
+    sets: Sets, labels: tuple[str, ...], settings: IllustrationSettings
+) -> Iterator[Callable[[], PhotoPoints]]:
+    """Gives what waits for some_points, which are made in a thread while the block computes.
+
+    Args:
+        sets: the photos.
+        labels: C class names.
+        settings: how.
+    """
+    ended = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        points = worker.submit(some_points, sets, labels, upright=settings.upright, ended=ended)
+        try:
+            yield points.result
+        finally:
+            # Of a block that failed, nobody waits for pictures.
+            ended.set()
+
+
 def illustrate(
-    sets: Sets,
     backbone: Backbone,
     head: Head,
     settings: IllustrationSettings,
     found: Found,
+    points: PhotoPoints,
 ) -> Illustrated:
     """Returns the pictures; of photos that cannot be read any more there is none.
 
     Args:
-        sets: the photos.
         backbone: with the head, what answers.
         head: likewise.
         settings: how.
         found: what is known of the photos.
+        points: some of all photos.
     """
     upright = settings.upright
     choice = choose(found.judged, found.wrong, found.copies)
-    points = some_points(sets, found.judged.labels, upright=upright)
     if not settings.report_file:
         wrong = choice.wrong[:MOST_WRONG]
         photos = _pictures((answer.path for answer in wrong), upright=upright)
@@ -117,13 +139,19 @@ def illustrate(
     )
 
 
-def some_points(sets: Sets, labels: tuple[str, ...], *, upright: bool) -> PhotoPoints:
+def some_points(
+    sets: Sets, labels: tuple[str, ...], *, upright: bool, ended: threading.Event
+) -> PhotoPoints:
     """Returns up to 5000 photos, evenly over the classes, with their vectors and small pictures.
 
     Args:
         sets: the photos.
         labels: C class names.
         upright: whether they are turned as their EXIF orientation says.
+        ended: says that nobody wants them any more.
+
+    Raises:
+        CancelledError: nobody does.
     """
     given = [(split, row) for split, part in sets.items() for row in range(len(part))]
     label_ids = np.concatenate([part.label_ids for part in sets.values()])
@@ -136,6 +164,8 @@ def some_points(sets: Sets, labels: tuple[str, ...], *, upright: bool) -> PhotoP
     small = partial(_small, upright=upright)
     for _, picture in overlapped(small, iter(paths), streams=os.cpu_count() or 1):
         raise_if_interrupted()
+        if ended.is_set():
+            raise CancelledError
         pictures.append(picture)
     return PhotoPoints(
         labels=labels,

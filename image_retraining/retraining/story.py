@@ -1,7 +1,7 @@
 """The story of a training, a line a stage: each returns what it found, and reporters tell it."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,19 +18,18 @@ from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.foundation.interruption import held_back, raise_if_interrupted
 from image_retraining.foundation.records import (
     Catalog,
-    Evaluation,
     Head,
     Split,
 )
 from image_retraining.foundation.settings import part_of
 from image_retraining.head.class_weights import check_class_weights
-from image_retraining.head.softmax import softmax
 from image_retraining.photos.folder import scan
 from image_retraining.reports.findings import Ended, Exported, Proven
 from image_retraining.reports.odd_photos import left_out_lines, warn_of_photos
 from image_retraining.reports.reporter import Reporter, Reporters
 from image_retraining.retraining import advising, cross_validating, ranking, run_folder
 from image_retraining.retraining.config import RetrainConfig
+from image_retraining.retraining.example import sure_photo
 from image_retraining.retraining.output_names import check_output_names
 from image_retraining.retraining.outputs import check_outputs
 from image_retraining.retraining.telling import Stages, log_of, reporters
@@ -176,12 +175,12 @@ def _learnt(
     asked = head if best is alone else alone.head
     stages.done("label_next", ranking.rank(seen.unlabelled, asked, sets, labels))
     found = partial(advising.advise, pool, copies=seen.copies, crossed=by_all, curve=curve)
-    raise_if_interrupted()
     facts = exporting.facts(seen.catalog, best.backbone, judged, calibrated, wishes)
-    proven = exporting.export(calibrated, best.backbone, best.sets, facts, wishes, results)
-    _place(results, stages.done("exports", proven), stages.tell)
-    stages.done("advised", found(judged=judged, wrong=wrong))
-    _illustrate(config, stages, best, head, (judged, wrong, seen.copies, by_all))
+    with _points_beside(config, best, labels) as points:
+        proven = exporting.export(calibrated, best.backbone, best.sets, facts, wishes, results)
+        _place(results, stages.done("exports", proven), stages.tell)
+        stages.done("advised", found(judged=judged, wrong=wrong))
+        _illustrate(config, stages, best, head, (judged, wrong, seen.copies, by_all), points())
     return _ended(config, stages, best, (judged, calibrated), label_image, left_over)
 
 
@@ -196,10 +195,19 @@ def _ended(
     """Returns what came of all stages, which is told, with the command that tries it out."""
     tested, calibrated = judged
     validated = (best.sets[Split.VALIDATION].paths, calibrated.evaluation)
-    photo = _example([(tested.paths, tested.evaluation), validated])
+    photo = sure_photo([(tested.paths, tested.evaluation), validated])
     example = (*label_image.split(), *run_folder.graph_to_name(config), f"--image={photo}")
     more = _of_settings(config, best)
     return stages.tell(stages.told(example=example, left_over=left_over, **more))
+
+
+def _points_beside(config: RetrainConfig, best: Any, labels: tuple[str, ...]) -> Any:
+    """Gives what waits for photos as points, which are made while the exports are proven."""
+    from image_retraining.retraining import illustrating  # noqa: PLC0415 - as above
+
+    raise_if_interrupted()
+    how = part_of(config, illustrating.IllustrationSettings)
+    return illustrating.points_beside(best.sets, labels, how)
 
 
 def _illustrate(
@@ -208,14 +216,14 @@ def _illustrate(
     best: Any,
     head: Head,
     known: tuple[Any, ...],
+    points: Any,
 ) -> None:
     """Makes the pictures of the report and of TensorBoard, which are told."""
     from image_retraining.retraining import activating, illustrating  # noqa: PLC0415 - as above
 
     how = part_of(config, illustrating.IllustrationSettings)
-    judged = illustrating.Found(*known)
-    found = illustrating.illustrate(best.sets, best.backbone, head, how, judged)
-    points = stages.done("illustrated", found).points
+    found = illustrating.illustrate(best.backbone, head, how, illustrating.Found(*known), points)
+    stages.done("illustrated", found)
     if config.summarize_activations:
         how_inside = part_of(config, activating.ActivationSettings)
         seen = activating.look_inside(points, best.backbone, head, how_inside)
@@ -252,22 +260,6 @@ def _place(results: contextlib.ExitStack, exports: tuple[Exported, ...], tell: R
         results.close()
         for one in exports:
             tell(one)
-
-
-def _example(judged: Iterable[tuple[Sequence[str], Evaluation | None]]) -> str:
-    """Returns the photo whose right answer is the surest, in the first set that has one.
-
-    Args:
-        judged: sets of photos that were not learnt from, with the answers to them.
-    """
-    for paths, evaluation in judged:
-        if evaluation is None:
-            continue
-        sureness = softmax(evaluation.logits).max(axis=1)
-        sureness[evaluation.predicted_ids != evaluation.label_ids] = 0
-        if sureness.any():
-            return paths[int(sureness.argmax())]
-    return "X.jpg"
 
 
 def _start_tensorflow(config: RetrainConfig) -> None:

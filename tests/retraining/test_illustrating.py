@@ -1,6 +1,8 @@
 """Which photos are points, and that those which are gone cost nothing."""
 
 import io
+import threading
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from conftest import encoded, solid
 from PIL import Image
 
 from image_retraining.foundation.records import FeatureSet, Split
+from image_retraining.reports.photo_points import PhotoPoints
 from image_retraining.retraining import illustrating
 
 COLOURS = [(250, 10, 10), (10, 250, 10), (10, 10, 250)]
@@ -38,7 +41,7 @@ def test_points_are_even_over_the_classes_of_all_sets(
     sets: dict[Split, FeatureSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(illustrating, "_MOST_POINTS", 11)
-    found = illustrating.some_points(sets, ("a", "b", "c"), upright=True)
+    found = of_all(sets)
     # Three of c are all that there are.
     assert np.bincount(found.label_ids).tolist() == [4, 4, 3]
     assert found.count == 38
@@ -51,7 +54,7 @@ def test_points_are_even_over_the_classes_of_all_sets(
 
 
 def test_each_has_its_picture_but_those_that_are_gone(sets: dict[Split, FeatureSet]) -> None:
-    found = illustrating.some_points(sets, ("a", "b", "c"), upright=True)
+    found = of_all(sets)
     assert len(found.paths) == 38
     for path, label_id, picture in zip(found.paths, found.label_ids, found.pictures, strict=True):
         if not Path(path).exists():
@@ -63,3 +66,25 @@ def test_each_has_its_picture_but_those_that_are_gone(sets: dict[Split, FeatureS
         assert isinstance(middle, tuple)
         assert int(np.argmax(middle)) == label_id
     assert found.pictures.count(b"") == 1
+
+
+def test_points_are_made_beside_what_a_block_does(sets: dict[Split, FeatureSet]) -> None:
+    how = illustrating.IllustrationSettings(
+        report_file="", report_map="none", seed=0, exif_orientation="apply"
+    )
+    with illustrating.points_beside(sets, ("a", "b", "c"), how) as points:
+        assert points().pictures == of_all(sets).pictures
+    # Of a block that fails, nobody waits for them.
+    with (
+        pytest.raises(OSError, match="disk"),
+        illustrating.points_beside(sets, ("a", "b", "c"), how) as points,
+    ):
+        raise OSError("disk")
+    ended = threading.Event()
+    ended.set()
+    with pytest.raises(CancelledError):
+        illustrating.some_points(sets, ("a", "b", "c"), upright=True, ended=ended)
+
+
+def of_all(sets: dict[Split, FeatureSet]) -> PhotoPoints:
+    return illustrating.some_points(sets, ("a", "b", "c"), upright=True, ended=threading.Event())
