@@ -82,7 +82,7 @@ class Distribution:
                 progress.has_left(table.missing_count)
 
     def _size(self, crew: Crew, count: int, handed_out: int) -> int:
-        """Returns how many photos the next shard has, fewer at last: so all workers end together."""
+        """Returns how many photos the next shard has, fewer at last: all are to end together."""
         share = (count - handed_out) // max(1, crew.worker_count())
         return min(self.largest, max(_SMALLEST_SHARD, share))
 
