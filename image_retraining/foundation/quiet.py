@@ -79,3 +79,17 @@ def write_to_stderr(text: str) -> None:
 def _flush_stderr() -> None:
     if sys.stderr is not None:
         sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def loggers_quiet(*names: str) -> Iterator[None]:
+    """Keeps loggers of libraries, by name, from saying anything that does not end the program."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

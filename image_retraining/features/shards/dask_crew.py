@@ -5,6 +5,7 @@ file. Dask gives a shard whose worker died to another one, and up after so many 
 (`distributed.scheduler.allowed-failures`).
 """
 
+import contextlib
 import logging
 import queue
 import socket
@@ -14,8 +15,10 @@ from image_retraining.features.shards.crew import Done
 from image_retraining.features.shards.shard import Shard
 from image_retraining.foundation import processors
 from image_retraining.foundation.errors import ClusterError, RetrainError, short_line
+from image_retraining.foundation.garbage import forget_frames
 from image_retraining.foundation.importing import import_tensorflow
 from image_retraining.foundation.interruption import deaf_to_ctrl_c
+from image_retraining.foundation.quiet import loggers_quiet
 
 LOCAL = "local:"
 _SECONDS_TO_CONNECT = 30
@@ -35,7 +38,6 @@ class DaskCrew:
         self._scheduler = scheduler
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._shards: dict[str, Shard] = {}
-        self._cluster: Any = None
 
     def __enter__(self) -> Self:
         """Starts or reaches the scheduler."""
@@ -44,26 +46,18 @@ class DaskCrew:
         except ImportError as error:
             raise ClusterError.not_installed("distributed") from error
         self._distributed = distributed
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        try:
-            if self._scheduler.startswith(LOCAL):
-                self._cluster = self._local(int(self._scheduler.removeprefix(LOCAL)))
-            self._client = distributed.Client(
-                self._cluster or self._scheduler, timeout=_SECONDS_TO_CONNECT
-            )
-        # Of who cannot be reached, and of certificates that are missing.
-        except (OSError, TypeError) as error:
-            self._close_cluster()
-            raise ClusterError(
-                "--dask_scheduler must be the address of a scheduler that runs, as "
-                f"tcp://127.0.0.1:8786. Got {self._scheduler}: {short_line(error)}"
-            ) from error
+        with contextlib.ExitStack() as held:
+            held.enter_context(loggers_quiet("distributed", "tornado.application"))
+            place: Any = self._scheduler
+            if place.startswith(LOCAL):
+                place = held.enter_context(self._local(int(place.removeprefix(LOCAL))))
+            self._client = held.enter_context(self._connected(place))
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Forgets what is not done, and ends the processes that were started here."""
-        self._client.close()
-        self._close_cluster()
+        self._held.close()
 
     def worker_count(self) -> int:
         """Returns how many workers the scheduler has at present."""
@@ -126,9 +120,18 @@ class DaskCrew:
                 "'__main__':`, for each of them begins with it."
             ) from error
 
-    def _close_cluster(self) -> None:
-        if self._cluster is not None:
-            self._cluster.close()
+    def _connected(self, place: Any) -> Any:
+        """Returns a client of a scheduler or of a cluster."""
+        try:
+            return self._distributed.Client(place, timeout=_SECONDS_TO_CONNECT)
+        # Of who cannot be reached, and of certificates that are missing.
+        except (OSError, TypeError) as error:
+            reason = short_line(error)
+            forget_frames(error)
+            raise ClusterError(
+                "--dask_scheduler must be the address of a scheduler that runs, as "
+                f"tcp://127.0.0.1:8786. Got {self._scheduler}: {reason}"
+            ) from error
 
 
 def compute_in_worker(shard: Shard) -> str:
