@@ -10,14 +10,17 @@ those that are listed are wrong, docs/quality.md tells; benchmarks/wrong_labels.
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from image_retraining.evaluation.folding import blocks
 from image_retraining.evaluation.folds import Positions, deal, groups_by_keys
 from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, weigh_alike
+from image_retraining.foundation.large_arrays import floats
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.head.softmax import softmax
@@ -57,6 +60,7 @@ def find(
     below: float = LISTED_BELOW,
     others: Sequence[Mapping[bytes, Floats]] = (),
     object_of: Callable[[str], bytes] = lambda _: b"",
+    folder: Path | None = None,
 ) -> tuple[LabelIssue, ...]:
     """Returns the photos whose label looks wrong, the worst first.
 
@@ -68,6 +72,7 @@ def find(
         below: a photo is listed if its score is below; with 1 all are.
         others: digest → float32 [d], of all photos, of other modules.
         object_of: path → what is equal for photos of one object, b"" where nothing tells.
+        folder: where copies of vectors may lie that take too much memory; None for nowhere else.
     """
     photos = list(sets.values())
     label_ids = np.concatenate([part.label_ids for part in photos])
@@ -78,7 +83,7 @@ def find(
     if len(known) < 2:
         return ()
     given = np.searchsorted(known, label_ids[chosen]).astype(np.int32)
-    vectors = _vectors(photos, chosen, digests, others)
+    vectors = _vectors(photos, chosen, digests, others, folder)
     same = [[digests[place], object_of(paths[place])] for place in chosen.tolist()]
     # Small problems; several threads would wait for each other.
     with threadpool_limits(1):
@@ -101,11 +106,13 @@ def _vectors(
     chosen: Positions,
     digests: Sequence[bytes],
     others: Sequence[Mapping[bytes, Floats]],
+    folder: Path | None,
 ) -> Floats:
     """Returns float32 [N, D] of the chosen photos, by all modules; the only copy of them."""
     sizes = [photos[0].features.shape[1]]
     sizes += [len(next(iter(other.values()))) for other in others]
-    vectors = np.empty([len(chosen), sum(sizes)], np.float32)
+    shape = (len(chosen), sum(sizes))
+    vectors = floats(shape, folder=folder, what="Copies of feature vectors")
     own, *of_others = np.split(vectors, np.cumsum(sizes)[:-1], axis=1)
     rows = itertools.chain.from_iterable(part.features for part in photos)
     is_chosen = np.zeros([sum(map(len, photos))], np.bool_)
@@ -197,12 +204,14 @@ class _Heads:
         counts = np.bincount(self._label_ids, minlength=self._label_count)
         weights = (len(self._label_ids) / (self._label_count * counts)).astype(np.float32)
         for fold, start in enumerate(self._heads):
-            own = self._folds == fold
+            is_own = self._folds == fold
             # What is not learnt from counts nothing; to leave it out would copy all the rest.
-            counting = weights[self._label_ids] * (~own & kept)
+            counting = weights[self._label_ids] * (~is_own & kept)
             samples = Samples([self._vectors], [self._label_ids], [counting], self._label_count)
             head = solve(samples, l2=strength, start=start).head
-            found[own] = softmax(head.logits(self._vectors[own]))
+            own = np.flatnonzero(is_own)
+            for some in blocks(len(own)):
+                found[own[some]] = softmax(head.logits(self._vectors[own[some]]))
             self._heads[fold] = head
         return found
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -38,6 +39,7 @@ class CrossValidationSettings:
     l2: float
     label_smoothing: float
     seed: int
+    bottleneck_dir: str = ""
 
     def head_wishes(self, labels: tuple[str, ...]) -> HeadWishes:
         """Returns how heads are to be solved: as the one that is trained, as far as that goes."""
@@ -105,7 +107,8 @@ def of_all(
 def _pool(
     sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings, *, compares: bool
 ) -> Pool:
-    found = pool_of(sets, object_of=object_of, compares=compares)
+    folder = Path(settings.bottleneck_dir) if settings.bottleneck_dir else None
+    found = pool_of(sets, object_of=object_of, compares=compares, folder=folder)
     if settings.cross_validate > 0:
         check_fold_count(found, labels, settings.cross_validate)
     return found

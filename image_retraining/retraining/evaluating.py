@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -33,6 +34,7 @@ class JudgingSettings:
     label_issues_file: str
     label_issues_below: float
     seed: int
+    bottleneck_dir: str = ""
 
 
 def find_copies(
@@ -156,6 +158,7 @@ def wrong_labels_of(
         below=settings.label_issues_below,
         others=others,
         object_of=object_of,
+        folder=Path(settings.bottleneck_dir) if settings.bottleneck_dir else None,
     )
 
 

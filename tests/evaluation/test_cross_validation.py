@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from image_retraining.evaluation import folding
 from image_retraining.evaluation.cross_validation import (
     CrossValidation,
     check_fold_count,
@@ -17,6 +19,7 @@ from image_retraining.evaluation.cross_validation import (
 from image_retraining.evaluation.folds import deal
 from image_retraining.evaluation.pool import Pool, pool_of
 from image_retraining.evaluation.solved_head import HeadWishes
+from image_retraining.foundation import memory
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.records import FeatureSet, Split
 from image_retraining.head.class_weights import class_weights
@@ -207,3 +210,19 @@ def test_more_folds_than_photos_are_refused(
 ) -> None:
     with pytest.raises(SettingError, match=message):
         check_fold_count(only(photos_of(*counts)), LABELS, folds)
+
+
+def test_copies_of_vectors_lie_on_disk_where_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    sets = sets_of(30, 14, 20)
+    wanted = crossed(pool_of(sets), wishes())
+    assert "lie in a file" not in logged.text
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    # Blocks that do not come out even.
+    monkeypatch.setattr(folding, "_ROWS_AT_ONCE", 7)
+    found = crossed(pool_of(sets, folder=tmp_path), wishes())
+    assert found.probabilities.tobytes() == wanted.probabilities.tobytes()
+    assert found.strengths == wanted.strengths
+    assert f"they lie in a file in {tmp_path} for" in logged.text
+    assert list(tmp_path.iterdir()) == []

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_retraining.evaluation import neighbours
+from image_retraining.evaluation import folding, neighbours
 from image_retraining.evaluation.wrong_labels import LabelIssue, find
+from image_retraining.foundation import memory
 from image_retraining.foundation.records import FeatureSet, Floats, Split
 from image_retraining.photos.splits import object_of
 from image_retraining.reports.odd_photos import writing_wrong_labels, wrong_labels_lines
@@ -223,3 +224,16 @@ def test_the_vectors_are_held_once_more(monkeypatch: pytest.MonkeyPatch) -> None
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 1.9 * sum(part.features.nbytes for part in sets.values())
+
+
+def test_the_copy_lies_on_disk_where_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    sets = photos(40, 20)
+    wanted = find(sets, seed=0, below=1)
+    assert "lie in a file" not in logged.text
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(folding, "_ROWS_AT_ONCE", 7)
+    assert find(sets, seed=0, below=1, folder=tmp_path) == wanted
+    assert f"they lie in a file in {tmp_path} for" in logged.text
+    assert list(tmp_path.iterdir()) == []
