@@ -344,23 +344,20 @@ def as_dask_names(variable: str) -> str:
 
 
 def test_certificates_let_in_who_has_one_and_nobody_else(
-    photos: Path, colour_module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path,
+    backbone: Backbone,
+    wanted: Extraction,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ours = certificates(tmp_path, "ours", trustme.CA())
     theirs = certificates(tmp_path, "theirs", trustme.CA())
     with cluster(tmp_path / "cluster", security=ours) as started:
         started.add_worker()
         assert started.address.startswith("tls://")
-        command = retraining(started, photos, tmp_path, f"--tfhub_module={colour_module}")
-        done = subprocess.run(
-            [*command, "--report_file="],
-            env={**os.environ, **ours},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "of 92 photos: 92 computed, 0 copies of others, 0 from" in done.stderr
+        with dask.config.set({as_dask_names(key): ours[key] for key in ours}):
+            found = computed(cataloged(photos), backbone, tmp_path, started.address)
+        assert_same(found, wanted)
         # Nor is one let in who has none, or one of somebody else, or speaks no TLS.
         plain = started.address.replace("tls:", "tcp:")
         monkeypatch.setattr(dask_crew, "_SECONDS_TO_CONNECT", 2)
@@ -378,8 +375,8 @@ def test_processes_of_this_machine_compute_and_ctrl_c_ends_them(
 ) -> None:
     command = [
         *(sys.executable, str(ROOT / "retrain.py"), f"--image_dir={photos}"),
-        *(f"--bottleneck_dir={tmp_path}", f"--output_dir={tmp_path / 'run'}", "--report_file="),
-        *("--dask_scheduler=local:2", "--how_many_training_steps=10"),
+        *(f"--bottleneck_dir={tmp_path}", f"--output_dir={tmp_path / 'run'}"),
+        *("--dask_scheduler=local:2", "--report_file=", "--how_many_training_steps=10"),
         *(f"--tfhub_module={colour_module}", "--overwrite"),
     ]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -393,8 +390,10 @@ def test_processes_of_this_machine_compute_and_ctrl_c_ends_them(
     assert "Traceback" not in told
     assert "the same command goes on from there" in told
     wait_until(lambda: not alive(first.pid))
+    command[5] = "--dask_scheduler=local:1"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "1 worker is there" in done.stderr
     assert "Bottlenecks of 92 photos" in done.stderr
     assert "Warning" not in done.stderr
 
