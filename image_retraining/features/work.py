@@ -68,6 +68,9 @@ class Workers(Protocol):
     ) -> None:
         """Computes and stores what is missing, as far as they can."""
 
+    def tidy(self, computation: Computation, table: FeatureTable, cached: RowCache) -> None:
+        """Removes what earlier runs have left of what is stored."""
+
 
 class Work:
     """One pass over the photos; a row is a vector of one of them, as the table numbers them."""
@@ -120,6 +123,8 @@ class Work:
         self._cache.look_up()
         count = self._table.missing_count
         if not count:
+            if workers is not None:
+                workers.tidy(self._computation, self._table, self._cache)
             return
         title = f"Computing {self._computation.what}"
         with Progress(title, count, unit=self._computation.unit, shown=is_told) as progress:

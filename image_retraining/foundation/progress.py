@@ -72,10 +72,10 @@ class Progress:
         with self._lock:
             self._advance(max(0, self._total - count - self._done))
 
-    def note(self, text: str) -> None:
-        """Shows a text beside the bar, the next time that it moves."""
+    def note(self, text: str, *, at_once: bool = False) -> None:
+        """Shows a text beside the bar, the next time that it moves or at once."""
         self._bar.bar_format = _BAR_WITH_NOTE
-        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.set_postfix_str(text, refresh=at_once)
 
     def _advance(self, count: int) -> None:
         self._done += count

@@ -83,8 +83,13 @@ def _flush_stderr() -> None:
 
 @contextlib.contextmanager
 def loggers_quiet(*names: str) -> Iterator[None]:
-    """Keeps loggers of libraries, by name, from saying anything that does not end the program."""
-    loggers = [logging.getLogger(name) for name in names]
+    """Keeps loggers of libraries from saying anything that does not end the program.
+
+    Args:
+        names: of them; those below, which may have levels of their own, are kept from it as well.
+    """
+    known = {*names, *(one for one in logging.root.manager.loggerDict if one.startswith(names))}
+    loggers = [logging.getLogger(name) for name in sorted(known)]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

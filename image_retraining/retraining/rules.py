@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, OFFLINE_MODULE
 from image_retraining.backbone.keras_names import AVERAGE, is_keras
@@ -97,7 +97,7 @@ def _check_machines(config: RetrainConfig) -> None:
     local = re.fullmatch(r"local:(\d{1,3})", config.dask_scheduler)
     place = urlsplit(config.dask_scheduler)
     require(
-        bool(int(local[1]) if local else place.scheme in _SCHEDULERS and place.hostname),
+        bool(int(local[1]) if local else place.scheme in _SCHEDULERS and _has_port(place)),
         "--dask_scheduler must be tls://host:port or tcp://host:port, or local:N for N processes "
         "of this machine, as local:2",
         config.dask_scheduler,
@@ -109,6 +109,14 @@ def _check_machines(config: RetrainConfig) -> None:
         "give --dask_insecure as well",
         config.dask_scheduler,
     )
+
+
+def _has_port(place: SplitResult) -> bool:
+    """Returns whether an address has a host and a port that there can be."""
+    try:
+        return bool(place.hostname and place.port)
+    except ValueError:
+        return False
 
 
 def _is_here(host: str | None) -> bool:

@@ -231,6 +231,63 @@ def test_photos_that_are_gone_are_left_out(
     assert len(found.unreadable) == 4
 
 
+def test_what_a_worker_does_not_see_is_computed_here(
+    photos: Path, backbone: Backbone, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    hidden = photos / "blue" / "blue_07.png"
+
+    class Blind(Here):
+        def next_done(self, seconds: float) -> Done | None:
+            hidden.rename(photos / "away")
+            try:
+                return super().next_done(seconds)
+            finally:
+                (photos / "away").rename(hidden)
+
+    catalog = cataloged(photos)
+    found = distributed(catalog, backbone, tmp_path / "there", Blind())
+    assert_same(found, locally(catalog, backbone, tmp_path / "here"))
+    assert f"as {hidden}: No such file or directory. They are computed here." in logged.text
+
+
+def test_what_workers_finish_when_all_is_cached_is_removed(
+    photos: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    catalog = cataloged(photos)
+    for bad in ("none_1.png", "empty_1.png"):
+        (photos / "red" / bad).unlink()
+    catalog = cataloged(photos)
+    first = distributed(catalog, backbone, tmp_path, Here())
+    whole = whole_shard(catalog, backbone, tmp_path / "shards")
+    late, foreign = whole.photos[:40], replace(whole.photos[0], path="elsewhere.jpg")
+    computing.compute(replace(whole, photos=late))
+    computing.compute(others := replace(whole, photos=(*late, foreign)))
+    again = Here()
+    assert_same(distributed(catalog, backbone, tmp_path, again), first)
+    assert again.computed == []
+    # Another run may wait for what is of other photos, too.
+    names = {path.name for path in (tmp_path / "shards").iterdir()}
+    assert names == {others.file_name, whole.module}
+
+
+def test_that_no_worker_is_left_is_told(
+    colour_photos: Path, backbone: Backbone, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    class Leaving(Here):
+        counts = iter([2, 2, 2, 0, 0, 0])
+
+        def worker_count(self) -> int:
+            return next(self.counts, 1)
+
+        def next_done(self, seconds: float) -> Done | None:
+            if "No worker is left" in logged.text:
+                return super().next_done(seconds)
+            return None
+
+    distributed(cataloged(colour_photos), backbone, tmp_path, Leaving())
+    assert logged.text.count("No worker is left: waiting for one.") == 1
+
+
 def test_a_damaged_file_is_computed_here(
     photos: Path, backbone: Backbone, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:

@@ -296,6 +296,8 @@ def test_where_nobody_listens_is_told(
         ({"dask_scheduler": "tcp://192.0.2.7:8786"}, "must be tls:// where it is another machine"),
         ({"dask_scheduler": "tcp://example.org:8786"}, "must be tls:// where it is another mach"),
         ({"dask_scheduler": "tcp://127.0.0.1.example.org:1"}, "must be tls:// where"),
+        ({"dask_scheduler": "tcp://127.0.0.1"}, "must be tls://host:port or tcp"),
+        ({"dask_scheduler": "tcp://127.0.0.1:99999"}, "must be tls://host:port or tcp"),
         ({"dask_scheduler": "local:0"}, "must be tls://host:port or tcp"),
         ({"dask_scheduler": "local:"}, "must be tls://host:port or tcp"),
         ({"dask_scheduler": "8786"}, "must be tls://host:port or tcp"),

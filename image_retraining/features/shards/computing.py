@@ -5,6 +5,7 @@ and a process to call it in, any will do.
 """
 
 import functools
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -26,6 +27,11 @@ from image_retraining.features.table import FeatureTable
 from image_retraining.features.work import Computation, Work
 from image_retraining.foundation.errors import ClusterError
 from image_retraining.foundation.records import Catalog, Extraction, Floats, ImageRecord, Split
+
+# So many photos that are not there were not taken away: the process sees another folder.
+_TELLING = 16
+# A process computes one after the other, with all its processors.
+_one_shard = threading.Lock()
 
 
 def terms_of(computation: Computation) -> Terms:
@@ -59,10 +65,11 @@ def compute(shard: Shard) -> str:
             "Workers must compute as this machine does, to the last bit. "
             f"Got {_versions()} there, and {terms.computed_by} here. Install the same."
         )
-    backbone = _backbone(shard.folder, shard.module)
-    if not _is_whole(shard, backbone):
-        computed = _computed(shard, backbone)
-        places.write(shard.place, shard_file.contents_of(terms.text, computed))
+    with _one_shard:
+        backbone = _backbone(shard.folder, shard.module)
+        if not _is_whole(shard, backbone):
+            computed = _computed(shard, backbone)
+            places.write(shard.place, shard_file.contents_of(terms.text, computed))
     return shard.file_name
 
 
@@ -95,7 +102,8 @@ def _computed(shard: Shard, backbone: Backbone) -> list[Computed]:
         damages = DamagedPhotos(cache.file).all()
         extraction = table.extraction()
     vectors, errors = _vectors(extraction), {one.path: one.reason for one in extraction.unreadable}
-    if not files.by_path and not any(_is_there(one.path) for one in shard.photos):
+    is_telling = len(shard.photos) >= _TELLING and not files.by_path
+    if is_telling and not any(_is_there(one.path) for one in shard.photos):
         raise ClusterError(
             "Every worker must reach the photos by the same names. Of the "
             f"{len(shard.photos)} of a shard there is none, as {shard.photos[0].path}. Let all "

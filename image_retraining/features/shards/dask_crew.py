@@ -6,6 +6,7 @@ file. Dask gives a shard whose worker died to another one, and up after so many 
 """
 
 import contextlib
+import itertools
 import logging
 import queue
 import socket
@@ -22,7 +23,6 @@ from image_retraining.foundation.quiet import loggers_quiet
 
 LOCAL = "local:"
 _SECONDS_TO_CONNECT = 30
-# What workers of this machine would say of themselves is told by us.
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 
 
@@ -33,21 +33,22 @@ class DaskCrew:
         """Takes where they are.
 
         Args:
-            scheduler: its address, or local:N for N processes of this machine.
+            scheduler: as --dask_scheduler.
         """
         self._scheduler = scheduler
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._shards: dict[str, Shard] = {}
+        self._numbers = itertools.count()
 
     def __enter__(self) -> Self:
-        """Starts or reaches the scheduler."""
+        """Starts or reaches it."""
         try:
             import distributed  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise ClusterError.not_installed("distributed") from error
         self._distributed = distributed
         with contextlib.ExitStack() as held:
-            held.enter_context(loggers_quiet("distributed", "tornado.application"))
+            held.enter_context(loggers_quiet("distributed", "tornado.application", "asyncio"))
             place: Any = self._scheduler
             if place.startswith(LOCAL):
                 place = held.enter_context(self._local(int(place.removeprefix(LOCAL))))
@@ -65,7 +66,9 @@ class DaskCrew:
 
     def submit(self, shard: Shard) -> None:
         """Has a shard computed by the next worker that is free."""
-        future = self._client.submit(compute_in_worker, shard, key=shard.file_name, pure=False)
+        # Of a key that it has had before Dask gives what came of that.
+        key = f"{shard.file_name}-{self._client.id}-{next(self._numbers)}"
+        future = self._client.submit(compute_in_worker, shard, key=key)
         self._shards[future.key] = shard
         future.add_done_callback(self._done.put)
 
@@ -79,15 +82,13 @@ class DaskCrew:
             return None
         shard = self._shards.pop(future.key)
         if future.status == "finished":
-            future.release()
             return Done(shard)
         if future.status != "error":
             raise ClusterError(self._lost())
         error = future.exception()
         if isinstance(error, self._distributed.KilledWorker):
-            future.release()
             return Done(shard, deaths=error.allowed_failures + 1)
-        if isinstance(error, ImportError):
+        if isinstance(error, ImportError) or "deserialization" in str(error):
             raise ClusterError(
                 "Workers and the scheduler must have installed what this machine has, as by pip "
                 f"install 'image-retraining[distributed]'. One says: {short_line(error)}"
@@ -95,10 +96,8 @@ class DaskCrew:
         raise error
 
     def _lost(self) -> str:
-        return (
-            f"The Dask scheduler {self._scheduler} must run to the end. It cannot be reached any "
-            "more. What was computed is kept; start it, and run again."
-        )
+        rule = f"The Dask scheduler {self._scheduler} must run to the end. It cannot be reached any"
+        return f"{rule} more. What was computed is kept; start it, and run again."
 
     def _local(self, count: int) -> Any:
         """Returns a cluster of so many processes, which share the processors of this machine."""

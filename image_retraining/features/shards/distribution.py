@@ -52,6 +52,10 @@ class Distribution:
     crew: Callable[[], Crew]
     largest: int = LARGEST_SHARD
 
+    def tidy(self, computation: Computation, table: FeatureTable, cached: RowCache) -> None:
+        """Removes what workers have finished after an earlier run had ended, once it is cached."""
+        _Taking(self.folder, terms_of(computation), table, cached).left_behind()
+
     def compute(
         self, computation: Computation, table: FeatureTable, cached: RowCache, progress: Progress
     ) -> None:
@@ -126,9 +130,18 @@ def _done(crew: Crew, waiting: Iterator[Shard], progress: Progress) -> Iterator[
 
 def _next(crew: Crew, progress: Progress) -> Done:
     """Returns the next shard that is done, however long it takes."""
+    last = -1
     while True:
         raise_if_interrupted()
-        progress.note(f"workers: {crew.worker_count()}")
+        count = crew.worker_count()
+        if count != last:
+            progress.note(f"workers: {count}", at_once=True)
+        if not count and last:
+            notice(
+                "No worker is left: waiting for one. The logs of those that went say why, as that "
+                "this package is not installed there."
+            )
+        last = count
         done = crew.next_done(_SECONDS_A_LOOK)
         if done is not None:
             return done
@@ -155,6 +168,7 @@ class _Taking:
     def __init__(self, folder: str, terms: Terms, table: FeatureTable, cached: RowCache) -> None:
         self.terms = terms
         self._folder, self._table, self._cached = folder, table, cached
+        self._paths = {table.path(row) for row in range(len(table.positions))}
         self.rows: dict[str, list[int]] = {}
         for row in table.missing():
             self.rows.setdefault(table.path(row), []).append(row)
@@ -195,7 +209,8 @@ class _Taking:
                 logging.warning("WARNING: %s cannot be read (%s); computed here", place, error)
             return
         if not is_of_this_run:
-            if not any(photo.path in self.rows for photo in photos):
+            # Another run may wait for it.
+            if not all(photo.path in self._paths for photo in photos):
                 return
             photos = [photo for photo in photos if _is_as_it_was(photo)]
         self._take([photo for photo in photos if photo.path in self.rows])
@@ -218,8 +233,17 @@ class _Taking:
             if p.vectors is not None
         )
         for photo in photos:
-            if photo.error:
+            # What a worker has not even read, this process tries: it may see more of a folder.
+            if photo.error and photo.digest:
                 self._leave_out(photo.path, photo.error)
+        unread = [photo for photo in photos if photo.error and not photo.digest]
+        if unread:
+            logging.warning(
+                "WARNING: a worker could not read %d photos, as %s: %s. They are computed here.",
+                len(unread),
+                shown(unread[0].path),
+                unread[0].error,
+            )
 
     def _leave_out(self, path: str, reason: str) -> None:
         self._table.note_unreadable(self.rows.pop(path)[0], reason)

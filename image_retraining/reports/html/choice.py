@@ -156,11 +156,13 @@ def _answers(judged: Judged) -> list[Answer]:
         return []
     probabilities = softmax(evaluation.logits).max(axis=1)
     order = np.argsort(-probabilities, kind="stable")
+    # Each time that they are asked for, they are worked out of all logits.
+    predicted_ids = evaluation.predicted_ids
     return [
         Answer(
             judged.paths[row],
             int(evaluation.label_ids[row]),
-            int(evaluation.predicted_ids[row]),
+            int(predicted_ids[row]),
             float(probabilities[row]),
         )
         for row in order.tolist()
