@@ -274,15 +274,12 @@ def test_that_no_worker_is_left_is_told(
     colour_photos: Path, backbone: Backbone, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     class Leaving(Here):
-        counts = iter([2, 2, 2, 0, 0, 0])
-
         def worker_count(self) -> int:
-            return next(self.counts, 1)
+            has_left = self.waiting and "No worker is left" not in logged.text
+            return 0 if has_left else 2
 
         def next_done(self, seconds: float) -> Done | None:
-            if "No worker is left" in logged.text:
-                return super().next_done(seconds)
-            return None
+            return None if self.worker_count() == 0 else super().next_done(seconds)
 
     distributed(cataloged(colour_photos), backbone, tmp_path, Leaving())
     assert logged.text.count("No worker is left: waiting for one.") == 1
