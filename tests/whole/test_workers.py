@@ -39,6 +39,11 @@ VIEWS = Views(Distortion(flip_left_right=True, random_crop=20), 2, 5)
 # What a worker is started with: a disk that is slow, and a decoder that dies of some photos.
 DISK = """
 import os, signal, time
+from image_retraining.foundation import importing
+
+# As of a script, in half of the time.
+importing.is_own_process = True
+importing.import_tensorflow()
 from image_retraining.photos import reading
 
 def slowly(path):
