@@ -259,7 +259,9 @@ def test_what_workers_finish_when_all_is_cached_is_removed(
     catalog = cataloged(photos)
     first = distributed(catalog, backbone, tmp_path, Here())
     whole = whole_shard(catalog, backbone, tmp_path / "shards")
-    late, foreign = whole.photos[:40], replace(whole.photos[0], path="elsewhere.jpg")
+    elsewhere = shutil.copy(whole.photos[0].path, tmp_path / "elsewhere.png")
+    late = whole.photos[:40]
+    foreign = PhotoReference(str(elsewhere), FileState.of(str(elsewhere)), has_views=False)
     computing.compute(replace(whole, photos=late))
     computing.compute(others := replace(whole, photos=(*late, foreign)))
     again = Here()
@@ -268,6 +270,20 @@ def test_what_workers_finish_when_all_is_cached_is_removed(
     # Another run may wait for what is of other photos, too.
     names = {path.name for path in (tmp_path / "shards").iterdir()}
     assert names == {others.file_name, whole.module}
+
+
+def test_of_what_workers_have_finished_one_photo_may_have_gone(
+    colour_photos: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    whole = whole_shard(cataloged(colour_photos), backbone, tmp_path / "shards")
+    late = replace(whole, photos=whole.photos[:40])
+    computing.compute(late)
+    Path(late.photos[7].path).unlink()
+    catalog, again = cataloged(colour_photos), Here()
+    found = distributed(catalog, backbone, tmp_path, again)
+    assert sum(len(shard.photos) for shard in again.computed) == 90 - 40
+    assert_same(found, locally(catalog, backbone, tmp_path / "here"))
+    assert [path.name for path in (tmp_path / "shards").iterdir()] == [whole.module]
 
 
 def test_that_no_worker_is_left_is_told(

@@ -5,11 +5,11 @@ what was computed is in the cache or in a file that the next run finds.
 """
 
 import contextlib
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from absl import logging
@@ -77,7 +77,7 @@ class Distribution:
         with self.crew() as crew:
             _wait_for_workers(crew)
             empty = Shard(self.folder, module, taking.terms, ())
-            size = partial(self._size, crew, len(taking.rows))
+            size = functools.partial(self._size, crew, len(taking.rows))
             for done in _done(crew, shards(empty, taking.references(), size), progress):
                 if done.deaths:
                     taking.note_deadly(done)
@@ -168,10 +168,14 @@ class _Taking:
     def __init__(self, folder: str, terms: Terms, table: FeatureTable, cached: RowCache) -> None:
         self.terms = terms
         self._folder, self._table, self._cached = folder, table, cached
-        self._paths = {table.path(row) for row in range(len(table.positions))}
         self.rows: dict[str, list[int]] = {}
         for row in table.missing():
             self.rows.setdefault(table.path(row), []).append(row)
+
+    @functools.cached_property
+    def _paths(self) -> frozenset[str]:
+        """All photos of the table."""
+        return frozenset(map(self._table.path, range(len(self._table.positions))))
 
     def references(self) -> Iterator[PhotoReference]:
         """Yields the photos that lack vectors; those that are not there are noted."""
@@ -199,7 +203,7 @@ class _Taking:
 
         Args:
             place: the file.
-            is_of_this_run: else it may be of other photos, or of another run's terms, and stays.
+            is_of_this_run: else it may be of other photos or another run's terms, and then stays.
         """
         try:
             contents = places.read(place)
@@ -208,14 +212,15 @@ class _Taking:
             if is_of_this_run:
                 logging.warning("WARNING: %s cannot be read (%s); computed here", place, error)
             return
+        is_awaited = False
         if not is_of_this_run:
-            # Another run may wait for it.
-            if not all(photo.path in self._paths for photo in photos):
-                return
             photos = [photo for photo in photos if _is_as_it_was(photo)]
+            # Another run may wait for what is of other photos.
+            is_awaited = any(photo.path not in self._paths for photo in photos)
         self._take([photo for photo in photos if photo.path in self.rows])
-        with _writable(self._folder):
-            places.remove(place)
+        if not is_awaited:
+            with _writable(self._folder):
+                places.remove(place)
 
     def note_deadly(self, done: Done) -> None:
         """Notes a photo of which workers die."""
