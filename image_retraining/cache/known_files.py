@@ -122,7 +122,7 @@ class PhotoFiles:
             if key in remembered:
                 kept, digest, sealed = remembered[key]
                 preparation = _unsealed(digest, sealed)
-                if preparation is not None and _present(path) == kept:
+                if preparation is not None and present(path) == kept:
                     known[path] = (digest, preparation)
         return known
 
@@ -174,7 +174,7 @@ def _path_key(path: str) -> bytes:
     return os.fsencode(path if remote.is_remote(path) else os.path.abspath(path))
 
 
-def _present(path: str) -> tuple[int, ...] | None:
+def present(path: str) -> tuple[int, ...] | None:
     """Returns what would be kept of the present state of a file; None if it cannot be told."""
     try:
         return FileState.of(path).kept

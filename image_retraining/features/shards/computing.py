@@ -16,7 +16,7 @@ from image_retraining import __version__
 from image_retraining.backbone.loading import Backbone
 from image_retraining.cache.damaged_photos import DamagedPhotos
 from image_retraining.cache.frozen_modules import FrozenModule
-from image_retraining.cache.known_files import FileState, PhotoFile
+from image_retraining.cache.known_files import PhotoFile, present
 from image_retraining.cache.vectors import BottleneckCache
 from image_retraining.features.engines.choice import EngineChoice
 from image_retraining.features.engines.engine import Engine
@@ -103,7 +103,7 @@ def _computed(shard: Shard, backbone: Backbone) -> list[Computed]:
         extraction = table.extraction()
     vectors, errors = _vectors(extraction), {one.path: one.reason for one in extraction.unreadable}
     is_telling = len(shard.photos) >= _TELLING and not files.by_path
-    if is_telling and not any(_is_there(one.path) for one in shard.photos):
+    if is_telling and not any(present(one.path) for one in shard.photos):
         raise ClusterError(
             "Every worker must reach the photos by the same names. Of the "
             f"{len(shard.photos)} of a shard there is none, as {shard.photos[0].path}. Let all "
@@ -172,14 +172,6 @@ def _made(name: str, precision: str, frozen: FrozenModule) -> Engine:
 @functools.lru_cache(maxsize=1)
 def _backbone(folder: str, name: str) -> Backbone:
     return module_file.get(folder, name)
-
-
-def _is_there(path: str) -> bool:
-    try:
-        FileState.of(path)
-    except OSError:
-        return False
-    return True
 
 
 def _versions() -> str:

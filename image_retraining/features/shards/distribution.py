@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import logging
 
-from image_retraining.cache.known_files import FileState, PhotoFile
+from image_retraining.cache.known_files import FileState, PhotoFile, present
 from image_retraining.features.row_cache import RowCache
 from image_retraining.features.shards import module_file, places, shard_file
 from image_retraining.features.shards.computing import terms_of
@@ -214,7 +214,7 @@ class _Taking:
             return
         is_awaited = False
         if not is_of_this_run:
-            photos = [photo for photo in photos if _is_as_it_was(photo)]
+            photos = [one for one in photos if present(one.path) == one.state.kept]
             # Another run may wait for what is of other photos.
             is_awaited = any(photo.path not in self._paths for photo in photos)
         self._take([photo for photo in photos if photo.path in self.rows])
@@ -252,12 +252,6 @@ class _Taking:
 
     def _leave_out(self, path: str, reason: str) -> None:
         self._table.note_unreadable(self.rows.pop(path)[0], reason)
-
-
-def _is_as_it_was(photo: Computed) -> bool:
-    with contextlib.suppress(OSError):
-        return FileState.of(photo.path).kept == photo.state.kept
-    return False
 
 
 @contextlib.contextmanager
