@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from image_retraining.evaluation.folding import blocks
+from image_retraining.evaluation.near_cells import Look, cells, everywhere
 from image_retraining.evaluation.sketch import principal, unit
 from image_retraining.foundation.interruption import raise_if_interrupted
 from image_retraining.foundation.progress import Progress
@@ -18,6 +20,10 @@ _ROWS_AT_ONCE = 200
 _IN_A_BIN = 32
 # So many photos take more than a few seconds.
 _MANY = 10_000
+# For so many, all with all takes a minute.
+_MOST_EVERYWHERE = 100_000
+# Pairs that join at a time.
+_JOINS_AT_ONCE = 1_000_000
 # Of photos saved again, reduced to 60% or taken again from elsewhere, 95 of 100 are as near; so is
 # the nearest other photo of one in twenty.
 _ONE_MOMENT = 0.8
@@ -71,38 +77,70 @@ def weigh_alike(vectors: Floats, sizes: Sequence[int]) -> None:
         part /= np.float32(spread or 1.0)
 
 
-def nearest(vectors: Floats, count: int, groups: _Positions) -> Neighbours:
+def nearest(
+    vectors: Floats, count: int, groups: _Positions, *, everywhere_up_to: int = _MOST_EVERYWHERE
+) -> Neighbours:
     """Returns the nearest photos of each that are not known to be of its group.
 
     Args:
         vectors: float32 [N, D], of mean 0.
         count: how many neighbours, at most; there are fewer where N is smaller.
         groups: int [N], equal for photos that are known to be of one group.
+        everywhere_up_to: of so many photos all are compared with all; of more those of cells, as
+            near_cells tells, which misses a few.
     """
     total = len(vectors)
     count = min(count, total)
-    if vectors.shape[1] > _DIRECTIONS:
-        vectors = vectors @ principal(vectors, _DIRECTIONS)
-    short = unit(vectors)[0]
-    places, cosines = np.empty([total, count], np.intp), np.empty([total, count], np.float32)
-    step = max(1, _CELLS_AT_ONCE // max(1, total))
-    width, members = -(-total // _IN_A_BIN) * _IN_A_BIN, _Members(groups)
+    short = shortened(vectors)
+    members = _Members(groups)
+    found = Neighbours(np.empty([total, count], np.intp), np.empty([total, count], np.float32))
     title = "Comparing photos with each other"
     with Progress(title, total, shown=total >= _MANY) as progress:
-        for start in range(0, total, step):
-            raise_if_interrupted()
-            rows = slice(start, start + step)
-            near = np.full([min(step, total - start), width], -2, np.float32)
-            np.matmul(short[rows], short.T, out=near[:, :total])
-            near[members.pairs(rows)] = -2
-            some = _largest(near, count)
-            of_some = np.take_along_axis(near, some, axis=1)
-            order = np.argsort(-of_some, axis=1, kind="stable")
-            # Beyond the last photo there is none, as at a cosine of -2.
-            places[rows] = np.take_along_axis(some, order, axis=1) % total
-            cosines[rows] = np.take_along_axis(of_some, order, axis=1)
-            progress.advance(len(near))
-    return Neighbours(places, cosines)
+        for look in everywhere(total) if total <= everywhere_up_to else cells(short):
+            others = short[look.columns]
+            step = max(1, _CELLS_AT_ONCE // max(1, len(others)))
+            for start in range(0, len(look.rows), step):
+                raise_if_interrupted()
+                part = Look(look.rows[start : start + step], look.columns)
+                places, cosines = among(short[part.rows], others, members.pairs(part), count)
+                found.places[part.rows] = look.columns[places]
+                found.cosines[part.rows] = cosines
+                progress.advance(len(part.rows))
+    return found
+
+
+def shortened(vectors: Floats) -> Floats:
+    """Returns float32 [N, d] of length 1, along the directions in which vectors differ most."""
+    if vectors.shape[1] <= _DIRECTIONS:
+        return unit(vectors)[0]
+    directions = principal(vectors, _DIRECTIONS)
+    short = np.empty([len(vectors), directions.shape[1]], np.float32)
+    for some in blocks(len(vectors)):
+        short[some] = unit(vectors[some] @ directions)[0]
+    return short
+
+
+def among(
+    some: Floats, others: Floats, left_out: tuple[_Positions, _Positions], count: int
+) -> tuple[_Positions, Floats]:
+    """Returns int and float32 [n, count], the nearest of the others and their cosines.
+
+    Args:
+        some: float32 [n, d], of length 1.
+        others: float32 [m, d], of length 1.
+        left_out: rows and columns of pairs that do not count: their cosine is -2.
+        count: how many.
+    """
+    width = -(-max(count, len(others)) // _IN_A_BIN) * _IN_A_BIN
+    near = np.full([len(some), width], -2, np.float32)
+    np.matmul(some, others.T, out=near[:, : len(others)])
+    near[left_out] = -2
+    nearest = _largest(near, count)
+    cosines = np.take_along_axis(near, nearest, axis=1)
+    order = np.argsort(-cosines, axis=1, kind="stable")
+    # Beyond the last there is none, as at a cosine of -2.
+    places = np.take_along_axis(nearest, order, axis=1) % len(others)
+    return places, np.take_along_axis(cosines, order, axis=1)
 
 
 class _Members:
@@ -113,13 +151,20 @@ class _Members:
         self._order = np.argsort(self._groups, kind="stable")
         self._starts = np.cumsum(self._counts) - self._counts
 
-    def pairs(self, rows: slice) -> tuple[_Positions, _Positions]:
-        """Returns rows, counted from their first, and the members of the group of each."""
-        of_rows = self._groups[rows]
+    def pairs(self, look: Look) -> tuple[_Positions, _Positions]:
+        """Returns rows and columns of a look that are of one group, counted from its first."""
+        of_rows = self._groups[look.rows]
         counts = self._counts[of_rows]
-        first = np.repeat(np.arange(len(of_rows)), counts)
-        within = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return first, self._order[np.repeat(self._starts[of_rows], counts) + within]
+        rows = np.repeat(np.arange(len(of_rows)), counts)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        members = self._order[np.repeat(self._starts[of_rows], counts) + within]
+        order = np.argsort(look.columns, kind="stable")
+        places = np.searchsorted(look.columns, members, sorter=order).clip(
+            max=len(look.columns) - 1
+        )
+        columns = order[places]
+        there = look.columns[columns] == members
+        return rows[there], columns[there]
 
 
 def _largest(values: Floats, count: int) -> _Positions:
@@ -155,24 +200,51 @@ def moments(groups: _Positions, neighbours: Neighbours) -> _Positions:
         groups: int [N], equal for photos that are known to be of one group.
         neighbours: of the same photos.
     """
-    firsts, places = np.nonzero(neighbours.cosines >= _ONE_MOMENT)
-    seconds = neighbours.places[firsts, places]
-    order = np.argsort(-neighbours.cosines[firsts, places], kind="stable")
+    firsts, columns = np.nonzero(neighbours.cosines >= _ONE_MOMENT)
+    order = np.argsort(-neighbours.cosines[firsts, columns], kind="stable")
+    firsts, columns = firsts[order], columns[order]
     _, parents = np.unique(groups, return_inverse=True)
-    sizes = np.bincount(parents).tolist()
+    sizes = np.bincount(parents)
+    roots = np.arange(len(sizes))
     largest = max(2, int(len(groups) * _LARGEST_SHARE))
-    roots = list(range(len(sizes)))
+    for start in range(0, len(firsts), _JOINS_AT_ONCE):
+        pairs = slice(start, start + _JOINS_AT_ONCE)
+        seconds = neighbours.places[firsts[pairs], columns[pairs]]
+        _join(roots[parents[firsts[pairs]]], roots[parents[seconds]], roots, sizes, largest)
+    return roots[parents]
+
+
+def _join(
+    firsts: _Positions, seconds: _Positions, roots: _Positions, sizes: _Positions, largest: int
+) -> None:
+    """Joins pairs of groups, in their order, as far as none grows too large.
+
+    Args:
+        firsts: int [n], roots.
+        seconds: int [n], likewise.
+        roots: int [G], the root of each group; changed.
+        sizes: int [G], photos of the group of each root; changed.
+        largest: how many may be of one group.
+    """
+    apart = firsts != seconds
+    # What does not join the first time will not the next.
+    low, high = np.minimum(firsts, seconds)[apart], np.maximum(firsts, seconds)[apart]
+    kept = np.sort(np.unique(low * len(roots) + high, return_index=True)[1])
+    above: dict[int, int] = {}
 
     def root(number: int) -> int:
-        while roots[number] != number:
-            roots[number] = number = roots[roots[number]]
+        while number in above:
+            above_that = above.get(above[number], above[number])
+            above[number] = above_that
+            number = above_that
         return number
 
-    for one, other in zip(
-        parents[firsts[order]].tolist(), parents[seconds[order]].tolist(), strict=True
-    ):
+    for one, other in zip(firsts[apart][kept].tolist(), seconds[apart][kept].tolist(), strict=True):
         first, second = root(one), root(other)
         if first != second and sizes[first] + sizes[second] <= largest:
-            roots[second] = first
+            above[second] = first
             sizes[first] += sizes[second]
-    return np.array([root(number) for number in parents.tolist()], np.intp)
+    joined = np.arange(len(roots))
+    for number in above:
+        joined[number] = root(number)
+    roots[:] = joined[roots]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from image_retraining.evaluation import neighbours
+from image_retraining.evaluation import near_cells, neighbours
 from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, side_by_side
 from image_retraining.foundation.records import Floats
 
@@ -39,6 +39,39 @@ def test_the_slow_way_finds_the_same_of_many() -> None:
     np.testing.assert_allclose(own, expected, atol=1e-5)
 
 
+def test_of_very_many_nearly_all_are_found_around_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of 5000 in 300 bunches, as photos are of what people take photos of.
+    random = np.random.default_rng(3)
+    bunches = random.integers(300, size=5000)
+    some = vectors(300, 40, 4)[bunches] + 0.5 * vectors(5000, 40, 5)
+    groups = random.integers(4000, size=5000)
+    everywhere = nearest(some, 5, groups)
+    monkeypatch.setattr(near_cells, "_IN_A_CELL", 50)
+    monkeypatch.setattr(near_cells, "_CELLS_AROUND", 10)
+    found = nearest(some, 5, groups, everywhere_up_to=4999)
+    shared = [len(set(a) & set(b)) for a, b in zip(found.places, everywhere.places, strict=True)]
+    assert 0.9 < np.mean(shared) / 5 < 1
+    assert (groups[found.places] != groups[:, np.newaxis]).all()
+    assert (found.places != np.arange(5000)[:, np.newaxis]).all()
+    unit = some / np.linalg.norm(some, axis=1, keepdims=True)
+    of_found = np.einsum("nd,nkd->nk", unit, unit[found.places])
+    np.testing.assert_allclose(found.cosines, of_found, atol=1e-5)
+    assert (np.diff(found.cosines, axis=1) <= 0).all()
+    again = nearest(some, 5, groups, everywhere_up_to=0)
+    assert again.places.tobytes() == found.places.tobytes()
+
+
+def test_whoever_is_alone_in_its_cells_has_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two bunches of one group each.
+    some = np.repeat(np.eye(2, 6, dtype=np.float32), 40, axis=0)
+    monkeypatch.setattr(near_cells, "_IN_A_CELL", 20)
+    monkeypatch.setattr(near_cells, "_CELLS_AROUND", 1)
+    found = nearest(some, 5, np.arange(80) // 40, everywhere_up_to=10)
+    assert (found.cosines == -2).all()
+    assert found.places.min() >= 0
+    assert found.places.max() < 80
+
+
 def test_few_photos_have_few_neighbours() -> None:
     found = nearest(vectors(3, 4), 10, np.array([0, 0, 1]))
     assert found.places.shape == (3, 3)
@@ -65,7 +98,9 @@ def test_modules_weigh_the_same_side_by_side() -> None:
     assert np.isfinite(side_by_side([one])).all()
 
 
-def test_the_nearest_join_first_and_no_group_grows_too_large() -> None:
+def test_the_nearest_join_first_and_no_group_grows_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # 100 photos, of which at most 5 join; 0 to 3 are near 4, and 5 is less so.
     places = np.zeros([100, 1], np.intp)
     cosines = np.full([100, 1], 0.5, np.float32)
@@ -73,6 +108,10 @@ def test_the_nearest_join_first_and_no_group_grows_too_large() -> None:
     found = moments(np.arange(100), Neighbours(places, cosines))
     assert len(set(found[:5].tolist())) == 1
     assert len(set(found.tolist())) == 96
+    # Nor does it matter how many pairs are looked at at a time.
+    monkeypatch.setattr(neighbours, "_JOINS_AT_ONCE", 2)
+    again = moments(np.arange(100), Neighbours(places, cosines))
+    assert again.tolist() == found.tolist()
     # Photos that are known to be of one group stay together, however many they are.
     known = moments(np.arange(100) // 20, Neighbours(places, cosines))
     assert len(set(known.tolist())) == 5
