@@ -36,11 +36,13 @@ def predict(
         taken: how the graph takes pixels.
     """
     unreadable: dict[int, str] = {}
+    # Black photos that fill a batch take time, too; it is all there is of a few photos.
+    size = min(_BATCH_SIZE, len(paths))
 
     def rows_of(batch: PhotoBatch[int]) -> Sequence[Floats]:
         if batch.images is None:
             return ()
-        fed = in_range(batch.padded(_BATCH_SIZE), taken)
+        fed = in_range(batch.padded(size), taken)
         return list(graph.scores(fed)[: len(batch.keys)])
 
     photos = plain_photos(paths, upright=upright, note_unreadable=unreadable.__setitem__)

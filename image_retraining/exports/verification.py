@@ -20,7 +20,7 @@ _TOLERANCE = 1e-3
 _VECTOR_TOLERANCES = {"float16": 0.1, "int8": 0.5}
 _VECTOR_TOLERANCE = 0.01
 # What is wrong with the vectors is so of all photos.
-_MOST_VECTORS = 32
+_MOST_VECTORS = 16
 _NOT_KEPT = "It is not kept; please report this with the module's name."
 
 

@@ -13,7 +13,6 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
 from image_retraining.evaluation.intervals import of_accuracy
 from image_retraining.evaluation.ranking_quality import mean_of_defined, one_against_rest
@@ -26,6 +25,7 @@ from image_retraining.reports.event_files import (
     EventFile,
     remove_earlier,
 )
+from image_retraining.reports.histograms import histogram
 from image_retraining.reports.metrics_board import interval_scalars
 
 # Values of constants larger than this are of no use in TensorBoard's picture of the graph.
@@ -133,7 +133,7 @@ class TensorBoardWriter:
     def _write_histograms(self, step: int, report: TrainingReport) -> None:
         evaluations = {TRAINING_RUN: report.train, VALIDATION_RUN: report.validation}
         of_head = [
-            histogram_pb(f"final_retrain_ops/{_PARTS[name]}/summaries/histogram", values)
+            histogram(f"final_retrain_ops/{_PARTS[name]}/summaries/histogram", values)
             for name, values in report.head.values().items()
         ]
         for run, evaluation in evaluations.items():
@@ -141,8 +141,8 @@ class TensorBoardWriter:
                 logits, probabilities = evaluation.logits, softmax(evaluation.logits)
                 for summary in (
                     *of_head,
-                    histogram_pb("final_retrain_ops/Wx_plus_b/pre_activations", logits),
-                    histogram_pb("activations", probabilities),
+                    histogram("final_retrain_ops/Wx_plus_b/pre_activations", logits),
+                    histogram("activations", probabilities),
                 ):
                     self._add(run, step, summary)
 
