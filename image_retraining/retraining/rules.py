@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
 
 from image_retraining.backbone.handles import BUILTIN_MODULE, OFFLINE_MODULE
 from image_retraining.backbone.keras_names import AVERAGE, is_keras
@@ -20,6 +18,7 @@ from image_retraining.photos.split_settings import check_split
 from image_retraining.reports.comparison_file import check_comparison_file
 from image_retraining.reports.comparison_plot import check_plot_file
 from image_retraining.reports.metrics_file import check_metrics_file
+from image_retraining.retraining.machines import check_machines
 
 if TYPE_CHECKING:
     from image_retraining.retraining.config import RetrainConfig
@@ -34,10 +33,6 @@ _MOST = {
     "random_contrast": 100,
     "random_saturation": 100,
 }
-
-
-# How addresses of schedulers begin.
-_SCHEDULERS = ("tcp", "tls")
 # More than any head of so few photos is good for.
 _MOST_HIDDEN_UNITS = 16_384
 
@@ -80,53 +75,9 @@ def check(config: RetrainConfig) -> None:
         config.final_tensor_name,
     )
     _check_module(config)
-    _check_machines(config)
+    check_machines(config)
     require(bool(config.bottleneck_dir), "--bottleneck_dir must name a folder", "an empty name")
     require(config.cache_prune >= -1, "--cache_prune must be days, at least 0", config.cache_prune)
-
-
-def _check_machines(config: RetrainConfig) -> None:
-    for name in ("dask_insecure", "shard_dir"):
-        require(
-            bool(config.dask_scheduler) or not getattr(config, name),
-            f"--{name} is for --dask_scheduler, the address of a Dask scheduler",
-            "none",
-        )
-    if not config.dask_scheduler:
-        return
-    local = re.fullmatch(r"local:(\d{1,3})", config.dask_scheduler)
-    place = urlsplit(config.dask_scheduler)
-    require(
-        bool(int(local[1]) if local else place.scheme in _SCHEDULERS and _has_port(place)),
-        "--dask_scheduler must be tls://host:port or tcp://host:port, or local:N for N processes "
-        "of this machine, as local:2",
-        config.dask_scheduler,
-    )
-    require(
-        bool(local) or place.scheme == "tls" or config.dask_insecure or _is_here(place.hostname),
-        "Whoever reaches a tcp:// scheduler runs programs as its workers. --dask_scheduler must be "
-        "tls:// where it is another machine's (docs/cluster.md); in a network that you trust, "
-        "give --dask_insecure as well",
-        config.dask_scheduler,
-    )
-
-
-def _has_port(place: SplitResult) -> bool:
-    """Returns whether an address has a host and a port that there can be."""
-    try:
-        return bool(place.hostname and place.port)
-    except ValueError:
-        return False
-
-
-def _is_here(host: str | None) -> bool:
-    """Returns whether a name is this machine's, and of no network."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _check_module(config: RetrainConfig) -> None:

@@ -1,11 +1,12 @@
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from image_retraining.backbone.handles import DEFAULT_MODULE
-from image_retraining.foundation.errors import SettingError
+from image_retraining.foundation.errors import ClusterError, SettingError
 from image_retraining.foundation.text import shown
 from image_retraining.labelling.config import LabelConfig, check_photos
 from image_retraining.photos.distortions import SETS
@@ -435,3 +436,9 @@ def test_sets_of_distortions_give_way_to_what_is_named() -> None:
         SETS["light"], random_rotation=0
     )
     assert not RetrainConfig().distorts
+
+
+def test_a_package_that_workers_need_is_missed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ClusterError, match=r"pip install -r requirements-distributed\.txt"):
+        RetrainConfig(image_dir="x", dask_scheduler="local:2")

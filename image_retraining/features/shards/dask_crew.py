@@ -42,10 +42,8 @@ class DaskCrew:
 
     def __enter__(self) -> Self:
         """Starts or reaches it."""
-        try:
-            import distributed  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise ClusterError.not_installed("distributed") from error
+        import distributed  # noqa: PLC0415 - an extra
+
         self._distributed = distributed
         with contextlib.ExitStack() as held:
             held.enter_context(loggers_quiet("distributed", "tornado.application", "asyncio"))
@@ -129,7 +127,7 @@ class DaskCrew:
             forget_frames(error)
             raise ClusterError(
                 "--dask_scheduler must be the address of a scheduler that runs, as "
-                f"tcp://127.0.0.1:8786. Got {self._scheduler}: {reason}"
+                f"tcp://127.0.0.1:8786 (docs/cluster.md). Got {self._scheduler}: {reason}"
             ) from error
 
 
