@@ -70,15 +70,16 @@ def drawn(arguments: Any) -> list[Any]:
     for share, views in ((0.9, arguments.views), (0.1, 0)):
         count = round(arguments.photos * share)
         ids = np.sort(draws.integers(arguments.labels, size=count)).astype(np.int32)
-        shape = (count, 1 + views, arguments.features)
+        # As an extraction lays them: the photos' vectors, and behind them those of their views.
+        shape = (count * (1 + views), arguments.features)
         vectors = floats(shape, folder=Path(arguments.folder), what="Vectors")
-        for start in range(0, count, AT_ONCE):
-            some = ids[start : start + AT_ONCE]
-            noise = draws.standard_normal([len(some), *shape[1:]], np.float32)
-            vectors[start : start + AT_ONCE] = means.astype(np.float32)[some][:, np.newaxis] + noise
-        features = vectors[:, 0] if views else vectors.reshape([count, -1])
-        paths = ("x.jpg",) * count
-        sets.append(FeatureSet(features, ids, paths, views=vectors[:, 1:] if views else None))
+        of_rows = np.concatenate([ids, np.repeat(ids, views)])
+        for start in range(0, len(vectors), AT_ONCE):
+            some = of_rows[start : start + AT_ONCE]
+            noise = draws.standard_normal([len(some), shape[1]], np.float32)
+            vectors[start : start + AT_ONCE] = means.astype(np.float32)[some] + noise
+        of_views = vectors[count:].reshape([count, views, -1]) if views else None
+        sets.append(FeatureSet(vectors[:count], ids, ("x.jpg",) * count, views=of_views))
     return sets
 
 

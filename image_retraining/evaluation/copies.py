@@ -5,13 +5,15 @@ A photo that is learnt from and judged by as well makes the accuracy look better
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from image_retraining.evaluation.near_vectors import Block, Components, near_pairs
+from image_retraining.foundation.large_arrays import some_rows
 from image_retraining.foundation.records import (
     JUDGING_ORDER,
     FeatureSet,
@@ -120,23 +122,43 @@ def find(
 
 
 def without_copies(
-    sets: Mapping[Split, FeatureSet], duplicates: Duplicates
+    sets: Mapping[Split, FeatureSet], duplicates: Duplicates, *, folder: Path | None = None
 ) -> dict[Split, FeatureSet]:
     """Returns the sets without the copies of photos that stay; the others stay in order.
 
     A class may lose all its training photos by that.
+
+    Args:
+        sets: the photos.
+        duplicates: what was found of them.
+        folder: where what stays may lie that takes too much memory; None for nowhere else.
     """
     copies = {
         (record.split, record.path)
         for group in duplicates.groups
         for record in group.records[group.stay_count :]
     }
-    return {
-        split: photos.rows(
-            [row for row, path in enumerate(photos.paths) if (split, path) not in copies]
-        )
+    staying = {
+        split: np.array([(split, path) not in copies for path in photos.paths], np.bool_)
         for split, photos in sets.items()
     }
+    return {
+        split: photos if staying[split].all() else _only(photos, staying[split], folder)
+        for split, photos in sets.items()
+    }
+
+
+def _only(photos: FeatureSet, stays: _Mask, folder: Path | None) -> FeatureSet:
+    """Returns a set of some of its photos."""
+    rows = np.flatnonzero(stays)
+    features, views = photos.features, photos.views
+    # All else is small.
+    rest = replace(photos, features=features[:, :0], views=None).rows(rows.tolist())
+    return replace(
+        rest,
+        features=some_rows(features, rows, folder=folder),
+        views=None if views is None else some_rows(views, rows, folder=folder),
+    )
 
 
 class _Search:

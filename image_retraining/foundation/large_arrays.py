@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from image_retraining.foundation import memory
 from image_retraining.foundation.errors import OutputError
@@ -16,6 +17,7 @@ from image_retraining.foundation.records import Floats
 # Beyond this share of what the process may still take of the memory, an array lies on disk.
 _SHARE = 4
 _BYTES_OF_A_NUMBER = 4
+_ROWS_AT_ONCE = 4096
 
 
 def floats(shape: tuple[int, ...], *, folder: Path | None, what: str) -> Floats:
@@ -54,6 +56,21 @@ def floats(shape: tuple[int, ...], *, folder: Path | None, what: str) -> Floats:
             f"are trained on. Got {folder}: {error.strerror}. Free some, or name another folder."
         ) from error
     return np.frombuffer(mapped, np.float32).reshape(shape)
+
+
+def some_rows(values: Floats, rows: npt.NDArray[np.intp], *, folder: Path | None) -> Floats:
+    """Returns a copy of some rows of float32 [N, ...], as `floats` makes one."""
+    shape = (len(rows), *values.shape[1:])
+    found = floats(shape, folder=folder, what="Copies of feature vectors")
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = slice(start, start + _ROWS_AT_ONCE)
+        found[some] = values[rows[some]]
+    return found
+
+
+def folder_in(bottleneck_dir: str) -> Path | None:
+    """Returns where the files of a run may lie; None where nothing is to be kept."""
+    return Path(bottleneck_dir) if bottleneck_dir else None
 
 
 def _reserve(descriptor: int, size: int) -> None:

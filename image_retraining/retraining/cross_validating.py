@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -16,6 +15,7 @@ from image_retraining.evaluation.cross_validation import (
 from image_retraining.evaluation.learning_curve import LearningCurve, learning_curve
 from image_retraining.evaluation.pool import Pool, pool_of
 from image_retraining.evaluation.solved_head import HeadWishes
+from image_retraining.foundation.large_arrays import folder_in
 from image_retraining.foundation.records import FeatureSet, Split
 from image_retraining.head.class_weights import class_weights
 from image_retraining.photos.splits import object_of
@@ -107,7 +107,7 @@ def of_all(
 def _pool(
     sets: Sets, labels: tuple[str, ...], settings: CrossValidationSettings, *, compares: bool
 ) -> Pool:
-    folder = Path(settings.bottleneck_dir) if settings.bottleneck_dir else None
+    folder = folder_in(settings.bottleneck_dir)
     found = pool_of(sets, object_of=object_of, compares=compares, folder=folder)
     if settings.cross_validate > 0:
         check_fold_count(found, labels, settings.cross_validate)

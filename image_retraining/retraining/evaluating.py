@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -14,6 +13,7 @@ from image_retraining.evaluation.calibration import calibrate, calibrated
 from image_retraining.evaluation.metrics import measure
 from image_retraining.evaluation.wrong_labels import LabelIssue
 from image_retraining.foundation.errors import PhotoError, SettingError
+from image_retraining.foundation.large_arrays import folder_in
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Split
 from image_retraining.head.sampling import Purpose, without_replacement
 from image_retraining.head.softmax import evaluate, softmax
@@ -45,14 +45,19 @@ def find_copies(
     return Copies(found=found, labels=labels, are_dropped=settings.drop_duplicates)
 
 
-def without_copies(sets: Sets, found: Copies) -> Sets:
+def without_copies(sets: Sets, found: Copies, bottleneck_dir: str) -> Sets:
     """Returns what is to be learnt from, without copies if they are dropped.
+
+    Args:
+        sets: all photos.
+        found: their copies.
+        bottleneck_dir: where what stays may lie that takes too much memory; '' for nowhere else.
 
     Raises:
         PhotoError: fewer than two classes have training photos.
     """
     if found.are_dropped:
-        sets = copies.without_copies(sets, found.found)
+        sets = copies.without_copies(sets, found.found, folder=folder_in(bottleneck_dir))
     check_learnt(sets, found.labels)
     return sets
 
@@ -158,7 +163,7 @@ def wrong_labels_of(
         below=settings.label_issues_below,
         others=others,
         object_of=object_of,
-        folder=Path(settings.bottleneck_dir) if settings.bottleneck_dir else None,
+        folder=folder_in(settings.bottleneck_dir),
     )
 
 

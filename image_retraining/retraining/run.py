@@ -224,7 +224,9 @@ class Run:
     @property
     def _sets(self) -> Mapping[Split, FeatureSet]:
         """The photos, with the vectors of the module as it was before any fine-tuning."""
-        return evaluating.without_copies(self.found.extraction.sets, self.found.copies)
+        found = self.found
+        kept_in = self._config.bottleneck_dir
+        return evaluating.without_copies(found.extraction.sets, found.copies, kept_in)
 
 
 def tables() -> Any:

@@ -157,7 +157,7 @@ def _learnt(
     left_over = run_folder.left_over(config)
     labels, wanted = seen.catalog.labels, partial(part_of, config)
     judging, task = wanted(evaluating.JudgingSettings), wanted(training_task.TrainingSettings)
-    sets = evaluating.without_copies(seen.extraction.sets, seen.copies)
+    sets = evaluating.without_copies(seen.extraction.sets, seen.copies, config.bottleneck_dir)
     crossing = wanted(cross_validating.CrossValidationSettings)
     pool = cross_validating.pool(sets, labels, crossing)
     trained = stages.done("trained", training.fit(sets, labels, seen.backbone, task, stages.tell))

@@ -3,14 +3,17 @@ import time
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 
 from image_retraining.evaluation import copies, near_vectors
 from image_retraining.evaluation.copies import Duplicates, find, without_copies
+from image_retraining.foundation import memory
 from image_retraining.foundation.records import FeatureSet, Floats, Split
 from image_retraining.reports.odd_photos import copies_lines
 
@@ -388,6 +391,25 @@ def test_one_photo_of_a_group_stays_with_all_that_belongs_to_it() -> None:
     assert rest.features.argmax(axis=1).tolist() == [0, 2, 3]
     assert rest.views[:, 0].argmax(axis=1).tolist() == [0, 2, 3]
     assert find(kept, cosine=0.999).groups == ()
+
+
+def test_what_stays_of_very_many_photos_lies_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = photos("a", np.eye(8)[[0, 1, 2, 0, 3]], digests="pqrps")
+    training = replace(plain, views=plain.features[:, np.newaxis] + np.arange(3)[:, np.newaxis])
+    sets = in_splits(training, photos("b", np.eye(8)[[4]]), photos("c", np.eye(8)[[5]]))
+    wanted = without_copies(sets, found := find(sets, cosine=0.999))
+    # As if no memory were free.
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    kept = without_copies(sets, found, folder=tmp_path)
+    files = [one.path for one in psutil.Process().memory_maps(grouped=False)]
+    assert sum(path.startswith(str(tmp_path)) for path in files) == 2
+    for name in ("features", "views"):
+        one, other = getattr(kept[TRAINING], name), getattr(wanted[TRAINING], name)
+        assert one.tobytes() == other.tobytes()
+    # Of what loses no photo there is no copy.
+    assert kept[VALIDATION] is sets[VALIDATION]
 
 
 def test_a_split_may_lose_all_its_photos() -> None:
