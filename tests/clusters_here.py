@@ -1,7 +1,8 @@
 """A Dask scheduler and its workers, as processes of their own that can be killed.
 
 Where this is root's machine and iproute2 is there, each worker has a network of its own, joined by
-a cable to that of the scheduler; elsewhere all are at 127.0.0.1.
+a cable to that of the scheduler; elsewhere all are at 127.0.0.1. They are forked (tests/forks.py),
+and so are the workers by their nannies: none of them imports Dask and TensorFlow.
 """
 
 import contextlib
@@ -11,15 +12,31 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from forks import Fork
+
 # Of a network that nobody has: those of documentation (RFC 5737).
 NETWORK = "198.51.100"
+# A session of its own, so that it is killed with what it has started.
+_BEGIN = """
+import ctypes, dask
+os.setsid()
+os.chdir({folder!r})
+if {network!r}:
+    with open("/run/netns/" + {network!r}) as network:
+        # CLONE_NEWNET.
+        assert ctypes.CDLL(None).setns(network.fileno(), 0x40000000) == 0
+dask.config.refresh()
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+_IMPORTS = (
+    *("distributed.cli.dask_scheduler", "distributed.cli.dask_worker"),
+    "image_retraining.features.shards.computing",
+)
 _numbers = itertools.count(1)
 
 
@@ -51,7 +68,7 @@ class Cluster:
         self._folder = folder
         self._security = security or {}
         self.has_networks = networks and _has_networks()
-        self.nannies: list[subprocess.Popen[bytes]] = []
+        self.nannies: list[Fork] = []
         self._networks: list[str] = []
         self._host = "127.0.0.1"
         if self.has_networks:
@@ -68,20 +85,20 @@ class Cluster:
         wait_until(lambda: told.read_text().endswith("}"))
         self.address: str = json.loads(told.read_text())["address"]
 
-    def add_worker(self) -> subprocess.Popen[bytes]:
+    def add_worker(self) -> Fork:
         """Returns the nanny of one more worker, which has one thread."""
         number = next(_numbers)
         host = "127.0.0.1"
-        within: list[str] = []
+        network = ""
         if self.has_networks:
-            host, within = self._networked(number)
+            host, network = self._networked(number)
         nanny = self._started(
             "dask_worker",
             self.address,
             *("--nthreads", "1", "--no-dashboard", "--host", host, "--memory-limit", "0"),
             *("--local-directory", str(self._folder / f"worker{number}")),
             *self._preload,
-            within=within,
+            network=network,
         )
         self.nannies.append(nanny)
         return nanny
@@ -97,8 +114,8 @@ class Cluster:
         if self.has_networks:
             _ip("address", "delete", f"{self._host}/32", "dev", "lo")
 
-    def _networked(self, number: int) -> tuple[str, list[str]]:
-        """Returns the address that a worker has in a network of its own, and what runs it there."""
+    def _networked(self, number: int) -> tuple[str, str]:
+        """Returns the address that a worker has in a network of its own, and its name."""
         network, host = f"retrain-{os.getpid()}-{number}", f"{NETWORK}.{number + 10}"
         here, there = (f"rt{os.getpid()}-{number}{end}" for end in "ab")
         _ip("netns", "add", network)
@@ -111,26 +128,23 @@ class Cluster:
         _ip(*inside, "address", "add", f"{host}/32", "dev", there)
         _ip(*inside, "link", "set", there, "up")
         _ip(*inside, "route", "add", f"{self._host}/32", "dev", there)
-        return host, ["ip", "netns", "exec", network]
+        return host, network
 
-    def _started(
-        self, program: str, *arguments: str, within: list[str] | None = None
-    ) -> subprocess.Popen[bytes]:
-        # A session of its own, so that it is killed with what it has started.
-        with (self._folder / f"{program}.log").open("ab") as log:
-            return subprocess.Popen(
-                [*(within or ()), sys.executable, "-m", f"distributed.cli.{program}", *arguments],
-                cwd=self._folder,
-                env={
-                    **os.environ,
-                    **self._security,
-                    "PYTHONPATH": str(ROOT),
-                    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
-                },
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+    def _started(self, program: str, *arguments: str, network: str = "") -> Fork:
+        log = self._folder / f"{program}.log"
+        log.touch()
+        return Fork(
+            _BEGIN.format(folder=str(self._folder), network=network),
+            [f"distributed.cli.{program}", *arguments],
+            [os.devnull, log, log],
+            environment={
+                **os.environ,
+                **self._security,
+                "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+                "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "fork",
+            },
+            imports=_IMPORTS,
+        )
 
 
 @contextlib.contextmanager

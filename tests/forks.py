@@ -11,14 +11,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-# Reads a line of JSON for each process, and answers with its exit status when it has ended.
+# Reads a line of JSON for each process, and answers with its id; for an id, with the exit status
+# when that process has ended.
 _SERVER = """
-import gc, json, os, runpy, signal, sys
+import gc, importlib, json, os, runpy, signal, sys
 import image_retraining.labelling.labeller
 import image_retraining.retraining.evaluating
 import image_retraining.retraining.exporting
@@ -26,14 +27,19 @@ import image_retraining.retraining.extracting
 import image_retraining.retraining.story
 import image_retraining.retraining.training
 
-# Else each would end with a second of looking for garbage in what TensorFlow is made of.
-gc.freeze()
 for line in sys.stdin:
     wanted = json.loads(line)
+    if isinstance(wanted, int):
+        print(os.waitstatus_to_exitcode(os.waitpid(wanted, 0)[1]), flush=True)
+        continue
+    for name in wanted["imports"]:
+        importlib.import_module(name)
+    # Else each would end with a second of looking for garbage in what TensorFlow is made of.
+    gc.freeze()
     process = os.fork()
     if process == 0:
         break
-    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    print(process, flush=True)
 else:
     sys.exit()
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,9 +51,51 @@ sys.stdin = open(0, closefd=False)
 # Of other kinds than those that Python looked at when it started: a terminal cannot be sought in.
 sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
 sys.stderr = sys.__stderr__ = open(2, "w", errors="backslashreplace", closefd=False)
-sys.argv = [wanted["script"], *wanted["arguments"]]
-runpy.run_path(wanted["script"], run_name="__main__")
+sys.argv = wanted["arguments"]
+exec(wanted["code"])
 """
+
+
+class Fork:
+    """A process that was forked.
+
+    Attributes:
+        pid: its id.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        arguments: Sequence[str],
+        streams: Sequence[str | os.PathLike[str]],
+        *,
+        environment: Mapping[str, str] | None = None,
+        imports: Sequence[str] = (),
+    ) -> None:
+        """Forks it.
+
+        Args:
+            code: what it does, in the top folder; of Python.
+            arguments: its sys.argv.
+            streams: the files that it reads from, and adds its standard output and error to.
+            environment: its environment; None is that of the tests.
+            imports: modules that are imported once for all that name them.
+        """
+        wanted: dict[str, Any] = {
+            "code": code,
+            "arguments": list(arguments),
+            "streams": [os.fspath(stream) for stream in streams],
+            "environment": dict(os.environ if environment is None else environment),
+            "imports": list(imports),
+        }
+        self.pid = _answer(wanted)
+        self._status: int | None = None
+
+    def wait(self) -> int:
+        """Waits for its end; the number of a signal that ended it is negative."""
+        if self._status is None:
+            self._status = _answer(self.pid)
+        return self._status
 
 
 def run_script(
@@ -68,23 +116,31 @@ def run_script(
         stderr: likewise its standard error.
         environment: its environment; None is that of the tests.
     """
+    with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as errors:
+        streams = (stdin, os.fspath(stdout) or out.name, os.fspath(stderr) or errors.name)
+        status = start_script(script, *arguments, streams=streams, environment=environment).wait()
+        said = [file.read().decode(errors="surrogateescape") for file in (out, errors)]
+    return subprocess.CompletedProcess([script, *arguments], status, *said)
+
+
+def start_script(
+    script: str,
+    *arguments: str,
+    streams: Sequence[str | os.PathLike[str]],
+    environment: Mapping[str, str] | None = None,
+) -> Fork:
+    """Returns a script's process, which runs; arguments as of run_script and Fork."""
+    code = 'runpy.run_path(sys.argv[0], run_name="__main__")'
+    return Fork(code, [str(ROOT / script), *arguments], streams, environment=environment)
+
+
+def _answer(question: Any) -> int:
     server = _server()
     assert server.stdin
     assert server.stdout
-    with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as errors:
-        wanted: dict[str, Any] = {
-            "script": str(ROOT / script),
-            "arguments": arguments,
-            "environment": dict(os.environ if environment is None else environment),
-            "streams": [
-                *(os.fspath(stdin), os.fspath(stdout) or out.name, os.fspath(stderr) or errors.name)
-            ],
-        }
-        server.stdin.write(json.dumps(wanted) + "\n")
-        server.stdin.flush()
-        status = int(server.stdout.readline())
-        said = [file.read().decode(errors="surrogateescape") for file in (out, errors)]
-    return subprocess.CompletedProcess([script, *arguments], status, *said)
+    server.stdin.write(json.dumps(question) + "\n")
+    server.stdin.flush()
+    return int(server.stdout.readline())
 
 
 @functools.cache

@@ -19,6 +19,7 @@ import trustme
 from clusters_here import Cluster, cluster, wait_until
 from conftest import draw_colours, encoded, solid
 from distributed import Client
+from forks import ROOT, run_script, start_script
 
 from image_retraining.backbone.loading import Backbone, load_backbone
 from image_retraining.cache.vectors import BottleneckCache
@@ -34,16 +35,10 @@ from image_retraining.photos.distortions import Distortion, Views
 from image_retraining.photos.folder import scan
 from image_retraining.retraining.config import RetrainConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 VIEWS = Views(Distortion(flip_left_right=True, random_crop=20), 2, 5)
 # What a worker is started with: a disk that is slow, and a decoder that dies of some photos.
 DISK = """
 import os, signal, time
-from image_retraining.foundation import importing
-
-# As of a script, in half of the time.
-importing.is_own_process = True
-importing.import_tensorflow()
 from image_retraining.photos import reading
 
 def slowly(path):
@@ -244,37 +239,32 @@ def test_what_workers_die_of_is_found(
     assert sum(len(one) for one in found.sets.values()) == sum(map(len, wanted.sets.values()))
 
 
-def retraining(workers: Cluster, photos: Path, folder: Path, *more: str) -> list[str]:
-    return [
-        *(sys.executable, str(ROOT / "retrain.py"), f"--image_dir={photos}"),
-        *(f"--bottleneck_dir={folder}", f"--output_dir={folder / 'run'}", "--overwrite"),
-        *(f"--dask_scheduler={workers.address}", "--how_many_training_steps=10", *more),
-    ]
+@pytest.fixture(scope="module")
+def plain_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of which each is another."""
+    return draw_colours(tmp_path_factory.mktemp("data") / "plain")
 
 
 def test_a_killed_run_is_gone_on_with(
-    workers: Cluster, photos: Path, colour_module: Path, tmp_path: Path
+    plain_photos: Path, workers: Cluster, colour_module: Path, tmp_path: Path
 ) -> None:
     pids(workers, 2)
-    command = retraining(
-        workers,
-        photos,
-        tmp_path,
-        f"--tfhub_module={colour_module}",
-        "--report_file=",
-        *(("--dask_insecure",) if workers.has_networks else ()),
-    )
-    many = tmp_path / "photos"
-    draw_colours(many)
-    command[2] = f"--image_dir={many}"
-    time.sleep(2)  # Of files written just now a cache need not know whether they change still.
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    command = [
+        *("retrain.py", f"--image_dir={plain_photos}", f"--tfhub_module={colour_module}"),
+        *(f"--bottleneck_dir={tmp_path}", f"--output_dir={tmp_path / 'run'}", "--overwrite"),
+        *(f"--dask_scheduler={workers.address}", "--how_many_training_steps=10"),
+        *("--report_file=", *(["--dask_insecure"] if workers.has_networks else [])),
+    ]
+    # Of files written just now a cache need not know whether they change still.
+    wait_until(lambda: time.time() > plain_photos.stat().st_ctime + 2)
+    first = start_script(*command, streams=[os.devnull] * 3)
     wait_until(lambda: stored(tmp_path) > 0)
-    first.kill()
-    first.communicate()
+    os.kill(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
     kept = stored(tmp_path)
     assert 0 < kept < 90
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = run_script(*command)
+    assert done.returncode == 0, done.stderr
     told = re.search(
         r"of 90 photos: (\d+) computed, (\d+) copies of others, (\d+) from", done.stderr
     )
@@ -381,12 +371,18 @@ def test_processes_of_this_machine_compute_and_ctrl_c_ends_them(
     photos: Path, colour_module: Path, tmp_path: Path
 ) -> None:
     command = [
-        *(sys.executable, str(ROOT / "retrain.py"), f"--image_dir={photos}"),
+        *("retrain.py", f"--image_dir={photos}"),
         *(f"--bottleneck_dir={tmp_path}", f"--output_dir={tmp_path / 'run'}"),
         *("--dask_scheduler=local:2", "--report_file=", "--how_many_training_steps=10"),
         *(f"--tfhub_module={colour_module}", "--overwrite"),
     ]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    first = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert first.stderr is not None
     for line in first.stderr:
         if "2 workers are there" in line:
@@ -397,8 +393,7 @@ def test_processes_of_this_machine_compute_and_ctrl_c_ends_them(
     assert "Traceback" not in told
     assert "the same command goes on from there" in told
     wait_until(lambda: not alive(first.pid))
-    command[5] = "--dask_scheduler=local:1"
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_script(*command, "--dask_scheduler=local:1")
     assert done.returncode == 0, done.stderr
     assert "1 worker is there" in done.stderr
     assert "Bottlenecks of 92 photos" in done.stderr
