@@ -25,7 +25,6 @@ from absl import flags, logging
 from PIL import Image
 
 from image_retraining.foundation import interruption
-from image_retraining.photos import pixels
 from image_retraining.photos.preparation import Preparation, prepared
 
 # So that what does not hold of a page is shown.
@@ -102,6 +101,8 @@ def encoded(pixels: Any, file_format: str = "PNG", **options: Any) -> bytes:
 
 def seen(contents: bytes, *, upright: bool = True) -> Any:
     """Returns uint8 [h, w, 3] of a photo's file, as every stage sees it."""
+    from image_retraining.photos import pixels  # noqa: PLC0415 - TensorFlow, as below
+
     ready = prepared(contents, Preparation.of(contents).wanted(upright=upright))
     return pixels.in_full(ready.contents, ready.orientation)
 
