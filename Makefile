@@ -1,5 +1,5 @@
 # make demo: retrain on the drawn photos.   make test: all checks.   make test-wheel: the package in
-# an environment of its own.   The first two make .venv first.
+# an environment of its own.   All make .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ WHEEL := $(CURDIR)/build/wheel
 # Where bytecode is not kept, each process that imports TensorFlow compiles it: 12 s instead of 4.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-alone test-in-turn test-wheel environment clean
+.PHONY: demo test test-alone test-in-turn test-wheel wheel environment clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python retrain.py --image_dir sample_images --tfhub_module builtin \
@@ -38,20 +38,27 @@ test-in-turn:
 
 environment: $(VENV)/.installed-dev
 
-# The wheel in an environment of its own, and its commands from a folder with nothing in it.
-test-wheel:
-	rm -rf $(WHEEL) && mkdir -p $(WHEEL)/empty
-	$(PYTHON) -m venv $(WHEEL)/venv
-	$(WHEEL)/venv/bin/python -m pip install --quiet $(shell grep '^build==' requirements-dev.txt)
-	$(WHEEL)/venv/bin/python -m build --outdir $(WHEEL)/dist
-	$(WHEEL)/venv/bin/python -m pip install --quiet --no-compile -c requirements.txt \
-	    $(WHEEL)/dist/*.whl
+# The wheel in an environment of its own, and its commands from a folder with nothing in it. What
+# pip takes along with it, asked in that environment while it is empty, is linked to where it lies.
+test-wheel: $(VENV)/.installed wheel
+	$(BIN)/python tools/link_packages.py $(WHEEL)/report.json \
+	    $$($(WHEEL)/venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+	$(WHEEL)/build/bin/python -m pip --python $(WHEEL)/venv/bin/python install --quiet --no-compile --no-index $(WHEEL)/dist/*.whl
 	cd $(WHEEL)/empty && XDG_CACHE_HOME=$(WHEEL)/cache ../venv/bin/retrain \
-	    --image_dir $(CURDIR)/sample_images --tfhub_module builtin --output_dir run \
+	    --image_dir $(CURDIR)/sample_images --tfhub_module builtin --output_dir run --image_size 96 \
 	    --optimizer lbfgs --logging_verbosity WARN
 	test -f $(WHEEL)/cache/image-retraining/bottlenecks.sqlite3
 	cd $(WHEEL)/empty && ../venv/bin/label-image --graph run \
 	    $(CURDIR)/sample_images/star/star_124.jpg | grep '^star '
+
+wheel:
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)/empty
+	$(PYTHON) -m venv $(WHEEL)/build
+	$(WHEEL)/build/bin/python -m pip install --quiet $(shell grep '^build==' requirements-dev.txt)
+	$(WHEEL)/build/bin/python -m build --outdir $(WHEEL)/dist
+	$(PYTHON) -m venv --without-pip $(WHEEL)/venv
+	$(WHEEL)/build/bin/python -m pip --python $(WHEEL)/venv/bin/python install --quiet --dry-run \
+	    --report $(WHEEL)/report.json -c requirements.txt $(WHEEL)/dist/*.whl
 
 clean:
 	rm -rf $(VENV) build
