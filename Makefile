@@ -7,8 +7,11 @@ DEMO := build/demo
 WHEEL := $(CURDIR)/build/wheel
 # Where bytecode is not kept, each process that imports TensorFlow compiles it: 12 s instead of 4.
 export PYTHONDONTWRITEBYTECODE :=
+# Memory that tests have taken is kept for what comes next: to have it anew of the system each time
+# takes networks a seventh longer, and those of Keras a third.
+KEPT := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=2147483648 MALLOC_TOP_PAD_=67108864
 
-.PHONY: demo test test-alone test-in-turn test-wheel wheel environment clean
+.PHONY: demo test test-alone test-real test-in-turn test-wheel wheel environment clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python retrain.py --image_dir sample_images --tfhub_module builtin \
@@ -18,7 +21,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider \
+	$(KEPT) $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider \
 	    --max-worker-restart=0 $(addprefix --ignore=,$(ALONE) $(IN_TURN))
 	$(MAKE) --jobs=2 --output-sync test-alone test-in-turn
 
@@ -36,6 +39,11 @@ test-in-turn:
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -p no:cacheprovider $(IN_TURN)
 
+# On real photos and modules: make test-real REAL_DATA=FOLDER.
+test-real: $(VENV)/.installed-dev
+	$(KEPT) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m real --real-data=$(REAL_DATA) \
+	    tests/whole/test_real.py tests/backbone/test_keras_models.py
+
 environment: $(VENV)/.installed-dev
 
 # The wheel in an environment of its own, and its commands from a folder with nothing in it. What
@@ -43,7 +51,8 @@ environment: $(VENV)/.installed-dev
 test-wheel: $(VENV)/.installed wheel
 	$(BIN)/python tools/link_packages.py $(WHEEL)/report.json \
 	    $$($(WHEEL)/venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
-	$(WHEEL)/build/bin/python -m pip --python $(WHEEL)/venv/bin/python install --quiet --no-compile --no-index $(WHEEL)/dist/*.whl
+	$(WHEEL)/build/bin/python -m pip --python $(WHEEL)/venv/bin/python install --quiet \
+	    --no-compile --no-index $(WHEEL)/dist/*.whl
 	cd $(WHEEL)/empty && XDG_CACHE_HOME=$(WHEEL)/cache ../venv/bin/retrain \
 	    --image_dir $(CURDIR)/sample_images --tfhub_module builtin --output_dir run --image_size 96 \
 	    --optimizer lbfgs --logging_verbosity WARN
