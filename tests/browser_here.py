@@ -79,7 +79,8 @@ def seen(browser: Chrome, selector: str) -> list[WebElement]:
 
 
 def press(browser: Chrome, selector: str, place: int = 0) -> None:
-    """Clicks on one of what is seen."""
+    """Clicks on one of what is seen, or soon will be: a browser that is busy draws later."""
+    WebDriverWait(browser, 10).until(lambda _: len(seen(browser, selector)) > max(0, place))
     browser.execute_script("arguments[0].click()", seen(browser, selector)[place])
 
 
