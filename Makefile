@@ -10,6 +10,8 @@ export PYTHONDONTWRITEBYTECODE :=
 # Memory that tests have taken is kept for what comes next: to have it anew of the system each time
 # takes networks a seventh longer, and those of Keras a third.
 KEPT := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=2147483648 MALLOC_TOP_PAD_=67108864
+# make test REAL_DATA=FOLDER: those on real photos and modules as well.
+REAL := $(addprefix --real-data=,$(REAL_DATA))
 
 .PHONY: demo test test-alone test-real test-in-turn test-wheel wheel environment clean
 
@@ -22,7 +24,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(KEPT) $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider \
-	    --max-worker-restart=0 $(addprefix --ignore=,$(ALONE) $(IN_TURN))
+	    --max-worker-restart=0 $(REAL) $(addprefix --ignore=,$(ALONE) $(IN_TURN))
 	$(MAKE) --jobs=2 --output-sync test-alone test-in-turn
 
 # After the others, of which two files run at a time. The first needs a core to itself. On the one
@@ -39,9 +41,9 @@ test-in-turn:
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -p no:cacheprovider $(IN_TURN)
 
-# On real photos and modules: make test-real REAL_DATA=FOLDER.
+# Those on real photos and modules alone: make test-real REAL_DATA=FOLDER.
 test-real: $(VENV)/.installed-dev
-	$(KEPT) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m real --real-data=$(REAL_DATA) \
+	$(KEPT) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m real $(REAL) \
 	    tests/whole/test_real.py tests/backbone/test_keras_models.py
 
 environment: $(VENV)/.installed-dev

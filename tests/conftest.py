@@ -34,7 +34,8 @@ _IGNORED_BY_SOME = (signal.SIGINT, signal.SIGHUP)
 # Files of tests that take more than ten seconds, the longest first: begun in this order, so that of
 # two processes none is waited for in the end.
 _LONGEST = (
-    *("test_workers", "test_retrain", "test_keras_models", "test_label_image", "test_run"),
+    *("test_keras_models", "test_retrain", "test_real", "test_workers", "test_label_image"),
+    *("test_run",),
     *("test_threads", "test_story", "test_command_line", "test_engines", "test_extraction"),
     *("test_memory", "test_efficientnet_lite", "test_decode_fuzz", "test_streams", "test_wiring"),
     *("test_decoding_room", "test_kept_backbone", "test_comparing", "test_loading", "test_load"),
