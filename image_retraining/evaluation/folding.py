@@ -1,14 +1,12 @@
 """Feature vectors → as many numbers as there is room for, with nearly the same distances."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
+from image_retraining.foundation.large_arrays import blocks
 from image_retraining.foundation.records import Floats
 
 _SEED = 14
-_ROWS_AT_ONCE = 16_384
 
 _Doubles = npt.NDArray[np.float64]
 
@@ -62,9 +60,3 @@ def mean_of(
     ]
     mean: _Doubles = np.sum(sums, axis=0) / len(rows)
     return mean
-
-
-def blocks(count: int) -> Iterator[slice]:
-    """Yields slices of so many rows, for what would fill the memory if it were of all."""
-    for start in range(0, count, _ROWS_AT_ONCE):
-        yield slice(start, min(start + _ROWS_AT_ONCE, count))

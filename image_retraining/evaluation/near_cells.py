@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from image_retraining.evaluation.folding import blocks
+from image_retraining.foundation.large_arrays import blocks
 from image_retraining.foundation.records import Floats
 
 _IN_A_CELL = 500
@@ -33,7 +33,7 @@ class Look:
 
     Attributes:
         rows: int [n].
-        columns: int [m].
+        columns: int [m], ascending.
     """
 
     rows: _Positions
@@ -61,7 +61,8 @@ def cells(vectors: Floats) -> Iterator[Look]:
             said = np.bincount(choices[rows].ravel(), minlength=len(centres))
             said[own] += 1  # Before all others, which may be said by all as well.
             around = np.argsort(-said, kind="stable")[:_CELLS_AROUND]
-            yield Look(rows, np.concatenate([members[cell] for cell in around.tolist()]))
+            columns = np.concatenate([members[cell] for cell in around.tolist()])
+            yield Look(rows, np.sort(columns))
 
 
 def _centres(vectors: Floats) -> Floats:

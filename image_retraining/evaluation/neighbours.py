@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from image_retraining.evaluation.folding import blocks
 from image_retraining.evaluation.near_cells import Look, cells, everywhere
 from image_retraining.evaluation.sketch import principal, unit
 from image_retraining.foundation.interruption import raise_if_interrupted
+from image_retraining.foundation.large_arrays import blocks
 from image_retraining.foundation.progress import Progress
 from image_retraining.foundation.records import Floats
 
@@ -158,11 +158,7 @@ class _Members:
         rows = np.repeat(np.arange(len(of_rows)), counts)
         within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         members = self._order[np.repeat(self._starts[of_rows], counts) + within]
-        order = np.argsort(look.columns, kind="stable")
-        places = np.searchsorted(look.columns, members, sorter=order).clip(
-            max=len(look.columns) - 1
-        )
-        columns = order[places]
+        columns = np.searchsorted(look.columns, members).clip(max=len(look.columns) - 1)
         there = look.columns[columns] == members
         return rows[there], columns[there]
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from image_retraining.evaluation.folding import blocks
 from image_retraining.evaluation.folds import Positions, group_counts, groups_by_keys
 from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, weigh_alike
-from image_retraining.foundation.large_arrays import floats
+from image_retraining.foundation.large_arrays import blocks, floats
 from image_retraining.foundation.records import FeatureSet, Floats, Ints, Split
 
 # As wrong_labels: copies of a photo are among its nearest.

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from image_retraining.evaluation.calibration import LEAST_RIGHT
-from image_retraining.evaluation.folding import blocks, folded, folding, mean_of
+from image_retraining.evaluation.folding import folded, folding, mean_of
+from image_retraining.foundation.large_arrays import blocks
 from image_retraining.foundation.records import FeatureSet, Floats
 from image_retraining.head.sampling import evenly
 

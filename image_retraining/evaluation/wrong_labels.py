@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from image_retraining.evaluation.folding import blocks
 from image_retraining.evaluation.folds import Positions, deal, groups_by_keys
 from image_retraining.evaluation.listing import LISTED_BELOW
 from image_retraining.evaluation.neighbours import Neighbours, moments, nearest, weigh_alike
-from image_retraining.foundation.large_arrays import floats
+from image_retraining.foundation.large_arrays import blocks, floats
 from image_retraining.foundation.records import FeatureSet, Floats, Head, Ints, Split
 from image_retraining.head.lbfgs import Samples, solve
 from image_retraining.head.softmax import softmax

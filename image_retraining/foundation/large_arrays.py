@@ -4,6 +4,7 @@ import errno
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from image_retraining.foundation.records import Floats
 # Beyond this share of what the process may still take of the memory, an array lies on disk.
 _SHARE = 4
 _BYTES_OF_A_NUMBER = 4
-_ROWS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 16_384
 
 
 def floats(shape: tuple[int, ...], *, folder: Path | None, what: str) -> Floats:
@@ -62,10 +63,15 @@ def some_rows(values: Floats, rows: npt.NDArray[np.intp], *, folder: Path | None
     """Returns a copy of some rows of float32 [N, ...], as `floats` makes one."""
     shape = (len(rows), *values.shape[1:])
     found = floats(shape, folder=folder, what="Copies of feature vectors")
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        some = slice(start, start + _ROWS_AT_ONCE)
+    for some in blocks(len(rows)):
         found[some] = values[rows[some]]
     return found
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Yields slices of so many rows, for what would fill the memory if it were of all."""
+    for start in range(0, count, _ROWS_AT_ONCE):
+        yield slice(start, min(start + _ROWS_AT_ONCE, count))
 
 
 def folder_in(bottleneck_dir: str) -> Path | None:

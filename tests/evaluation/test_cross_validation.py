@@ -10,7 +10,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from image_retraining.evaluation import folding
 from image_retraining.evaluation.cross_validation import (
     CrossValidation,
     check_fold_count,
@@ -19,7 +18,7 @@ from image_retraining.evaluation.cross_validation import (
 from image_retraining.evaluation.folds import deal
 from image_retraining.evaluation.pool import Pool, pool_of
 from image_retraining.evaluation.solved_head import HeadWishes
-from image_retraining.foundation import memory
+from image_retraining.foundation import large_arrays, memory
 from image_retraining.foundation.errors import SettingError
 from image_retraining.foundation.records import FeatureSet, Split
 from image_retraining.head.class_weights import class_weights
@@ -220,7 +219,7 @@ def test_copies_of_vectors_lie_on_disk_where_memory_is_short(
     assert "lie in a file" not in logged.text
     monkeypatch.setattr(memory, "available", lambda: 0)
     # Blocks that do not come out even.
-    monkeypatch.setattr(folding, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(large_arrays, "_ROWS_AT_ONCE", 7)
     found = crossed(pool_of(sets, folder=tmp_path), wishes())
     assert found.probabilities.tobytes() == wanted.probabilities.tobytes()
     assert found.strengths == wanted.strengths

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
-from image_retraining.evaluation import folding
 from image_retraining.evaluation.unknown import FeatureRule, Space, fit, fit_space, thresholds
 from image_retraining.exports.unknown_file import rule_bytes
+from image_retraining.foundation import large_arrays
 from image_retraining.foundation.records import FeatureSet
 
 RANDOM = np.random.default_rng(7)
@@ -223,7 +223,7 @@ def test_many_photos_are_gone_through_in_blocks(monkeypatch: pytest.MonkeyPatch)
     whole = fit_space(photos)
     assert whole
     wanted = whole.distances(features)
-    monkeypatch.setattr(folding, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(large_arrays, "_ROWS_AT_ONCE", 7)
     found = fit_space(photos)
     assert found
     np.testing.assert_allclose(found.distances(features), wanted, rtol=1e-3)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from image_retraining.evaluation import folding, neighbours
+from image_retraining.evaluation import neighbours
 from image_retraining.evaluation.wrong_labels import LabelIssue, find
-from image_retraining.foundation import memory
+from image_retraining.foundation import large_arrays, memory
 from image_retraining.foundation.records import FeatureSet, Floats, Split
 from image_retraining.photos.splits import object_of
 from image_retraining.reports.odd_photos import writing_wrong_labels, wrong_labels_lines
@@ -233,7 +233,7 @@ def test_the_copy_lies_on_disk_where_memory_is_short(
     wanted = find(sets, seed=0, below=1)
     assert "lie in a file" not in logged.text
     monkeypatch.setattr(memory, "available", lambda: 0)
-    monkeypatch.setattr(folding, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(large_arrays, "_ROWS_AT_ONCE", 7)
     assert find(sets, seed=0, below=1, folder=tmp_path) == wanted
     assert f"they lie in a file in {tmp_path} for" in logged.text
     assert list(tmp_path.iterdir()) == []
